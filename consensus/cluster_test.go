@@ -1,0 +1,397 @@
+package consensus
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/zap"
+	"go.uber.org/zap/zaptest"
+)
+
+// patience bounds every wait of a test. It is only used up by a failure.
+const patience = 10 * time.Second
+
+// toyMachine is a register and a list of what was applied. An entry is "id value"; an id is applied once.
+type toyMachine struct {
+	mu    sync.Mutex
+	state toyState
+	// broken makes Restore fail.
+	broken bool
+}
+
+type toyState struct {
+	Index    uint64
+	Register string
+	Applied  []string
+	Seen     map[string]bool
+}
+
+func newToy() *toyMachine { return &toyMachine{state: toyState{Seen: map[string]bool{}}} }
+
+func (t *toyMachine) Apply(index uint64, entry []byte) any {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.state.Index = index
+	var id, value string
+	if _, err := fmt.Sscan(string(entry), &id, &value); err != nil {
+		return []byte("bad")
+	}
+	if !t.state.Seen[id] {
+		t.state.Seen[id] = true
+		t.state.Register = value
+		t.state.Applied = append(t.state.Applied, id)
+	}
+	return []byte("ok " + id)
+}
+
+func (t *toyMachine) Capture() (Snapshot, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	b, err := json.Marshal(t.state)
+	return toySnapshot(b), err
+}
+
+func (t *toyMachine) Restore(r io.Reader) error {
+	var s toyState
+	if err := json.NewDecoder(r).Decode(&s); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.broken {
+		return errors.New("broken on purpose")
+	}
+	t.state = s
+	return nil
+}
+
+func (t *toyMachine) read() toyState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := t.state
+	s.Applied = append([]string(nil), s.Applied...)
+	return s
+}
+
+type toySnapshot []byte
+
+func (s toySnapshot) WriteTo(w io.Writer) (int64, error) {
+	n, err := w.Write(s)
+	return int64(n), err
+}
+func (toySnapshot) Release() {}
+
+// tcpLayer is a loopback StreamLayer that obeys the network's partitions.
+type tcpLayer struct {
+	net.Listener
+	id  string
+	net *network
+}
+
+func (l *tcpLayer) Dial(addr string, timeout time.Duration) (net.Conn, error) {
+	if !l.net.connected(l.id, l.net.owner(addr)) {
+		return nil, errors.New("partitioned")
+	}
+	c, err := net.DialTimeout("tcp", addr, timeout)
+	if err != nil {
+		return nil, err
+	}
+	return l.net.watch(l.id, l.net.owner(addr), c), nil
+}
+
+// network knows who may talk to whom.
+type network struct {
+	mu    sync.Mutex
+	addrs map[string]string // address -> id
+	cut   map[string]bool   // ids that are alone
+	conns map[net.Conn][2]string
+	nodes map[string]*testNode
+}
+
+func (n *network) owner(addr string) string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.addrs[addr]
+}
+
+func (n *network) connected(a, b string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.cut[a] && !n.cut[b]
+}
+
+type watchedConn struct {
+	net.Conn
+	net *network
+}
+
+func (c watchedConn) Close() error {
+	c.net.mu.Lock()
+	delete(c.net.conns, c.Conn)
+	c.net.mu.Unlock()
+	return c.Conn.Close()
+}
+
+func (n *network) watch(a, b string, c net.Conn) net.Conn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.conns[c] = [2]string{a, b}
+	return watchedConn{c, n}
+}
+
+// testNode is a node with its machine.
+type testNode struct {
+	*Raft
+	id, addr string
+	toy      *toyMachine
+	dead     bool
+	opts     Options
+}
+
+// cluster is a group of nodes in one process, over loopback TCP.
+type cluster struct {
+	t    *testing.T
+	net  *network
+	tune func(*Options)
+	fast bool // whether the fast election is wired
+}
+
+func quick() Timeouts {
+	return Timeouts{
+		Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond,
+		Lease: 250 * time.Millisecond, Commit: 2 * time.Millisecond,
+	}
+}
+
+// newCluster starts n voters. tune may be nil.
+func newCluster(t *testing.T, n int, tune func(*Options)) *cluster {
+	t.Helper()
+	c := emptyCluster(t, tune)
+	first := c.start("n1")
+	if err := first.Bootstrap(); err != nil {
+		t.Fatal(err)
+	}
+	c.Leader()
+	for i := 2; i <= n; i++ {
+		node := c.start(fmt.Sprintf("n%d", i))
+		c.add(node)
+	}
+	return c
+}
+
+func emptyCluster(t *testing.T, tune func(*Options)) *cluster {
+	t.Helper()
+	return &cluster{t: t, tune: tune, net: &network{
+		addrs: map[string]string{}, cut: map[string]bool{}, conns: map[net.Conn][2]string{}, nodes: map[string]*testNode{},
+	}}
+}
+
+// start opens a node; a node of the same id that ran before keeps its directory and gets a new address.
+func (c *cluster) start(id string) *testNode {
+	c.t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	n := &testNode{id: id, addr: ln.Addr().String(), toy: newToy()}
+	c.net.mu.Lock()
+	c.net.addrs[n.addr] = id
+	c.net.mu.Unlock()
+	n.opts = Options{
+		ID: id, Addr: n.addr, Layer: &tcpLayer{ln, id, c.net}, Machine: n.toy, Timeouts: quick(), InMemory: true,
+		Caller: CallerFunc(func(ctx context.Context, addr string, req []byte) ([]byte, error) {
+			return c.net.call(id, addr, func(to *testNode) ([]byte, error) { return to.HandleElection(id, req) })
+		}),
+		Resolve: c.net.resolve,
+		Logger:  zaptest.NewLogger(c.t, zaptest.Level(zap.FatalLevel)),
+		Fatal:   func(err error) { c.t.Errorf("%s: fatal: %v", id, err) },
+	}
+	if c.tune != nil {
+		c.tune(&n.opts)
+	}
+	if !n.opts.InMemory {
+		n.opts.Dir = filepath.Join(n.opts.Dir, id)
+	}
+	if n.Raft, err = Open(n.opts); err != nil {
+		c.t.Fatal(err)
+	}
+	c.net.mu.Lock()
+	c.net.nodes[id] = n
+	c.net.mu.Unlock()
+	c.t.Cleanup(func() { c.close(n) })
+	return n
+}
+
+func (c *cluster) close(n *testNode) {
+	if err := n.Close(); err != nil {
+		c.t.Errorf("close %s: %v", n.id, err)
+	}
+}
+
+func (n *network) resolve(id string) (string, bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	node, ok := n.nodes[id]
+	if !ok {
+		return "", false
+	}
+	return node.addr, true
+}
+
+// call runs f on the node at addr, if it can be reached.
+func (n *network) call(from, addr string, f func(*testNode) ([]byte, error)) ([]byte, error) {
+	id := n.owner(addr)
+	n.mu.Lock()
+	to, ok := n.nodes[id]
+	down := !ok || to.dead || n.cut[from] || n.cut[id]
+	n.mu.Unlock()
+	if down {
+		return nil, errors.New("unreachable")
+	}
+	return f(to)
+}
+
+// add makes a node a non-voter, waits until it has caught up, and makes it a voter.
+func (c *cluster) add(n *testNode) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	l := c.Leader()
+	if err := l.AddNonvoter(ctx, n.id, n.addr); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := n.WaitApplied(ctx, l.CommitIndex()); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := l.AddVoter(ctx, n.id, n.addr); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// live returns the nodes that run and aren't partitioned.
+func (c *cluster) live() []*testNode {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	var out []*testNode
+	for id, n := range c.net.nodes {
+		if !n.dead && !c.net.cut[id] {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// Leader waits until a live node is an established leader.
+func (c *cluster) Leader() *testNode {
+	c.t.Helper()
+	var leader *testNode
+	c.eventually("an established leader", func() bool {
+		for _, n := range c.live() {
+			if _, ok := n.Established(); ok {
+				leader = n
+				return true
+			}
+		}
+		return false
+	})
+	return leader
+}
+
+// Kill closes a node without any farewell. Its peers learn of it if tell is true.
+func (c *cluster) Kill(n *testNode, tell bool) {
+	c.t.Helper()
+	c.net.mu.Lock()
+	n.dead = true
+	c.net.mu.Unlock()
+	_ = n.wire.Close() // the network goes first, as it does when a process dies
+	if tell {
+		for _, other := range c.live() {
+			other.LeaderLinkDead(n.id)
+		}
+	}
+	go func() { _ = n.Close() }()
+	c.t.Cleanup(func() { c.close(n) })
+}
+
+// Partition cuts a node off, both ways.
+func (c *cluster) Partition(n *testNode) {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	c.net.cut[n.id] = true
+	for conn, ends := range c.net.conns {
+		if ends[0] == n.id || ends[1] == n.id {
+			_ = conn.Close()
+		}
+	}
+}
+
+// Heal reconnects a node.
+func (c *cluster) Heal(n *testNode) {
+	c.net.mu.Lock()
+	defer c.net.mu.Unlock()
+	delete(c.net.cut, n.id)
+}
+
+// WaitApplied waits until all live nodes cover index.
+func (c *cluster) WaitApplied(index uint64) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	for _, n := range c.live() {
+		if err := n.WaitApplied(ctx, index); err != nil {
+			c.t.Fatalf("%s: %v", n.id, err)
+		}
+	}
+}
+
+// EnsureSame waits until all live nodes applied what the leader did, and compares their states.
+func (c *cluster) EnsureSame() {
+	c.t.Helper()
+	l := c.Leader()
+	c.WaitApplied(l.CommitIndex())
+	want := fmt.Sprint(l.toy.read())
+	for _, n := range c.live() {
+		if got := fmt.Sprint(n.toy.read()); got != want {
+			c.t.Errorf("%s differs from the leader %s:\n%.300s\n%.300s", n.id, l.id, got, want)
+		}
+	}
+}
+
+// propose appends an entry on the leader and waits.
+func (c *cluster) propose(n *testNode, entry string) uint64 {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	index, res, err := n.Propose([]byte(entry)).Wait(ctx)
+	if err != nil {
+		c.t.Fatalf("propose %q: %v", entry, err)
+	}
+	var id string
+	_, _ = fmt.Sscan(entry, &id)
+	if string(res.([]byte)) != "ok "+id {
+		c.t.Fatalf("propose %q: result %q", entry, res)
+	}
+	return index
+}
+
+func (c *cluster) eventually(what string, ok func() bool) {
+	c.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	limit := time.After(patience)
+	for !ok() {
+		select {
+		case <-tick.C:
+		case <-limit:
+			c.t.Fatalf("never saw %s", what)
+		}
+	}
+}

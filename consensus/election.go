@@ -1,0 +1,219 @@
+package consensus
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
+)
+
+const (
+	// electionGrace is how long a node that would win waits for voters that may live and have not reported.
+	electionGrace = 30 * time.Millisecond
+	// reportTimeout bounds one report to one voter.
+	reportTimeout = 300 * time.Millisecond
+	// fireTimeout bounds the hand-over of TimeoutNow to raft's loop.
+	fireTimeout = 50 * time.Millisecond
+)
+
+// LeaderLinkDead tells that the process of a node is known to be dead: its link ended and a new one was refused. It is
+// no harm to call it of a node that doesn't lead. Call NodeAlive when the node is back.
+func (r *Raft) LeaderLinkDead(id string) { r.elector.send(electorEvent{dead: id}) }
+
+// NodeAlive takes LeaderLinkDead back.
+func (r *Raft) NodeAlive(id string) { r.elector.send(electorEvent{alive: id}) }
+
+// HandleElection takes another voter's report; the answer is this node's own, or nothing. The wiring serves the method
+// of Options.Caller with it. from must be the authenticated id of the sender.
+func (r *Raft) HandleElection(from string, req []byte) ([]byte, error) {
+	rep, err := decodeReport(req)
+	if err != nil {
+		return nil, err
+	}
+	if rep.Voter != from {
+		return nil, errReport
+	}
+	r.elector.send(electorEvent{report: rep})
+	if own, ok := r.elector.own(rep.Leader, rep.Term); ok {
+		return own.encode(), nil
+	}
+	return nil, nil
+}
+
+// elector is the I/O of the fast election: it collects reports, asks the rule, and fires.
+type elector struct {
+	r      *Raft
+	events chan electorEvent
+
+	mu sync.Mutex
+	// mine is this node's newest report, for those who ask.
+	mine report
+
+	// The fields below belong to run.
+	dead    map[string]bool
+	reports map[string]report
+	told    report // what was last broadcast, but for the log's position
+	fired   uint64
+	grace   <-chan time.Time
+}
+
+// electorEvent is one of: a node died, a node is back, a report came, the leader changed.
+type electorEvent struct {
+	dead, alive string
+	report      report
+}
+
+func newElector(r *Raft) *elector {
+	return &elector{
+		r: r, events: make(chan electorEvent, 64), dead: make(map[string]bool), reports: make(map[string]report),
+	}
+}
+
+func (e *elector) start() {
+	if e.r.opts.Caller != nil {
+		e.r.wg.Go(e.run)
+	}
+}
+
+func (e *elector) send(ev electorEvent) {
+	if e.r.opts.Caller == nil {
+		return
+	}
+	select {
+	case e.events <- ev:
+	case <-e.r.ctx.Done():
+	}
+}
+
+// leaderChanged makes the rule look again: the new leader may be one that died meanwhile.
+func (e *elector) leaderChanged(Leader) { e.send(electorEvent{}) }
+
+// own returns this node's report about the loss of leader in term.
+func (e *elector) own(leader string, term uint64) (report, bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.mine, e.mine.Leader == leader && e.mine.Term == term
+}
+
+func (e *elector) run() {
+	for {
+		graceOver := false
+		select {
+		case ev := <-e.events:
+			e.take(ev)
+		case <-e.grace:
+			graceOver = true
+		case <-e.r.ctx.Done():
+			return
+		}
+		e.step(graceOver)
+	}
+}
+
+func (e *elector) take(ev electorEvent) {
+	switch {
+	case ev.dead != "":
+		e.dead[ev.dead] = true
+	case ev.alive != "":
+		delete(e.dead, ev.alive)
+	case ev.report.Voter != "":
+		e.reports[ev.report.Voter] = ev.report
+	}
+}
+
+// step reports a loss that is new, and asks the rule.
+func (e *elector) step(graceOver bool) {
+	leader := e.r.Leader()
+	if !leader.Known || leader.ID == e.r.opts.ID || !e.dead[leader.ID] {
+		e.grace = nil
+		delete(e.reports, e.r.opts.ID)
+		e.setOwn(report{})
+		return
+	}
+	e.lose(leader)
+	switch decide(e.view(leader)) {
+	case fire:
+		e.fire(leader)
+	case hold:
+		if graceOver {
+			e.fire(leader)
+		} else if e.grace == nil {
+			e.grace = time.After(electionGrace)
+		}
+	case wait:
+		e.grace = nil
+	}
+}
+
+// lose notes that this node lost its leader, and tells the other voters once.
+func (e *elector) lose(leader Leader) {
+	own := report{Leader: leader.ID, Term: leader.Term, Voter: e.r.opts.ID}
+	key := own
+	own.LastTerm, own.LastIndex = e.r.lastEntry()
+	e.reports[own.Voter] = own
+	e.setOwn(own)
+	if e.told == key {
+		return
+	}
+	e.told = key
+	e.r.log.Info("leader lost", zap.String("leader", leader.ID), zap.Uint64("term", leader.Term),
+		zap.Uint64("last_index", own.LastIndex))
+	for _, s := range e.r.Servers() {
+		if s.Voter && s.ID != own.Voter && s.ID != leader.ID {
+			e.r.wg.Go(func() { e.tell(s, own) })
+		}
+	}
+}
+
+func (e *elector) setOwn(own report) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.mine = own
+}
+
+// tell sends the report to one voter, and takes the voter's own from its answer.
+func (e *elector) tell(s Server, own report) {
+	ctx, cancel := context.WithTimeout(e.r.ctx, reportTimeout)
+	defer cancel()
+	answer, err := e.r.opts.Caller.Call(ctx, e.r.addrOf(s.ID, s.Addr), own.encode())
+	if err != nil {
+		e.r.log.Debug("election report not delivered", zap.String("node", s.ID), zap.Error(err))
+		return
+	}
+	if len(answer) == 0 {
+		return
+	}
+	if theirs, err := decodeReport(answer); err == nil && theirs.Voter == s.ID {
+		e.send(electorEvent{report: theirs})
+	}
+}
+
+func (e *elector) view(leader Leader) view {
+	var voters []string
+	for _, s := range e.r.Servers() {
+		if s.Voter {
+			voters = append(voters, s.ID)
+		}
+	}
+	slices.Sort(voters)
+	return view{
+		Self: e.r.opts.ID, Leader: leader.ID, Term: leader.Term, Follower: e.r.raft.State() == raft.Follower,
+		Voters: voters, Reports: e.reports, Fired: e.fired,
+	}
+}
+
+// fire stands for election, once in a dead term. Whoever else tries in the same term is a defect of the rule, so this
+// node won't, whatever comes of it: raft's own timers remain.
+func (e *elector) fire(leader Leader) {
+	e.fired, e.grace = leader.Term, nil
+	ctx, cancel := context.WithTimeout(e.r.ctx, fireTimeout)
+	defer cancel()
+	if err := e.r.wire.timeoutNow(ctx); err != nil {
+		e.r.log.Warn("fast election not started", zap.Error(err), zap.String("code", "fast_election"))
+		return
+	}
+	e.r.log.Info("fast election", zap.String("dead", leader.ID), zap.Uint64("term", leader.Term))
+}

@@ -1,0 +1,141 @@
+package consensus
+
+import (
+	"math"
+	"sync"
+
+	"github.com/hashicorp/raft"
+)
+
+// logSizes remembers the size of each entry in the log, to answer two questions that raft only asks in entries: how many
+// bytes were appended since the last snapshot, and how many entries make up the bytes that should trail it.
+//
+// Entries that were on disk at the start are noted when raft reads them then, which is from the snapshot on.
+type logSizes struct {
+	raft.LogStore
+
+	mu sync.Mutex
+	// first is the index of sizes[0].
+	first uint64
+	sizes []uint32
+	// since is the number of bytes above the last snapshot.
+	since int64
+	// full is told when since passes limit; it must not block.
+	limit int64
+	full  func()
+	// opening is true until raft runs.
+	opening bool
+}
+
+var (
+	_ raft.LogStore          = (*logSizes)(nil)
+	_ raft.MonotonicLogStore = (*logSizes)(nil)
+)
+
+func newLogSizes(inner logStore, limit int64, full func()) *logSizes {
+	return &logSizes{LogStore: inner, limit: limit, full: full, opening: true}
+}
+
+// IsMonotonic passes the inner store's property on.
+func (s *logSizes) IsMonotonic() bool {
+	m, ok := s.LogStore.(raft.MonotonicLogStore)
+	return ok && m.IsMonotonic()
+}
+
+// GetLog reads one entry; while the node opens, it also notes its size.
+func (s *logSizes) GetLog(index uint64, out *raft.Log) error {
+	if err := s.LogStore.GetLog(index, out); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.opening {
+		s.note(out)
+	}
+	return nil
+}
+
+// opened ends the opening phase.
+func (s *logSizes) opened() {
+	s.mu.Lock()
+	s.opening = false
+	over := s.since >= s.limit
+	s.mu.Unlock()
+	if over {
+		s.full()
+	}
+}
+
+// StoreLog stores one entry.
+func (s *logSizes) StoreLog(log *raft.Log) error { return s.StoreLogs([]*raft.Log{log}) }
+
+// StoreLogs stores entries and counts them.
+func (s *logSizes) StoreLogs(logs []*raft.Log) error {
+	if err := s.LogStore.StoreLogs(logs); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	for _, e := range logs {
+		s.note(e)
+	}
+	over := s.since >= s.limit
+	s.mu.Unlock()
+	if over {
+		s.full()
+	}
+	return nil
+}
+
+// note appends e's size. After a jump it starts anew: raft reads its last entry first when it opens, and an installed
+// snapshot leaves a hole.
+func (s *logSizes) note(e *raft.Log) {
+	size := uint32(min(len(e.Data)+logOverhead, 1<<31))
+	if next := s.first + uint64(len(s.sizes)); len(s.sizes) == 0 || e.Index != next {
+		s.first, s.sizes, s.since = e.Index, s.sizes[:0], 0
+	}
+	s.sizes = append(s.sizes, size)
+	s.since += int64(size)
+}
+
+// DeleteRange deletes entries and forgets their sizes.
+func (s *logSizes) DeleteRange(lo, hi uint64) error {
+	if err := s.LogStore.DeleteRange(lo, hi); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	end := s.first + uint64(len(s.sizes))
+	switch {
+	case lo <= s.first && hi >= s.first: // a prefix
+		cut := min(hi+1, end) - s.first
+		s.sizes = append(s.sizes[:0], s.sizes[cut:]...)
+		s.first += cut
+	case lo > s.first && lo < end: // a suffix
+		s.sizes = s.sizes[:lo-s.first]
+	}
+	return nil
+}
+
+// keepAll is more trailing entries than a log has, and far from overflowing raft's sums.
+const keepAll = math.MaxUint64 / 4
+
+// trailing returns how many of the newest entries hold at least want bytes. While fewer are known, all are kept.
+func (s *logSizes) trailing(want int64) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var sum int64
+	for n := range s.sizes {
+		if sum >= want {
+			return uint64(n)
+		}
+		sum += int64(s.sizes[len(s.sizes)-1-n])
+	}
+	return keepAll
+}
+
+// snapshotted starts to count anew: a snapshot covers all up to about here.
+func (s *logSizes) snapshotted() {
+	s.mu.Lock()
+	s.since = 0
+	s.mu.Unlock()
+}
