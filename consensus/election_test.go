@@ -1,0 +1,120 @@
+package consensus
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+)
+
+// TestFastElection kills the leader without a farewell and measures how long it takes until a new leader's barrier
+// succeeded.
+func TestFastElection(t *testing.T) {
+	for _, tc := range []struct {
+		name      string
+		nodes     int
+		rounds    int
+		bolt      bool
+		wantUnder time.Duration
+	}{
+		{"three in memory", 3, 10, false, 150 * time.Millisecond},
+		{"five in memory", 5, 4, false, 150 * time.Millisecond},
+		{"three on disk", 3, 4, true, 250 * time.Millisecond},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			var took []time.Duration
+			for range tc.rounds {
+				took = append(took, electOnce(t, tc.nodes, tc.bolt))
+			}
+			slices.Sort(took)
+			median := took[len(took)/2]
+			t.Logf("new leader established after: median %v, all %v", median, took)
+			// Raft's own timers would take at least one heartbeat timeout of a second.
+			if median > tc.wantUnder {
+				t.Errorf("median %v, want less than %v", median, tc.wantUnder)
+			}
+		})
+	}
+}
+
+func electOnce(t *testing.T, nodes int, bolt bool) time.Duration {
+	t.Helper()
+	dir := t.TempDir()
+	c := newCluster(t, nodes, func(o *Options) {
+		o.Timeouts = Safe()
+		if bolt {
+			o.InMemory, o.Dir = false, dir
+		}
+	})
+	old := c.Leader()
+	at := c.propose(old, "a 1")
+	c.WaitApplied(at)
+	start := time.Now()
+	c.Kill(old, true)
+	l := c.Leader()
+	took := time.Since(start)
+	if l == old || l.Term() != old.Term()+1 {
+		t.Errorf("%s leads in term %d after %s in %d: more than one stood", l.id, l.Term(), old.id, old.Term())
+	}
+	c.propose(l, "b 2")
+	c.EnsureSame()
+	for _, n := range c.live() {
+		c.close(n)
+	}
+	return took
+}
+
+func TestNoElectionWithoutAMajority(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, nil)
+	l := c.Leader()
+	term := l.Term()
+	for _, n := range c.live() {
+		if n != l {
+			n.LeaderLinkDead(l.id) // one node of three believes it
+			break
+		}
+	}
+	for range 20 {
+		c.propose(l, "a 1")
+	}
+	if l.Term() != term || !l.IsLeader() {
+		t.Error("one lost link deposed a healthy leader")
+	}
+}
+
+func TestNonVoterNeverFires(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, nil)
+	l := c.Leader()
+	n := c.start("z9")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := l.AddNonvoter(ctx, n.id, n.addr); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.WaitApplied(ctx, l.CommitIndex()); err != nil {
+		t.Fatal(err)
+	}
+	c.Kill(l, true)
+	next := c.Leader()
+	if next == n {
+		t.Error("a non-voter leads")
+	}
+	if got := n.State(); got != "follower" {
+		t.Errorf("the non-voter is %s", got)
+	}
+	c.EnsureSame()
+}
+
+func TestHandleElectionRefuses(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, nil)
+	n := c.Leader()
+	if _, err := n.HandleElection("a", []byte("nonsense")); err == nil {
+		t.Error("nonsense was accepted")
+	}
+	if _, err := n.HandleElection("a", rep("b", 1, 1).encode()); err == nil {
+		t.Error("a report in another's name was accepted")
+	}
+}
