@@ -1,0 +1,129 @@
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+)
+
+// dial connects to addr and does the dialling side's handshake. Every error means that nothing but the hello was sent.
+func (t *Transport) dial(ctx context.Context, addr string, k kind) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
+	defer cancel()
+	stop := context.AfterFunc(t.ctx, cancel)
+	defer stop()
+	var d net.Dialer
+	raw, err := d.DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return nil, err
+	}
+	if !t.track(raw) {
+		_ = raw.Close()
+		return nil, ErrClosed
+	}
+	conn, err := t.greet(ctx, raw, addr, k)
+	if err != nil {
+		t.untrack(raw)
+		_ = raw.Close()
+		return nil, fmt.Errorf("handshake with %s: %w", addr, err)
+	}
+	return conn, nil
+}
+
+// greet says hello and reads the answer.
+func (t *Transport) greet(ctx context.Context, raw net.Conn, addr string, k kind) (*Conn, error) {
+	deadline, _ := ctx.Deadline()
+	if err := raw.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
+	wrapped := t.wrapClient(raw, addr)
+	hello := t.header(k, "")
+	if _, err := wrapped.Write(hello.append(nil)); err != nil {
+		stop()
+		return nil, err
+	}
+	h, err := readHeader(wrapped)
+	if !stop() && err == nil {
+		err = context.Cause(ctx) // the deadline of a good connection is spoilt
+	}
+	if err != nil {
+		return nil, asRefusal(addr, err)
+	}
+	release, err := t.checkAnswer(h, addr)
+	if err != nil {
+		return nil, err
+	}
+	conn := t.newConn(wrapped, raw, Peer{ID: h.id, Incarnation: h.incarnation, Addr: h.addr}, release)
+	if err := raw.SetDeadline(time.Time{}); err != nil {
+		release()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// wrapClient puts TLS over raw if it is configured.
+func (t *Transport) wrapClient(raw net.Conn, addr string) net.Conn {
+	if t.opts.TLS == nil {
+		return raw
+	}
+	cfg := t.opts.TLS.Clone()
+	if cfg.ServerName == "" {
+		cfg.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	return tls.Client(raw, cfg)
+}
+
+// asRefusal names what answered in a foreign tongue.
+func asRefusal(addr string, err error) error {
+	if errors.Is(err, errMagic) || errors.Is(err, errTLS) {
+		return &RefusedError{Reason: ErrNotPeer, Addr: addr, Message: err.Error()}
+	}
+	return err
+}
+
+// checkAnswer turns a refusal into an error and registers the peer.
+func (t *Transport) checkAnswer(h header, addr string) (func(), error) {
+	switch {
+	case h.kind != answerOK && h.kind >= answerOK:
+		if h.version != protocolVersion {
+			h.note = fmt.Sprintf("it speaks version %d, this node %d: upgrade the older one", h.version, protocolVersion)
+		}
+		return nil, &RefusedError{Reason: h.kind.reason(), Addr: addr, Message: h.note}
+	case h.kind != answerOK || h.version != protocolVersion:
+		return nil, &RefusedError{Reason: ErrNotPeer, Addr: addr, Message: "the answer isn't one"}
+	}
+	p := Peer{ID: h.id, Incarnation: h.incarnation, Addr: h.addr}
+	// A peer that we reached ourselves is alive: force, but never back in time.
+	release, known, v := t.peers.admit(p, true)
+	if v == stale {
+		return nil, &RefusedError{Reason: ErrStaleIncarnation, Addr: addr,
+			Message: fmt.Sprintf("%q runs at %s with incarnation %d, here is %d", p.ID, known.Addr, known.Incarnation, p.Incarnation)}
+	}
+	return release, nil
+}
+
+// Probe connects to addr, learns who answers, and hangs up.
+func (t *Transport) Probe(ctx context.Context, addr string) (Peer, error) {
+	c, err := t.dial(ctx, addr, kindRPC)
+	if err != nil {
+		return Peer{}, err
+	}
+	p := c.Peer()
+	return p, c.Close()
+}
+
+// sleep waits for d and reports false when ctx ended before.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
