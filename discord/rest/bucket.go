@@ -27,9 +27,10 @@ const (
 // route for one resource while its bucket isn't known. It is pure: time comes in.
 //
 // Invariant (known): what Discord would still accept in its present window is at
-// least remaining - inflight - lost. Every request in flight is taken as not yet
-// counted, whichever window it lands in, so a reset needs no agreement on when
-// it happened: the estimate of it is late by the way back, never early.
+// least remaining - inflight - len(lost). Every request in flight is taken as not
+// yet counted, whichever window it lands in, and one without an answer as counted
+// in each window that it may have landed in. So a reset needs no agreement on
+// when it happened: the estimate of it is late by the way back, never early.
 type bucket struct {
 	key      bucketKey
 	state    knowledge
@@ -37,8 +38,9 @@ type bucket struct {
 	inflight int
 	// remaining is the least that Discord reported in this window, or limit after it.
 	remaining int
-	// lost counts the requests since the last roll that may have been counted unseen.
-	lost int
+	// lost holds, for each request that may have been counted unseen, when the
+	// window that it was counted in is over for certain; ascending.
+	lost []time.Time
 	// window is Discord's reset in its own milliseconds; it only rises.
 	window  int64
 	resetAt time.Time     // when the window is over for certain
@@ -67,7 +69,6 @@ func (b *bucket) roll(now time.Time) {
 	}
 	b.rolled = true
 	b.remaining = b.limit
-	b.lost = 0
 }
 
 // available is how many requests may be sent now.
@@ -81,7 +82,15 @@ func (b *bucket) available(now time.Time) int {
 	case b.state == free:
 		return 1
 	}
-	return b.remaining - b.inflight - b.lost
+	return b.room(now)
+}
+
+// room is what is left of the window's count.
+func (b *bucket) room(now time.Time) int {
+	for len(b.lost) > 0 && !b.lost[0].After(now) {
+		b.lost = b.lost[1:]
+	}
+	return b.remaining - b.inflight - len(b.lost)
 }
 
 // wakeAt is when waiting requests have a chance again without an answer coming; zero if unknown.
@@ -89,10 +98,14 @@ func (b *bucket) wakeAt(now time.Time) time.Time {
 	if now.Before(b.blocked) {
 		return b.blocked
 	}
+	var at time.Time
 	if b.state == known && !b.rolled {
-		return b.resetAt
+		at = b.resetAt
 	}
-	return time.Time{}
+	if len(b.lost) > 0 && (at.IsZero() || b.lost[0].Before(at)) {
+		at = b.lost[0]
+	}
+	return at
 }
 
 // earliest is a lower bound of when the request with n others before it may be sent.
@@ -105,7 +118,7 @@ func (b *bucket) earliest(now time.Time, n int) time.Time {
 		return at
 	}
 	b.roll(now)
-	behind := n - max(b.remaining-b.inflight-b.lost, 0)
+	behind := n - max(b.room(now), 0)
 	if behind < 0 || b.rolled {
 		return at
 	}
@@ -148,12 +161,7 @@ func (b *bucket) uncounted(now time.Time, a Answer) {
 			b.state = free
 		}
 	case known:
-		b.lost++
-		if b.rolled {
-			// Were all of a window's answers lost, nothing would ever end it.
-			b.rolled = false
-			b.resetAt = now.Add(b.length + pad)
-		}
+		b.lost = append(b.lost, now.Add(b.length+pad))
 	}
 }
 
