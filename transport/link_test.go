@@ -106,7 +106,7 @@ func none(t *testing.T, events <-chan LinkEvent, d time.Duration) {
 func TestKilledProcessIsDeadAtOnce(t *testing.T) {
 	w, events := watcher(t, defaultTiming)
 	inc, addr := uint64(0), "127.0.0.1:0"
-	var took []time.Duration
+	var took, sinceEnd []time.Duration
 	for range 5 {
 		inc++
 		p := startPeer(t, addr, int(inc))
@@ -116,11 +116,12 @@ func TestKilledProcessIsDeadAtOnce(t *testing.T) {
 		await(t, events, Up, inc)
 		killed := time.Now()
 		p.signal(syscall.SIGKILL)
-		await(t, events, Dead, inc)
+		dead := await(t, events, Dead, inc)
 		took = append(took, time.Since(killed))
+		sinceEnd = append(sinceEnd, time.Since(dead.At))
 		_ = p.cmd.Wait()
 	}
-	t.Logf("kill -9 to Dead: %v", took)
+	t.Logf("kill -9 to Dead: %v, of which after the end of the link: %v", took, sinceEnd)
 	for _, d := range took {
 		if d > time.Second {
 			t.Errorf("took %v", d)

@@ -13,8 +13,11 @@ const (
 	// never wait, since whoever gives one (raft's apply loop, say) must not be
 	// held up by a peer that doesn't read.
 	hardPending = 4 * MaxMessage
-	// keepBuffer is the capacity above which a buffer isn't kept for reuse.
-	keepBuffer = 1 << 20
+	// keepBuffer is the capacity above which a buffer isn't kept for reuse, and
+	// keepShare the share of a large one that must have been used.
+	keepBuffer  = 8 << 20
+	keepShare   = 16
+	smallBuffer = 64 << 10
 )
 
 // frameWriter queues frames and writes them from one goroutine: all that came
@@ -141,8 +144,8 @@ func (fw *frameWriter) take() []byte {
 }
 
 func (fw *frameWriter) recycle(buf []byte) {
-	if cap(buf) > keepBuffer {
-		return
+	if c := cap(buf); c > keepBuffer || (c > smallBuffer && len(buf) < c/keepShare) {
+		return // after a burst an idle connection holds little
 	}
 	fw.mu.Lock()
 	fw.spare = buf[:0]
