@@ -1,0 +1,83 @@
+package cache
+
+import "github.com/botnode/botnode/internal/jsonscan"
+
+// messageCreate takes a message, and the members whom it shows: its author and
+// those that it mentions. Messages outside guilds are cached, too.
+func (c *Cache) messageCreate(e *event) {
+	if e.guild != 0 && !c.known(e.guild) {
+		return
+	}
+	c.people(e)
+	c.last(e.channel, e.id)
+	if e.id != 0 && e.channel != 0 {
+		c.store(Messages, key{e.channel, e.id}, e.d, replace, noFields)
+	}
+}
+
+// messageUpdate changes a cached message. The event may be partial, so it can't
+// make one.
+func (c *Cache) messageUpdate(e *event) {
+	if e.guild != 0 && !c.known(e.guild) {
+		return
+	}
+	c.people(e)
+	c.store(Messages, key{e.channel, e.id}, e.d, amend, noFields)
+}
+
+// people takes the author and the mentioned members of a message.
+func (c *Cache) people(e *event) {
+	c.shown(e.guild, e.author, e.member)
+	if len(e.mentions) <= len("[]") {
+		return
+	}
+	_ = jsonscan.Elements(e.mentions, func(user []byte) bool {
+		c.shown(e.guild, user, jsonscan.Get(user, "member"))
+		return true
+	})
+}
+
+// shown takes a user, and its member if the event has one (webhooks have none).
+func (c *Cache) shown(guild uint64, user, member []byte) {
+	if guild == 0 || member == nil {
+		c.user(user, amend)
+		return
+	}
+	c.member(guild, user, member, overlay)
+}
+
+// messageDeleteBulk removes messages of a channel.
+func (c *Cache) messageDeleteBulk(e *event) {
+	_ = jsonscan.Elements(e.ids, func(id []byte) bool {
+		c.drop(Messages, key{e.channel, jsonscan.ID(id)})
+		return true
+	})
+}
+
+// last notes the last message of a cached channel or thread. Discord announces
+// it in no other way (developers/events/gateway-events.mdx, "Channel Update").
+// It isn't written into the channel's object, since that would rewrite the
+// object with every message: readers splice it in.
+func (c *Cache) last(channel, message uint64) {
+	k := key{channel, 0}
+	if message == 0 || !c.index.channels.has(k) {
+		return
+	}
+	old, had := c.stores.lasts.get(k)
+	if had && old >= message {
+		return
+	}
+	if had {
+		c.unhash(tagLasts, k, encodeCount(old))
+	}
+	c.stores.lasts.set(k, message)
+	c.hash(tagLasts, k, encodeCount(message))
+}
+
+// forgetLast forgets the last message of a channel that is dropped.
+func (c *Cache) forgetLast(channel uint64) {
+	k := key{channel, 0}
+	if old, had := c.stores.lasts.remove(k); had {
+		c.unhash(tagLasts, k, encodeCount(old))
+	}
+}
