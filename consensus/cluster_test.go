@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -19,7 +20,8 @@ import (
 // patience bounds every wait of a test. It is only used up by a failure.
 const patience = 10 * time.Second
 
-// toyMachine is a register and a list of what was applied. An entry is "id value"; an id is applied once.
+// toyMachine is a register and a list of what was applied. An entry is "id value", or a JSON array of such; an id is
+// applied once.
 type toyMachine struct {
 	mu    sync.Mutex
 	state toyState
@@ -40,8 +42,23 @@ func (t *toyMachine) Apply(index uint64, entry []byte) any {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.state.Index = index
-	var id, value string
-	if _, err := fmt.Sscan(string(entry), &id, &value); err != nil {
+	if entry[0] != '[' {
+		return t.apply(string(entry))
+	}
+	var cmds []string
+	if err := json.Unmarshal(entry, &cmds); err != nil {
+		return []byte("bad")
+	}
+	var out []string
+	for _, cmd := range cmds {
+		out = append(out, string(t.apply(cmd)))
+	}
+	return out
+}
+
+func (t *toyMachine) apply(cmd string) []byte {
+	id, value, ok := strings.Cut(cmd, " ")
+	if !ok {
 		return []byte("bad")
 	}
 	if !t.state.Seen[id] {
@@ -79,6 +96,30 @@ func (t *toyMachine) read() toyState {
 	s := t.state
 	s.Applied = append([]string(nil), s.Applied...)
 	return s
+}
+
+func toyEncode(cmds [][]byte) []byte {
+	list := make([]string, len(cmds))
+	for i, c := range cmds {
+		list[i] = string(c)
+	}
+	b, _ := json.Marshal(list)
+	return b
+}
+
+func toyEncodeResult(res any) []byte {
+	b, _ := json.Marshal(res)
+	return b
+}
+
+func toySplit(res []byte, _ int) ([][]byte, error) {
+	var list []string
+	err := json.Unmarshal(res, &list)
+	out := make([][]byte, len(list))
+	for i, s := range list {
+		out[i] = []byte(s)
+	}
+	return out, err
 }
 
 type toySnapshot []byte
@@ -152,6 +193,7 @@ type testNode struct {
 	*Raft
 	id, addr string
 	toy      *toyMachine
+	accept   *Acceptor
 	dead     bool
 	opts     Options
 }
@@ -223,6 +265,7 @@ func (c *cluster) start(id string) *testNode {
 	if n.Raft, err = Open(n.opts); err != nil {
 		c.t.Fatal(err)
 	}
+	n.accept = NewAcceptor(n.Raft, toyEncodeResult)
 	c.net.mu.Lock()
 	c.net.nodes[id] = n
 	c.net.mu.Unlock()
@@ -274,6 +317,8 @@ func (c *cluster) add(n *testNode) {
 	if err := l.AddVoter(ctx, n.id, n.addr); err != nil {
 		c.t.Fatal(err)
 	}
+	// Every voter must know the new one before the leader may die: one that doesn't refuses to vote for it.
+	c.WaitApplied(l.CommitIndex())
 }
 
 // live returns the nodes that run and aren't partitioned.

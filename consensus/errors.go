@@ -36,6 +36,9 @@ var (
 
 // NotAppended reports whether err proves that the entry was not appended and never will be.
 func NotAppended(err error) bool {
+	if errors.Is(err, ErrUnknownOutcome) {
+		return false // one attempt of several, or one that the shutdown interrupted
+	}
 	for _, sure := range []error{ErrNotLeader, ErrNoLeader, ErrShutdown, ErrClosed, ErrBusy, ErrTooLarge} {
 		if errors.Is(err, sure) {
 			return true

@@ -22,6 +22,9 @@ func (e dialError) Unwrap() []error { return []error{errDial, e.cause} }
 type layer struct {
 	StreamLayer
 
+	// handlers counts accepted connections that raft's handlers still hold.
+	handlers sync.WaitGroup
+
 	mu     sync.Mutex
 	closed bool
 	conns  map[*layerConn]struct{}
@@ -39,7 +42,7 @@ func (l *layer) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.track(c)
+	return l.track(c, true)
 }
 
 // Dial opens a connection.
@@ -48,16 +51,20 @@ func (l *layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, 
 	if err != nil {
 		return nil, dialError{err}
 	}
-	return l.track(c)
+	return l.track(c, false)
 }
 
-func (l *layer) track(c net.Conn) (net.Conn, error) {
+func (l *layer) track(c net.Conn, accepted bool) (net.Conn, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
 		return nil, errors.Join(net.ErrClosed, c.Close())
 	}
 	tc := &layerConn{Conn: c, layer: l}
+	if accepted {
+		l.handlers.Add(1)
+		tc.left = sync.OnceFunc(l.handlers.Done)
+	}
 	l.conns[tc] = struct{}{}
 	return tc, nil
 }
@@ -80,9 +87,28 @@ func (l *layer) Close() error {
 	return err
 }
 
+// handlersTimeout bounds wait.
+const handlersTimeout = time.Second
+
+// wait waits, after Close, for raft's handlers of accepted connections: each closes its connection as its last act.
+// Raft itself forgets them, and they would go on to log into a logger that is gone.
+func (l *layer) wait() {
+	ended := make(chan struct{})
+	go func() {
+		l.handlers.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(handlersTimeout):
+	}
+}
+
 type layerConn struct {
 	net.Conn
 	layer *layer
+	// left tells the layer that the handler is done. Nil for a connection that was dialled.
+	left func()
 }
 
 // Close closes the connection and forgets it.
@@ -90,5 +116,8 @@ func (c *layerConn) Close() error {
 	c.layer.mu.Lock()
 	delete(c.layer.conns, c)
 	c.layer.mu.Unlock()
+	if c.left != nil {
+		c.left()
+	}
 	return c.Conn.Close()
 }

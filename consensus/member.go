@@ -50,7 +50,9 @@ func (r *Raft) AddNonvoter(ctx context.Context, id, addr string) error {
 	})
 }
 
-// AddVoter makes a node a voter, or updates a voter's address. The caller has seen that the node caught up.
+// AddVoter makes a node a voter, or updates a voter's address. The caller has seen that the node caught up, and should
+// see that every voter applied the change before it goes on: raft's voters refuse a candidate that they don't know as a
+// voter yet. If the leader dies in between, and only the new voter has the entry, nobody can be elected until it is back.
 func (r *Raft) AddVoter(ctx context.Context, id, addr string) error {
 	return r.change(ctx, "add voter", id, func() raft.IndexFuture {
 		return r.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(addr), 0, 0)

@@ -31,10 +31,13 @@ type Raft struct {
 	elector   *elector
 	snapshots *snapshotter
 
-	// ctx ends when Close begins; wg counts this node's goroutines.
+	// ctx ends when Close begins; wg counts this node's goroutines. gate guards shut, after which none is added from
+	// outside.
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	gate   sync.Mutex
+	shut   bool
 
 	fatalOnce sync.Once
 	closeOnce sync.Once
@@ -173,7 +176,9 @@ func (r *Raft) Close() error {
 func (r *Raft) close() error {
 	r.hlog.closing.Store(true)
 	r.proposals.drain(drainTimeout)
-	r.verify.close()
+	r.gate.Lock()
+	r.shut = true
+	r.gate.Unlock()
 	r.cancel()
 	err := r.wire.Close()
 	stopped := make(chan error, 1)
@@ -187,8 +192,20 @@ func (r *Raft) close() error {
 		return errors.Join(err, fmt.Errorf("raft did not stop within %v", closeTimeout))
 	}
 	r.proposals.abandon()
+	r.wire.layer.wait()
 	r.wg.Wait()
 	return errors.Join(err, r.store.close())
+}
+
+// spawn runs f on a goroutine that Close waits for. It reports false if the node is closed.
+func (r *Raft) spawn(f func()) bool {
+	r.gate.Lock()
+	defer r.gate.Unlock()
+	if r.shut {
+		return false
+	}
+	r.wg.Go(f)
+	return true
 }
 
 // HasState reports whether this node already belongs to a cluster.

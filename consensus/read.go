@@ -95,7 +95,6 @@ type verifier struct {
 	// next is the round that callers join, nil if there are none yet; flying is true while another is in flight.
 	next   *round
 	flying bool
-	closed bool
 }
 
 type round struct {
@@ -108,10 +107,6 @@ func newVerifier(r *Raft) *verifier { return &verifier{r: r} }
 
 func (v *verifier) verify(ctx context.Context) error {
 	v.mu.Lock()
-	if v.closed {
-		v.mu.Unlock()
-		return ErrShutdown
-	}
 	if v.next == nil {
 		v.next = &round{done: make(chan struct{})}
 	}
@@ -131,8 +126,8 @@ func (v *verifier) verify(ctx context.Context) error {
 // launch starts the next round. The lock is held.
 func (v *verifier) launch() {
 	cur := v.next
-	v.next, v.flying = nil, true
-	v.r.wg.Go(func() {
+	v.next = nil
+	v.flying = v.r.spawn(func() {
 		cur.err = v.ask()
 		close(cur.done)
 		v.mu.Lock()
@@ -142,13 +137,10 @@ func (v *verifier) launch() {
 			v.launch()
 		}
 	})
-}
-
-// close refuses new calls; from here on nothing is added to the node's goroutines.
-func (v *verifier) close() {
-	v.mu.Lock()
-	defer v.mu.Unlock()
-	v.closed = true
+	if !v.flying {
+		cur.err = ErrShutdown
+		close(cur.done)
+	}
 }
 
 func (v *verifier) ask() error {

@@ -1,0 +1,6 @@
+//go:build !race
+
+package consensus
+
+// raceDetector is true under -race.
+const raceDetector = false
