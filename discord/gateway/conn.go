@@ -215,6 +215,7 @@ func (c *Conn) moment(now time.Duration) Moment {
 func (c *Conn) apply(in Input, f *frame) {
 	c.mu.Lock()
 	at := c.moment(c.now())
+	before := c.machine.State()
 	outs := c.machine.Step(at, in)
 	var first Output
 	var rest []Output
@@ -223,7 +224,8 @@ func (c *Conn) apply(in Input, f *frame) {
 		rest = append(rest, outs[1:]...)
 	}
 	wake := c.absorb(outs)
-	if next := c.machine.NextDeadline(at.Paused); next < c.armed {
+	// The writer also waits for Live, to take sends, and for earlier deadlines.
+	if c.machine.State() != before || c.machine.NextDeadline(at.Paused) < c.armed {
 		wake = true
 	}
 	reports := f != nil || in.Kind == InEnded

@@ -88,7 +88,7 @@ func TestInflateManyMessages(t *testing.T) {
 			}
 			defer inf.close()
 			s := sampler{rng: rand.New(rand.NewPCG(1, 2))}
-			for i := range 20000 {
+			for i := range manyMessages {
 				want := s.next()
 				got, err := inf.inflate(d.message(t, want))
 				if err != nil || !bytes.Equal(got, want) {
