@@ -19,11 +19,13 @@ const (
 	fireTimeout = 50 * time.Millisecond
 )
 
-// LeaderLinkDead tells that the process of a node is known to be dead: its link ended and a new one was refused. It is
-// no harm to call it of a node that doesn't lead. Call NodeAlive when the node is back.
-func (r *Raft) LeaderLinkDead(id string) { r.elector.send(electorEvent{dead: id}) }
+// LeaderLinkDead tells that the process of a node is known to be dead: its link ended and a new one was refused, or a
+// newer process answered. It is no harm to call it of a node that doesn't lead. It doesn't block.
+func (r *Raft) LeaderLinkDead(id string) {
+	r.elector.send(electorEvent{dead: id, term: r.Term()})
+}
 
-// NodeAlive takes LeaderLinkDead back.
+// NodeAlive tells that a node is up, again or for the first time. It doesn't block.
 func (r *Raft) NodeAlive(id string) { r.elector.send(electorEvent{alive: id}) }
 
 // HandleElection takes another voter's report; the answer is this node's own, or nothing. The wiring serves the method
@@ -45,30 +47,38 @@ func (r *Raft) HandleElection(from string, req []byte) ([]byte, error) {
 
 // elector is the I/O of the fast election: it collects reports, asks the rule, and fires.
 type elector struct {
-	r      *Raft
-	events chan electorEvent
+	r *Raft
+	// nudge holds one token if there may be something to do.
+	nudge chan struct{}
 
-	mu sync.Mutex
+	mu    sync.Mutex
+	inbox []electorEvent
 	// mine is this node's newest report, for those who ask.
 	mine report
 
 	// The fields below belong to run.
-	dead    map[string]bool
+
+	// down holds the nodes that died and didn't come back; died the term in which each died last: whatever came back,
+	// it doesn't lead that term any more.
+	down    map[string]bool
+	died    map[string]uint64
 	reports map[string]report
 	told    report // what was last broadcast, but for the log's position
 	fired   uint64
 	grace   <-chan time.Time
 }
 
-// electorEvent is one of: a node died, a node is back, a report came, the leader changed.
+// electorEvent is one of: a node died, in this node's term; a node is back; a report came.
 type electorEvent struct {
 	dead, alive string
+	term        uint64
 	report      report
 }
 
 func newElector(r *Raft) *elector {
 	return &elector{
-		r: r, events: make(chan electorEvent, 64), dead: make(map[string]bool), reports: make(map[string]report),
+		r: r, nudge: make(chan struct{}, 1), down: make(map[string]bool), died: make(map[string]uint64),
+		reports: make(map[string]report),
 	}
 }
 
@@ -82,14 +92,19 @@ func (e *elector) send(ev electorEvent) {
 	if e.r.opts.Caller == nil {
 		return
 	}
-	select {
-	case e.events <- ev:
-	case <-e.r.ctx.Done():
-	}
+	e.mu.Lock()
+	e.inbox = append(e.inbox, ev)
+	e.mu.Unlock()
+	e.poke()
 }
 
-// leaderChanged makes the rule look again: the new leader may be one that died meanwhile.
-func (e *elector) leaderChanged(Leader) { e.send(electorEvent{}) }
+// poke makes the rule look again. It is called when the leader changed: the new one may have died meanwhile.
+func (e *elector) poke() {
+	select {
+	case e.nudge <- struct{}{}:
+	default:
+	}
+}
 
 // own returns this node's report about the loss of leader in term.
 func (e *elector) own(leader string, term uint64) (report, bool) {
@@ -102,8 +117,14 @@ func (e *elector) run() {
 	for {
 		graceOver := false
 		select {
-		case ev := <-e.events:
-			e.take(ev)
+		case <-e.nudge:
+			e.mu.Lock()
+			events := e.inbox
+			e.inbox = nil
+			e.mu.Unlock()
+			for _, ev := range events {
+				e.take(ev)
+			}
 		case <-e.grace:
 			graceOver = true
 		case <-e.r.ctx.Done():
@@ -116,18 +137,22 @@ func (e *elector) run() {
 func (e *elector) take(ev electorEvent) {
 	switch {
 	case ev.dead != "":
-		e.dead[ev.dead] = true
+		e.down[ev.dead] = true
+		e.died[ev.dead] = max(e.died[ev.dead], ev.term)
 	case ev.alive != "":
-		delete(e.dead, ev.alive)
+		delete(e.down, ev.alive)
 	case ev.report.Voter != "":
 		e.reports[ev.report.Voter] = ev.report
 	}
 }
 
+// gone reports whether the leader is known to have died in its term.
+func (e *elector) gone(l Leader) bool { return e.down[l.ID] || l.Term <= e.died[l.ID] }
+
 // step reports a loss that is new, and asks the rule.
 func (e *elector) step(graceOver bool) {
 	leader := e.r.Leader()
-	if !leader.Known || leader.ID == e.r.opts.ID || !e.dead[leader.ID] {
+	if !leader.Known || leader.ID == e.r.opts.ID || !e.gone(leader) {
 		e.grace = nil
 		delete(e.reports, e.r.opts.ID)
 		e.setOwn(report{})

@@ -83,6 +83,24 @@ func TestNoElectionWithoutAMajority(t *testing.T) {
 	}
 }
 
+// TestDeathOutlivesTheRestart: a leader that died no longer leads its term, also if its process is back at once.
+func TestDeathOutlivesTheRestart(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, func(o *Options) { o.Timeouts = Safe() })
+	l := c.Leader()
+	c.follower()
+	start := time.Now()
+	c.Kill(l, false)
+	for _, n := range c.live() {
+		n.LeaderLinkDead(l.id)
+		n.NodeAlive(l.id)
+	}
+	c.Leader()
+	if took := time.Since(start); took > 900*time.Millisecond {
+		t.Errorf("the election waited for a timeout: %v", took)
+	}
+}
+
 func TestNonVoterNeverFires(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, nil)

@@ -141,7 +141,7 @@ func (l *leadership) look() {
 		l.r.wg.Go(func() { l.establish(now.Leader.Term) })
 	}
 	if changed {
-		l.r.elector.leaderChanged(now.Leader)
+		l.r.elector.poke()
 	}
 }
 
