@@ -167,8 +167,5 @@ func send(ctx context.Context, rt http.RoundTripper, method, path, body string) 
 	return res.StatusCode, err
 }
 
-// still is a latency that doesn't vary.
-func still(d time.Duration) func() time.Duration { return func() time.Duration { return d } }
-
 // channel is a path of the test's n-th channel.
 func channel(n int, rest string) string { return fmt.Sprintf("/channels/%d%s", n, rest) }

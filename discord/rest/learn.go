@@ -53,13 +53,13 @@ func (l *localLimiter) settleRoute(route, hash string) {
 			continue
 		}
 		delete(l.buckets, key)
-		real := bucketKey{name: hash, major: key.major, identity: key.identity}
-		if other, ok := l.buckets[real]; ok {
+		learnt := bucketKey{name: hash, major: key.major, identity: key.identity}
+		if other, ok := l.buckets[learnt]; ok {
 			other.absorb(b)
 			continue
 		}
-		b.key = real
-		l.buckets[real] = b
+		b.key = learnt
+		l.buckets[learnt] = b
 	}
 }
 
