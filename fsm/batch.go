@@ -1,0 +1,88 @@
+package fsm
+
+import (
+	"bytes"
+	"fmt"
+
+	"github.com/klauspost/compress/s2"
+)
+
+// The first byte of a log entry: how its batch of commands is packed.
+const (
+	packRaw byte = 1
+	packS2  byte = 2
+)
+
+// Sizes of a batch, in bytes.
+const (
+	// MaxBatch is the size at which a batch is closed. A single command may
+	// be larger: an event is never split.
+	MaxBatch = 256 << 10
+	// maxEntry bounds what an entry may unpack to: a batch that was about to
+	// close, and an event far above any that Discord sends.
+	maxEntry = 64 << 20
+	// maxCommands bounds the commands of an entry. A command has two bytes at
+	// the least, so a batch that closes at MaxBatch cannot have as many.
+	maxCommands = 1 << 17
+	// compressFrom is the size from which compression pays.
+	compressFrom = 512
+)
+
+// EncodeBatch packs commands into one log entry.
+func EncodeBatch(cmds [][]byte) []byte {
+	size := 1
+	for _, c := range cmds {
+		size += len(c) + 4
+	}
+	w := writer{b: make([]byte, 0, size)}
+	w.byte(packRaw)
+	for _, c := range cmds {
+		w.bytes(c)
+	}
+	if len(w.b) < compressFrom {
+		return w.b
+	}
+	dst := make([]byte, 1+s2.MaxEncodedLen(len(w.b)-1))
+	packed := s2.Encode(dst[1:], w.b[1:])
+	if len(packed)+1 >= len(w.b) {
+		return w.b
+	}
+	dst[0] = packS2
+	// A log keeps entries for a while: without the slack.
+	return bytes.Clone(dst[:1+len(packed)])
+}
+
+// SplitBatch unpacks an entry into its commands, which refer to one buffer
+// that nobody else writes to.
+func SplitBatch(entry []byte) ([][]byte, error) {
+	if len(entry) == 0 {
+		return nil, fmt.Errorf("%w: empty entry", ErrMalformed)
+	}
+	body := entry[1:]
+	switch entry[0] {
+	case packRaw:
+	case packS2:
+		n, err := s2.DecodedLen(body)
+		if err != nil || n > maxEntry {
+			return nil, fmt.Errorf("%w: entry with an impossible size", ErrMalformed)
+		}
+		if body, err = s2.Decode(nil, body); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		}
+	default:
+		return nil, fmt.Errorf("%w: entry packed in an unknown way (%d)", ErrMalformed, entry[0])
+	}
+	r := reader{b: body}
+	var cmds [][]byte
+	for len(r.b) > 0 {
+		if len(cmds) == maxCommands {
+			r.fail("an entry of too many commands")
+			break
+		}
+		cmds = append(cmds, r.bytes())
+	}
+	if r.err != nil {
+		return nil, r.err
+	}
+	return cmds, nil
+}

@@ -1,0 +1,117 @@
+package fsm
+
+import "fmt"
+
+// Kind is the first byte of a command.
+type Kind uint8
+
+// Skippable is the bit of a kind that a node may skip when it doesn't know
+// it. Any other unknown kind stops the node rather than let it diverge.
+const Skippable Kind = 0x80
+
+// The kinds of command. Numbers are part of the log format: they are never
+// reused, and golden bytes in the tests hold their encoding.
+const (
+	KindInit      Kind = 1
+	KindUp        Kind = 2
+	KindDown      Kind = 3
+	KindForget    Kind = 4
+	KindDrain     Kind = 5
+	KindRules     Kind = 6
+	KindRenew     Kind = 7
+	KindConfigure Kind = 10
+	KindLayout    Kind = 11
+	KindInterests Kind = 12
+	KindBudget    Kind = 13
+	KindGrant     Kind = 20
+	KindPermit    Kind = 21
+	KindClear     Kind = 22
+	KindReady     Kind = 23
+	KindEvents    Kind = 24
+	KindLost      Kind = 25
+	KindDone      Kind = 30
+	KindFail      Kind = 31
+	KindDead      Kind = 32
+	KindKVWrite   Kind = 40
+)
+
+// Command is one change of the state. Its encoding, its guard and its effect
+// stand in one place; see the file of each type.
+type Command interface {
+	// Kind is the command's first byte.
+	Kind() Kind
+	encode(w *writer)
+	decode(r *reader)
+	// apply judges the guard and, if it holds, has its effect. It must not
+	// keep slices that it can reach unless it says that it owns them.
+	apply(s *State) Result
+}
+
+// table lists every command that this version knows.
+var table = map[Kind]func() Command{
+	KindInit:      func() Command { return new(Init) },
+	KindUp:        func() Command { return new(Up) },
+	KindDown:      func() Command { return new(Down) },
+	KindForget:    func() Command { return new(Forget) },
+	KindDrain:     func() Command { return new(Drain) },
+	KindRules:     func() Command { return new(Rules) },
+	KindRenew:     func() Command { return new(Renew) },
+	KindConfigure: func() Command { return new(Configure) },
+	KindLayout:    func() Command { return new(Layout) },
+	KindInterests: func() Command { return new(Interests) },
+	KindBudget:    func() Command { return new(Budget) },
+	KindGrant:     func() Command { return new(Grant) },
+	KindPermit:    func() Command { return new(Permit) },
+	KindClear:     func() Command { return new(Clear) },
+	KindReady:     func() Command { return new(Ready) },
+	KindEvents:    func() Command { return new(Events) },
+	KindLost:      func() Command { return new(Lost) },
+	KindDone:      func() Command { return new(Done) },
+	KindFail:      func() Command { return new(Fail) },
+	KindDead:      func() Command { return new(Dead) },
+	KindKVWrite:   func() Command { return new(KVWrite) },
+}
+
+// UnknownKindError reports a command of a kind that this version does not
+// know and must not skip. The node that meets it has to stop.
+type UnknownKindError struct{ Kind Kind }
+
+// Error implements error.
+func (e *UnknownKindError) Error() string {
+	return fmt.Sprintf("fsm: command of unknown kind %d: this node runs an older version than the cluster; upgrade it", e.Kind)
+}
+
+// NewerRulesError reports rules that this version does not have the effects
+// of. The node that meets them has to stop.
+type NewerRulesError struct{ Rules uint64 }
+
+// Error implements error.
+func (e *NewerRulesError) Error() string {
+	return fmt.Sprintf("fsm: rules %d: this node runs an older version than the cluster; upgrade it", e.Rules)
+}
+
+// Encode returns the bytes of cmd, made under the given generation.
+func Encode(generation uint64, cmd Command) []byte {
+	w := writer{b: make([]byte, 0, 64)}
+	w.byte(byte(cmd.Kind()))
+	w.uint(generation)
+	cmd.encode(&w)
+	return w.b
+}
+
+// Decode is the inverse of Encode. Slices of the command refer to b.
+func Decode(b []byte) (generation uint64, cmd Command, err error) {
+	r := reader{b: b}
+	kind := Kind(r.byte())
+	generation = r.uint()
+	if r.err != nil {
+		return 0, nil, r.err
+	}
+	blank, ok := table[kind]
+	if !ok {
+		return generation, nil, &UnknownKindError{Kind: kind}
+	}
+	cmd = blank()
+	cmd.decode(&r)
+	return generation, cmd, r.end()
+}

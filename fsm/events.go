@@ -1,0 +1,153 @@
+package fsm
+
+import (
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/internal/mutant"
+)
+
+// Event is one dispatch event as its owner read it.
+type Event struct {
+	S     int64
+	Type  string
+	Guild discord.Snowflake // 0 where the event has none
+	// Lane orders the event: events of one lane are handled one after the
+	// other. It is the guild, else the channel, else 0.
+	Lane discord.Snowflake
+	Deep bool   // nested too deep to be looked at: journaled, no effect on caches
+	Raw  []byte // the d of the frame
+}
+
+// Events carries consecutive events of a session.
+//
+// Guard: the epoch is in force, the session is the shard's, and
+// Prev <= C < the last event's S. Effect: each event above C changes the
+// caches, enters the journal if the bot is interested, and then C is the last S.
+//
+// The owner slices ids out of the payload once, so that no node has to do it
+// again: Guild and Lane travel with the event.
+type Events struct {
+	Bot   string
+	Shard ShardKey
+	Epoch uint64
+	SID   string
+	Prev  int64 // the sequence read before the first event, or the one sent in RESUME
+	At    int64 // when the first was read, Unix milliseconds
+	// Jump marks the first event after a RESUME whose number is not the next
+	// one: Discord may have withheld something.
+	Jump bool
+	Evs  []Event
+}
+
+// Kind implements Command.
+func (*Events) Kind() Kind { return KindEvents }
+
+func (c *Events) encode(w *writer) {
+	w.string(c.Bot)
+	w.shard(c.Shard)
+	w.uint(c.Epoch)
+	w.string(c.SID)
+	w.int(c.Prev)
+	w.int(c.At)
+	w.bool(c.Jump)
+	types, index := eventTypes(c.Evs)
+	w.strings(types)
+	w.uint(uint64(len(c.Evs)))
+	prev := c.Prev
+	for i := range c.Evs {
+		e := &c.Evs[i]
+		w.uint(uint64(index[e.Type]))
+		w.int(e.S - prev)
+		prev = e.S
+		w.uint(uint64(e.Guild))
+		w.uint(uint64(e.Lane))
+		w.bool(e.Deep)
+		w.bytes(e.Raw)
+	}
+}
+
+// eventTypes lists the types of a batch once each, in order of appearance.
+func eventTypes(evs []Event) ([]string, map[string]int) {
+	var types []string
+	index := make(map[string]int, 4)
+	for i := range evs {
+		if _, ok := index[evs[i].Type]; !ok {
+			index[evs[i].Type] = len(types)
+			types = append(types, evs[i].Type)
+		}
+	}
+	return types, index
+}
+
+func (c *Events) decode(r *reader) {
+	c.Bot, c.Shard, c.Epoch, c.SID = r.string(), r.shard(), r.uint(), r.string()
+	c.Prev, c.At, c.Jump = r.int(), r.int(), r.bool()
+	types := r.strings()
+	n := r.count(6)
+	c.Evs = make([]Event, n)
+	prev := c.Prev
+	for i := range c.Evs {
+		e := &c.Evs[i]
+		t := r.uint()
+		if t >= uint64(len(types)) {
+			r.fail("an event of no type")
+			return
+		}
+		e.Type = types[t]
+		prev += r.int()
+		e.S = prev
+		e.Guild, e.Lane = discord.Snowflake(r.uint()), discord.Snowflake(r.uint())
+		e.Deep, e.Raw = r.bool(), r.bytes()
+	}
+}
+
+func (c *Events) apply(s *State) Result {
+	b, sh, res := s.shard(c.Bot, c.Shard)
+	if sh == nil {
+		return res
+	}
+	if sh.Epoch != c.Epoch || sh.SID != c.SID || c.SID == "" {
+		return sh.fenced()
+	}
+	if len(c.Evs) == 0 {
+		return refused("a batch without events")
+	}
+	last := c.Evs[len(c.Evs)-1].S
+	if last <= sh.C && !s.Mutant.Has(mutant.Dedupe) {
+		return Result{Code: Old, C: sh.C, Epoch: sh.Epoch}
+	}
+	if c.Prev > sh.C && !s.Mutant.Has(mutant.PrevChain) {
+		return Result{Code: Gap, C: sh.C, Epoch: sh.Epoch}
+	}
+	if c.Jump && c.Prev == sh.C {
+		b.gap(GapRecord{Shard: sh.Key, Kind: "jump", From: sh.C, To: c.Evs[0].S, At: c.At})
+	}
+	for i := range c.Evs {
+		if e := &c.Evs[i]; e.S > sh.C || s.Mutant.Has(mutant.Dedupe) {
+			b.dispatch(s, sh, c.At, *e)
+		}
+	}
+	sh.C = last
+	return sh.ok()
+}
+
+// dispatch gives one event its effect: first on the caches, then on the
+// journal.
+func (b *Bot) dispatch(s *State, sh *Shard, at int64, e Event) {
+	handlers, wanted := b.interests[e.Type]
+	var before []byte
+	if wanted && len(handlers) > 0 {
+		before = b.cache.Before(e.Type, e.Raw)
+	}
+	if !e.Deep {
+		b.cache.Apply(int(sh.Key.Index), int(sh.Key.Layout), e.Type, e.Raw)
+	}
+	if !wanted {
+		return
+	}
+	b.LastPos++
+	b.journal.add(s, sh, &Entry{
+		Bot: b.Name, Pos: b.LastPos, Shard: sh.Key, SID: sh.SID, S: e.S, Type: e.Type,
+		Guild: e.Guild, Lane: e.Lane, At: at, Raw: e.Raw, Before: before,
+		Handlers: handlers, Runner: sh.Owner, Why: sh.Why,
+	}, b.Config.RetainBytes)
+}

@@ -1,0 +1,320 @@
+package fsm
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/tidwall/btree"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/internal/mutant"
+)
+
+// Entry is a committed event in the journal. It is immutable: a change of its
+// state replaces it, so that whoever reads one may keep it.
+type Entry struct {
+	Bot   string
+	Pos   uint64 // never reused within a generation
+	Shard ShardKey
+	SID   string
+	S     int64
+	Type  string
+	Guild discord.Snowflake
+	Lane  discord.Snowflake
+	At    int64  // when it was read, Unix milliseconds by its reader's clock
+	Raw   []byte // the event's d; refers to the batch that brought it
+	// Before is what the cache held of the object that an update or delete
+	// event is about; nil where nothing was, or no handler wants it.
+	Before []byte
+
+	Handlers []string // those that are not done yet, sorted; nil once all are
+	Runner   NodeRef  // who may run the handlers
+	Attempts uint32   // how often it went to a runner again
+	Alone    bool     // a Fail was committed as "started": its next death is its last
+	Why      Why      // why its runner came to the shard
+
+	sum Digest // of all of the above once it is pending
+}
+
+// clone returns a copy whose payload keeps no batch in memory.
+func (e *Entry) clone() *Entry {
+	c := *e
+	c.Raw, c.Before = bytes.Clone(e.Raw), bytes.Clone(e.Before)
+	return &c
+}
+
+// entryOverhead is what an entry weighs in the retained bytes besides its Raw.
+const entryOverhead = 200
+
+func (e *Entry) weight() int64 { return int64(len(e.Raw) + len(e.Before) + entryOverhead) }
+
+type pendingTree = btree.Map[uint64, *Entry]
+
+// DeadLetter is an entry that was given up, with what an operator needs to
+// know of it.
+type DeadLetter struct {
+	Entry *Entry
+	Err   string
+}
+
+// journal holds the entries of a bot: those that handlers still want, without
+// bound, and the newest of all, bounded in bytes, for readers that follow.
+type journal struct {
+	retained *btree.Map[uint64, *Entry] // by position
+	bytes    int64                      // sum of the retained entries' weights
+	pending  int                        // entries in the shards' pending trees
+	pbytes   int64                      // sum of their weights
+	dead     *btree.Map[uint64, *DeadLetter]
+	digest   Digest // of the pending entries and the dead letters
+}
+
+func newJournal() journal {
+	return journal{retained: new(btree.Map[uint64, *Entry]), dead: new(btree.Map[uint64, *DeadLetter])}
+}
+
+// add appends an entry.
+func (j *journal) add(s *State, sh *Shard, e *Entry, retain int64) {
+	j.retained.Set(e.Pos, e)
+	j.bytes += e.weight()
+	if len(e.Handlers) > 0 {
+		j.enlist(sh, e)
+		s.changes.Added = append(s.changes.Added, e)
+	}
+	for j.bytes > retain && j.retained.Len() > 1 {
+		_, old, _ := j.retained.PopMin()
+		j.bytes -= old.weight()
+	}
+}
+
+// enlist enters an entry among those that handlers want.
+func (j *journal) enlist(sh *Shard, e *Entry) {
+	e.sum = e.digest()
+	sh.pending.Set(e.Pos, e)
+	j.pending++
+	j.pbytes += e.weight()
+	j.digest.add(e.sum)
+}
+
+// replace puts a changed copy of a pending entry in its place.
+func (j *journal) replace(s *State, sh *Shard, old, e *Entry) {
+	e.sum = e.digest()
+	sh.pending.Set(e.Pos, e)
+	j.digest.sub(old.sum)
+	j.digest.add(e.sum)
+	s.changes.Altered = append(s.changes.Altered, e)
+}
+
+// remove takes an entry that has nothing left to do.
+func (j *journal) remove(s *State, sh *Shard, e *Entry) {
+	sh.pending.Delete(e.Pos)
+	j.pending--
+	j.pbytes -= e.weight()
+	j.digest.sub(e.sum)
+	s.changes.Removed = append(s.changes.Removed, e)
+}
+
+// bury makes an entry a dead letter, which shows it as last.
+func (j *journal) bury(s *State, sh *Shard, e, last *Entry, err string) {
+	j.remove(s, sh, e)
+	d := &DeadLetter{Entry: last.clone(), Err: err}
+	j.dead.Set(e.Pos, d)
+	j.digest.add(d.digest())
+}
+
+// rerun gives pending entries of a shard another runner: to, for each entry
+// for which pick says so. A runner of nobody does not count as an attempt.
+func (b *Bot) rerun(s *State, sh *Shard, pick func(*Entry) (to NodeRef, ok bool)) {
+	var picked []*Entry
+	sh.pending.Scan(func(_ uint64, e *Entry) bool {
+		if to, ok := pick(e); ok && to != e.Runner {
+			picked = append(picked, e)
+		}
+		return true
+	})
+	for _, e := range picked {
+		next := *e
+		next.Runner, _ = pick(e)
+		if !next.Runner.None() {
+			next.Attempts++
+			next.Why = sh.Why
+		}
+		b.journal.replace(s, sh, e, &next)
+	}
+}
+
+// adopt moves entries of a shard to its new owner: those without a runner, or
+// all of them. An entry that was running alone because it had failed before
+// has now outlived another runner: it is a dead letter.
+func (b *Bot) adopt(s *State, sh *Shard, to NodeRef, all bool) {
+	var killers []*Entry
+	sh.pending.Scan(func(_ uint64, e *Entry) bool {
+		if e.Alone && (all || e.Runner.None()) && e.Runner != to {
+			killers = append(killers, e)
+		}
+		return true
+	})
+	for _, e := range killers {
+		b.journal.bury(s, sh, e, e, "its runner died or fell silent again while it ran alone")
+	}
+	b.rerun(s, sh, func(e *Entry) (NodeRef, bool) { return to, all || e.Runner.None() })
+}
+
+// pendingEntry finds an entry that handlers still want.
+func (s *State) pendingEntry(bot string, k ShardKey, pos uint64) (*Bot, *Shard, *Entry, Result) {
+	b, sh, res := s.shard(bot, k)
+	if sh == nil {
+		return nil, nil, nil, res
+	}
+	e, ok := sh.pending.Get(pos)
+	if !ok {
+		return b, sh, nil, Result{Code: Old, Epoch: sh.Epoch}
+	}
+	return b, sh, e, Result{}
+}
+
+// KVRead is a key that a handler read, and the version that it saw; 0 means
+// that the key was absent.
+type KVRead struct {
+	Key     string
+	Version uint64
+}
+
+// KVChange is a key's new value, or its deletion.
+type KVChange struct {
+	Key    string
+	Value  []byte
+	Delete bool
+}
+
+// Done acknowledges one handler of one entry, with the handler's writes.
+//
+// Guard: the entry is there, the handler still in its set, the runner equal,
+// every version that was read is current, the writes are within limits. Effect: the writes take effect and
+// the handler leaves the set; the entry goes with its last handler.
+type Done struct {
+	Bot     string
+	Shard   ShardKey
+	Pos     uint64
+	Handler string
+	Runner  NodeRef
+	Reads   []KVRead
+	Writes  []KVChange
+}
+
+// Kind implements Command.
+func (*Done) Kind() Kind { return KindDone }
+
+func (c *Done) encode(w *writer) {
+	w.string(c.Bot)
+	w.shard(c.Shard)
+	w.uint(c.Pos)
+	w.string(c.Handler)
+	w.ref(c.Runner)
+	w.uint(uint64(len(c.Reads)))
+	for _, rd := range c.Reads {
+		w.string(rd.Key)
+		w.uint(rd.Version)
+	}
+	encodeChanges(w, c.Writes)
+}
+
+func (c *Done) decode(r *reader) {
+	c.Bot, c.Shard, c.Pos, c.Handler, c.Runner = r.string(), r.shard(), r.uint(), r.string(), r.ref()
+	for range r.count(2) {
+		c.Reads = append(c.Reads, KVRead{Key: r.string(), Version: r.uint()})
+	}
+	c.Writes = decodeChanges(r)
+}
+
+func (c *Done) apply(s *State) Result {
+	b, sh, e, res := s.pendingEntry(c.Bot, c.Shard, c.Pos)
+	if e == nil {
+		return res
+	}
+	i := slices.Index(e.Handlers, c.Handler)
+	if i < 0 {
+		return Result{Code: Old, Epoch: sh.Epoch}
+	}
+	if e.Runner != c.Runner && !s.Mutant.Has(mutant.DoneGuard) {
+		return Result{Code: Fenced, Epoch: sh.Epoch, Msg: "another node runs this entry now"}
+	}
+	if !allowed(c.Writes) {
+		return notAllowed
+	}
+	if key, ok := b.kv.current(c.Reads); !ok {
+		return Result{Code: Conflict, Msg: "key " + key + " has changed since it was read"}
+	}
+	b.kv.write(c.Writes)
+	b.settle(s, sh, e, i)
+	return sh.ok()
+}
+
+// settle takes handler i out of an entry.
+func (b *Bot) settle(s *State, sh *Shard, e *Entry, i int) {
+	if len(e.Handlers) == 1 {
+		b.journal.remove(s, sh, e)
+		return
+	}
+	next := *e
+	next.Handlers = slices.Concat(e.Handlers[:i], e.Handlers[i+1:])
+	b.journal.replace(s, sh, e, &next)
+}
+
+// Fail records that an attempt at an entry failed, or (Alone) that it is
+// about to run alone because earlier ones did.
+//
+// Guard: the entry is there, the runner and the number of attempts equal.
+// Effect: the attempts rise; at the bot's limit the entry is a dead letter.
+type Fail struct {
+	Bot      string
+	Shard    ShardKey
+	Pos      uint64
+	Runner   NodeRef
+	Attempts uint32 // as the runner knows them, so that a repeat counts once
+	Alone    bool
+	Err      string
+}
+
+// Kind implements Command.
+func (*Fail) Kind() Kind { return KindFail }
+
+func (c *Fail) encode(w *writer) {
+	w.string(c.Bot)
+	w.shard(c.Shard)
+	w.uint(c.Pos)
+	w.ref(c.Runner)
+	w.uint(uint64(c.Attempts))
+	w.bool(c.Alone)
+	w.string(c.Err)
+}
+
+func (c *Fail) decode(r *reader) {
+	c.Bot, c.Shard, c.Pos, c.Runner = r.string(), r.shard(), r.uint(), r.ref()
+	c.Attempts, c.Alone, c.Err = r.uint32(), r.bool(), r.string()
+}
+
+func (c *Fail) apply(s *State) Result {
+	b, sh, e, res := s.pendingEntry(c.Bot, c.Shard, c.Pos)
+	if e == nil {
+		return res
+	}
+	if e.Runner != c.Runner {
+		return Result{Code: Fenced, Epoch: sh.Epoch, Msg: "another node runs this entry now"}
+	}
+	if e.Attempts != c.Attempts || (c.Alone && e.Alone) {
+		return Result{Code: Old, Epoch: sh.Epoch}
+	}
+	next := *e
+	if c.Alone {
+		next.Alone = true
+	} else {
+		next.Attempts++
+		next.Alone = false
+	}
+	if limit := b.Config.MaxAttempts; limit > 0 && int(next.Attempts) >= limit {
+		b.journal.bury(s, sh, e, &next, c.Err)
+		return sh.ok()
+	}
+	b.journal.replace(s, sh, e, &next)
+	return sh.ok()
+}

@@ -1,0 +1,176 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/tidwall/btree"
+)
+
+// Limits of the key-value store, in bytes.
+const (
+	MaxKey   = 512
+	MaxValue = 256 << 10
+)
+
+// KVItem is a value and its version. Values are immutable.
+type KVItem struct {
+	Value   []byte
+	Version uint64 // rises with every write of any key, so a key that was deleted and made again has another
+}
+
+// kvStore is a bot's replicated key-value store.
+type kvStore struct {
+	items  *btree.Map[string, KVItem]
+	rev    uint64 // the version given last
+	bytes  int64
+	recent []kvRequest // the newest requests that were judged, for repeats
+	digest Digest
+}
+
+// kvRequest remembers the answer to a request, so that a repeat gets it again:
+// a write isn't done twice, and one that was in conflict isn't done later.
+type kvRequest struct {
+	id       uint64
+	version  uint64
+	conflict bool
+}
+
+func (r kvRequest) result() Result {
+	if r.conflict {
+		return Result{Code: Conflict, Version: r.version, Msg: "the key has another version"}
+	}
+	return Result{Version: r.version}
+}
+
+// maxRecent bounds the answers that are remembered, so a repeat must come
+// before half as many other writes.
+
+const maxRecent = 1024
+
+func newKVStore() kvStore { return kvStore{items: new(btree.Map[string, KVItem])} }
+
+// allowed reports whether all of the changes are within the limits.
+func allowed(changes []KVChange) bool {
+	return !slices.ContainsFunc(changes, func(ch KVChange) bool {
+		return len(ch.Key) == 0 || len(ch.Key) > MaxKey || len(ch.Value) > MaxValue
+	})
+}
+
+var notAllowed = refused("a key has 1 to 512 bytes, a value at most 256 KiB")
+
+// current reports whether every read is still current, or a key that is not.
+func (kv *kvStore) current(reads []KVRead) (key string, ok bool) {
+	for _, rd := range reads {
+		item, _ := kv.items.Get(rd.Key)
+		if item.Version != rd.Version {
+			return rd.Key, false
+		}
+	}
+	return "", true
+}
+
+// write makes changes that are allowed.
+func (kv *kvStore) write(changes []KVChange) {
+	for _, ch := range changes {
+		kv.rev++
+		old, had := kv.items.Get(ch.Key)
+		if had {
+			kv.digest.sub(kvDigest(ch.Key, old))
+			kv.bytes -= int64(len(ch.Key) + len(old.Value))
+		}
+		if ch.Delete {
+			kv.items.Delete(ch.Key)
+			continue
+		}
+		item := KVItem{Value: append([]byte(nil), ch.Value...), Version: kv.rev}
+		kv.items.Set(ch.Key, item)
+		kv.digest.add(kvDigest(ch.Key, item))
+		kv.bytes += int64(len(ch.Key) + len(ch.Value))
+	}
+}
+
+// KVWrite is a write from outside of a handler.
+//
+// Guard: the key has version IfVersion, if Conditional. ID is the request's
+// random number, not 0: a repeat is answered like the first.
+type KVWrite struct {
+	Bot         string
+	ID          uint64
+	Conditional bool
+	IfVersion   uint64
+	Change      KVChange
+}
+
+// Kind implements Command.
+func (*KVWrite) Kind() Kind { return KindKVWrite }
+
+func (c *KVWrite) encode(w *writer) {
+	w.string(c.Bot)
+	w.uint(c.ID)
+	w.bool(c.Conditional)
+	w.uint(c.IfVersion)
+	encodeChanges(w, []KVChange{c.Change})
+}
+
+func (c *KVWrite) decode(r *reader) {
+	c.Bot, c.ID, c.Conditional, c.IfVersion = r.string(), r.uint(), r.bool(), r.uint()
+	changes := decodeChanges(r)
+	if len(changes) != 1 {
+		r.fail("a write of not one key")
+		return
+	}
+	c.Change = changes[0]
+}
+
+func (c *KVWrite) apply(s *State) Result {
+	b := s.bots[c.Bot]
+	if b == nil {
+		return noBot
+	}
+	if c.ID == 0 {
+		return refused("a write needs a request number")
+	}
+	changes := []KVChange{c.Change}
+	if !allowed(changes) {
+		return notAllowed
+	}
+	for _, r := range b.kv.recent {
+		if r.id == c.ID {
+			return r.result()
+		}
+	}
+	req := kvRequest{id: c.ID}
+	item, _ := b.kv.items.Get(c.Change.Key)
+	if c.Conditional && item.Version != c.IfVersion {
+		req.version, req.conflict = item.Version, true
+	} else {
+		b.kv.write(changes)
+		req.version = b.kv.rev
+	}
+	b.kv.remember(req)
+	return req.result()
+}
+
+func (kv *kvStore) remember(r kvRequest) {
+	if len(kv.recent) >= maxRecent {
+		kv.recent = append(kv.recent[:0:0], kv.recent[maxRecent/2:]...)
+	}
+	kv.recent = append(kv.recent, r)
+}
+
+func encodeChanges(w *writer, changes []KVChange) {
+	w.uint(uint64(len(changes)))
+	for _, ch := range changes {
+		w.string(ch.Key)
+		w.bool(ch.Delete)
+		w.bytes(ch.Value)
+	}
+}
+
+func decodeChanges(r *reader) []KVChange {
+	var changes []KVChange
+	for range r.count(3) {
+		changes = append(changes, KVChange{Key: r.string(), Delete: r.bool(), Value: r.bytes()})
+	}
+	return changes
+}

@@ -1,0 +1,177 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/internal/mutant"
+)
+
+// Grant makes a node the owner of a shard.
+//
+// Guard: the shard's epoch is Epoch, and To is up. Effect: the epoch rises by
+// one and To owns the shard. Entries of the shard that nobody runs go to To;
+// with Adopt all of them do, since their runner is dead, silent, or out of
+// time to drain.
+type Grant struct {
+	Bot   string
+	Shard ShardKey
+	Epoch uint64
+	To    NodeRef
+	Adopt bool
+	Why   Why
+	From  NodeRef // the owner before, as the leader saw it
+}
+
+// Kind implements Command.
+func (*Grant) Kind() Kind { return KindGrant }
+
+func (c *Grant) encode(w *writer) {
+	w.string(c.Bot)
+	w.shard(c.Shard)
+	w.uint(c.Epoch)
+	w.ref(c.To)
+	w.bool(c.Adopt)
+	w.byte(byte(c.Why))
+	w.ref(c.From)
+}
+
+func (c *Grant) decode(r *reader) {
+	c.Bot, c.Shard, c.Epoch, c.To = r.string(), r.shard(), r.uint(), r.ref()
+	c.Adopt, c.Why, c.From = r.bool(), Why(r.byte()), r.ref()
+}
+
+func (c *Grant) apply(s *State) Result {
+	b, sh, res := s.shard(c.Bot, c.Shard)
+	if sh == nil {
+		return res
+	}
+	if sh.Epoch == c.Epoch+1 && sh.Owner == c.To {
+		return sh.ok() // a repeat
+	}
+	if sh.Epoch != c.Epoch {
+		return sh.fenced()
+	}
+	if s.node(c.To) == nil {
+		return noNode
+	}
+	sh.Epoch++
+	sh.past = nil
+	sh.Owner, sh.Why, sh.From = c.To, c.Why, c.From
+	all := c.Adopt || s.Mutant.Has(mutant.MoveRunner)
+	b.adopt(s, sh, c.To, all)
+	return sh.ok()
+}
+
+// Ready records a new session.
+//
+// Guard: the epoch is in force, the session is another one and isn't over.
+// Effect: the
+// committed sequence is that of the READY. A shard that had a session before
+// gets a gap record; guilds that the cache holds and READY doesn't name are
+// deleted, by entries in the journal like any GUILD_DELETE.
+type Ready struct {
+	Bot   string
+	Shard ShardKey
+	Epoch uint64
+	SID   string
+	URL   string
+	S     int64
+	At    int64 // Unix milliseconds
+	Raw   []byte
+}
+
+// Kind implements Command.
+func (*Ready) Kind() Kind { return KindReady }
+
+func (c *Ready) encode(w *writer) {
+	w.string(c.Bot)
+	w.shard(c.Shard)
+	w.uint(c.Epoch)
+	w.string(c.SID)
+	w.string(c.URL)
+	w.int(c.S)
+	w.int(c.At)
+	w.bytes(c.Raw)
+}
+
+func (c *Ready) decode(r *reader) {
+	c.Bot, c.Shard, c.Epoch = r.string(), r.shard(), r.uint()
+	c.SID, c.URL, c.S, c.At, c.Raw = r.string(), r.string(), r.int(), r.int(), r.bytes()
+}
+
+func (c *Ready) apply(s *State) Result {
+	b, sh, res := s.shard(c.Bot, c.Shard)
+	if sh == nil {
+		return res
+	}
+	if sh.Epoch != c.Epoch && !s.Mutant.Has(mutant.ReadyEpoch) {
+		return sh.fenced()
+	}
+	if c.SID == "" {
+		return refused("a session needs an id")
+	}
+	if sh.SID == c.SID || slices.Contains(sh.past, c.SID) {
+		return Result{Code: Old, C: sh.C, Epoch: sh.Epoch}
+	}
+	if sh.Sessions > 0 {
+		b.gap(GapRecord{Shard: sh.Key, Kind: "session", From: sh.C, At: c.At})
+	}
+	sh.end()
+	sh.SID, sh.URL, sh.C = c.SID, c.URL, c.S
+	sh.Sessions++
+	missing := b.cache.MissingGuilds(int(sh.Key.Index), int(sh.Key.Layout), c.Raw)
+	b.dispatch(s, sh, c.At, Event{S: c.S, Type: discord.EventReady, Raw: c.Raw})
+	for _, g := range missing {
+		raw := []byte(`{"id":"` + g.String() + `"}`)
+		b.dispatch(s, sh, c.At, Event{S: c.S, Type: discord.EventGuildDelete, Guild: g, Lane: g, Raw: raw})
+	}
+	return sh.ok()
+}
+
+func (b *Bot) gap(g GapRecord) {
+	b.GapCount++
+	if len(b.Gaps) >= maxGaps {
+		b.Gaps = append(b.Gaps[:0:0], b.Gaps[1:]...)
+	}
+	b.Gaps = append(b.Gaps, g)
+}
+
+// Lost records that a session is over.
+//
+// Guard: the epoch is in force and the session is the shard's.
+type Lost struct {
+	Bot   string
+	Shard ShardKey
+	Epoch uint64
+	SID   string
+}
+
+// Kind implements Command.
+func (*Lost) Kind() Kind { return KindLost }
+
+func (c *Lost) encode(w *writer) {
+	w.string(c.Bot)
+	w.shard(c.Shard)
+	w.uint(c.Epoch)
+	w.string(c.SID)
+}
+
+func (c *Lost) decode(r *reader) {
+	c.Bot, c.Shard, c.Epoch, c.SID = r.string(), r.shard(), r.uint(), r.string()
+}
+
+func (c *Lost) apply(s *State) Result {
+	_, sh, res := s.shard(c.Bot, c.Shard)
+	if sh == nil {
+		return res
+	}
+	if sh.Epoch != c.Epoch {
+		return sh.fenced()
+	}
+	if sh.SID != c.SID || c.SID == "" {
+		return Result{Code: Old, Epoch: sh.Epoch}
+	}
+	sh.end()
+	return sh.ok()
+}
