@@ -129,14 +129,11 @@ func TestOverTLS(t *testing.T) {
 }
 
 func TestDropBeforeRun(t *testing.T) {
-	dropped := func(t *testing.T, end func(*Conn)) {
-		s := dialPipe(t, Options{})
-		end(s.Conn)
-		s.Run()
-		s.peer.stop()
-		if c := s.sink.closure(t); c.Cause != CauseDropped {
-			t.Errorf("closure %+v", c)
-		}
+	s := dialPipe(t, Options{})
+	s.Drop()
+	s.Run()
+	s.peer.stop()
+	if c := s.sink.closure(t); c.Cause != CauseDropped {
+		t.Errorf("closure %+v", c)
 	}
-	dropped(t, (*Conn).Drop)
 }

@@ -17,7 +17,7 @@ import (
 
 // late is how much later than asked the timer may fire before the difference
 // counts as a pause: the process was stopped or starved, and what it did not
-// read may lie in the socket.
+// read may lie in the socket. As much again is granted to read it.
 const late = time.Second
 
 // request is one payload that waits for the writer.
@@ -113,10 +113,10 @@ func (c *Conn) tick(asked time.Duration) {
 	if over := c.now() - asked; over > late {
 		c.mu.Lock()
 		if c.sinkSince == never { // or the pause in progress counts it already
-			c.paused += over
+			c.paused += over + late
 		}
 		c.mu.Unlock()
-		c.log.Warn("gateway timer late", zap.Duration("by", over))
+		c.log.Warn("gateway timer late", zap.String("code", "gateway_timer_late"), zap.Duration("by", over))
 	}
 	c.apply(Input{Kind: InTick}, nil)
 }
