@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -314,10 +315,16 @@ func TestGate(t *testing.T) {
 func TestGateIsAskedAfterTheWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stale := errors.New("not fresh")
-		var gate error
-		rt, s := scripted(t, Options{Gate: func(context.Context) error { return gate }}, status(200, bucketHeaders("0")))
+		var closed atomic.Bool
+		gate := func(context.Context) error {
+			if closed.Load() {
+				return stale
+			}
+			return nil
+		}
+		rt, s := scripted(t, Options{Gate: gate}, status(200, bucketHeaders("0")))
 		mustSend(t, rt, "POST", "/channels/1/x")
-		time.AfterFunc(time.Second, func() { gate = stale })
+		time.AfterFunc(time.Second, func() { closed.Store(true) })
 		if _, err := send(t.Context(), rt, "POST", "/channels/1/x", ""); !errors.Is(err, stale) || len(s.at) != 1 {
 			t.Errorf("got %v after %d requests", err, len(s.at))
 		}
