@@ -200,7 +200,7 @@ type testNode struct {
 
 // cluster is a group of nodes in one process, over loopback TCP.
 type cluster struct {
-	t    *testing.T
+	t    testing.TB
 	net  *network
 	tune func(*Options)
 	fast bool // whether the fast election is wired
@@ -209,12 +209,12 @@ type cluster struct {
 func quick() Timeouts {
 	return Timeouts{
 		Heartbeat: 300 * time.Millisecond, Election: 300 * time.Millisecond,
-		Lease: 250 * time.Millisecond, Commit: 2 * time.Millisecond,
+		Lease: 250 * time.Millisecond, Commit: 10 * time.Millisecond,
 	}
 }
 
 // newCluster starts n voters. tune may be nil.
-func newCluster(t *testing.T, n int, tune func(*Options)) *cluster {
+func newCluster(t testing.TB, n int, tune func(*Options)) *cluster {
 	t.Helper()
 	c := emptyCluster(t, tune)
 	first := c.start("n1")
@@ -229,7 +229,7 @@ func newCluster(t *testing.T, n int, tune func(*Options)) *cluster {
 	return c
 }
 
-func emptyCluster(t *testing.T, tune func(*Options)) *cluster {
+func emptyCluster(t testing.TB, tune func(*Options)) *cluster {
 	t.Helper()
 	return &cluster{t: t, tune: tune, net: &network{
 		addrs: map[string]string{}, cut: map[string]bool{}, conns: map[net.Conn][2]string{}, nodes: map[string]*testNode{},

@@ -17,6 +17,8 @@ type machineFSM struct {
 	fatal  func(error)
 	// running is false while the node opens: then raft itself goes on to an older snapshot, or Open fails.
 	running func() bool
+	// committed is told before committed entries are applied; it doesn't block.
+	committed func()
 }
 
 var _ raft.BatchingFSM = (*machineFSM)(nil)
@@ -27,6 +29,7 @@ func (m *machineFSM) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l}
 // ApplyBatch applies entries in order. Raft hands over configuration entries too, and panics unless it gets as many
 // results as it gave entries. An empty command is this package's barrier: the machine doesn't see it.
 func (m *machineFSM) ApplyBatch(logs []*raft.Log) []any {
+	m.committed()
 	out := make([]any, len(logs))
 	for i, l := range logs {
 		if l.Type == raft.LogCommand && len(l.Data) > 0 {

@@ -42,6 +42,14 @@ func (r *Raft) replicating(term uint64, id raft.ServerID) bool {
 	return false
 }
 
+// liveCommit returns the commit index, 0 before raft runs.
+func (r *Raft) liveCommit() uint64 {
+	if rf := r.live.Load(); rf != nil {
+		return rf.CommitIndex()
+	}
+	return 0
+}
+
 // AddNonvoter adds a node that receives the log but doesn't vote, or updates its address. A new node is always added
 // this way: an empty voter counts for the quorum before it can help to reach one.
 func (r *Raft) AddNonvoter(ctx context.Context, id, addr string) error {

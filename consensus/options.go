@@ -68,20 +68,21 @@ type Timeouts struct {
 	Election time.Duration
 	// Lease is how long a leader stays one without an answer of a quorum. At most Heartbeat.
 	Lease time.Duration
-	// Commit is how soon an idle leader tells its followers of a new commit index (up to twice as long).
+	// Commit is how soon an idle leader tells its followers of a new commit index (up to twice as long), should the
+	// message be lost that tells them at once. Each such round costs processor time for ever.
 	Commit time.Duration
 }
 
 // Safe are the default timeouts: they survive a busy disk and a long pause of the collector.
 func Safe() Timeouts {
-	return Timeouts{Heartbeat: time.Second, Election: time.Second, Lease: 500 * time.Millisecond, Commit: 2 * time.Millisecond}
+	return Timeouts{Heartbeat: time.Second, Election: time.Second, Lease: 500 * time.Millisecond, Commit: 10 * time.Millisecond}
 }
 
 // Fast are shorter timeouts for a quiet network. Shorter ones elect for no reason on small machines.
 func Fast() Timeouts {
 	return Timeouts{
 		Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond,
-		Lease: 300 * time.Millisecond, Commit: 2 * time.Millisecond,
+		Lease: 300 * time.Millisecond, Commit: 10 * time.Millisecond,
 	}
 }
 
@@ -140,7 +141,7 @@ func (o Options) withDefaults() Options {
 	if o.Timeouts == (Timeouts{}) {
 		o.Timeouts = Safe()
 	}
-	defaultTo(&o.Timeouts.Commit, 2*time.Millisecond)
+	defaultTo(&o.Timeouts.Commit, 10*time.Millisecond)
 	defaultTo(&o.RPCTimeout, 5*time.Second)
 	defaultTo(&o.EstablishTimeout, 4*o.Timeouts.Election)
 	defaultTo(&o.StoreTimeout, 5*time.Second)

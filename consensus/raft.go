@@ -84,7 +84,8 @@ func (r *Raft) start() error {
 		fatal: r.fatal, running: func() bool { return r.live.Load() != nil },
 	}
 	addrs := &addresses{self: r.opts.ID, addr: r.opts.Addr, resolve: r.opts.Resolve, servers: r.Servers}
-	r.wire = newWire(r.opts, r.hlog, addrs, r.replicating)
+	r.wire = newWire(r.opts, r.hlog, addrs, r.replicating, r.liveCommit)
+	r.fsm.committed = r.wire.push.poke
 	rf, err := raft.NewRaft(r.config(), r.fsm, r.logs, &guardedStable{g, r.store.stable}, r.store.snaps, r.wire)
 	if err != nil {
 		return fmt.Errorf("start raft: %w", err)

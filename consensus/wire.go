@@ -11,8 +11,9 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// wire is raft's network transport with three changes: it names the node by its advertised address, it can inject a
-// request of its own, and it waits for an unreachable follower instead of reporting one failure after the other.
+// wire is raft's network transport with four changes: it names the node by its advertised address, it can inject a
+// request of its own, it waits for an unreachable follower instead of reporting one failure after the other, and it
+// tells followers of a new commit index at once.
 //
 // The embedded transport keeps RequestPreVote visible. Without it raft turns pre-votes off with one log line, and a node
 // that comes back from a partition disturbs a healthy cluster.
@@ -21,6 +22,7 @@ type wire struct {
 	layer *layer
 	addr  raft.ServerAddress
 	rpcs  chan raft.RPC
+	push  *pusher
 	// wanted reports whether this node still leads in term and still replicates to id.
 	wanted func(term uint64, id raft.ServerID) bool
 
@@ -40,7 +42,7 @@ const connsPerPeer = 3
 
 // newWire starts the transport's listener, as raft's own constructor does.
 func newWire(o Options, hl hclog.Logger, addrs raft.ServerAddressProvider,
-	wanted func(term uint64, id raft.ServerID) bool,
+	wanted func(term uint64, id raft.ServerID) bool, commit func() uint64,
 ) *wire {
 	l := newLayer(o.Layer)
 	w := &wire{
@@ -55,7 +57,9 @@ func newWire(o Options, hl hclog.Logger, addrs raft.ServerAddressProvider,
 			MsgpackUseNewTimeFormat: true,
 		}),
 	}
+	w.push = newPusher(w, commit)
 	w.wg.Go(w.pump)
+	w.wg.Go(w.push.run)
 	return w
 }
 
@@ -104,9 +108,14 @@ const unreachableWait = 50 * time.Millisecond
 func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
+	if isHeartbeat(req) {
+		return w.NetworkTransport.AppendEntries(id, target, req, resp)
+	}
 	for {
+		w.push.sending(id, target, req)
 		err := w.NetworkTransport.AppendEntries(id, target, req, resp)
-		if err == nil || !errors.Is(err, errDial) || isHeartbeat(req) {
+		w.push.answered(id, req, resp, err)
+		if !errors.Is(err, errDial) {
 			return err
 		}
 		select {
