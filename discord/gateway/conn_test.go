@@ -199,3 +199,24 @@ func TestDeadlines(t *testing.T) {
 		})
 	}
 }
+
+// TestAPauseThatIsOverStillCounts: the answer comes 50 s after its heartbeat, of
+// which the Sink took 35.
+func TestAPauseThatIsOverStillCounts(t *testing.T) {
+	sink := &recorder{onDispatch: func(e Dispatch) {
+		if e.Seq == 7 {
+			time.Sleep(35 * time.Second)
+		}
+	}}
+	dialled(t, Options{Sink: sink}, func(s *session) {
+		s.live()
+		s.peer.expect(discord.OpHeartbeat)
+		s.peer.event(7, discord.EventMessageCreate)
+		time.Sleep(50 * time.Second)
+		s.peer.send(`{"op":11}`)
+		time.Sleep(5 * time.Second)
+		if s.State() != Live {
+			t.Errorf("%v: %+v", s.State(), sink.closure(t))
+		}
+	})
+}
