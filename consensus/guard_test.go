@@ -162,3 +162,45 @@ func (brokenStable) Set([]byte, []byte) error         { return errors.New("no sp
 func (brokenStable) SetUint64([]byte, uint64) error   { return errors.New("no space left") }
 func (brokenStable) Get([]byte) ([]byte, error)       { return nil, errors.New("not found") }
 func (brokenStable) GetUint64([]byte) (uint64, error) { return 0, errors.New("not found") }
+
+// TestStalledDiskEndsTheLeader: heartbeats alone would keep a leader with a hung disk in office.
+func TestStalledDiskEndsTheLeader(t *testing.T) {
+	t.Parallel()
+	faults := map[string]*faultyLog{}
+	fatal := make(chan string, 3)
+	c := newCluster(t, 3, func(o *Options) {
+		o.StoreTimeout = 200 * time.Millisecond
+		o.wrapLog = func(inner raft.LogStore) raft.LogStore {
+			faults[o.ID] = &faultyLog{InmemStore: inner.(*raft.InmemStore)}
+			return faults[o.ID]
+		}
+		o.Fatal = func(err error) {
+			if errors.Is(err, errStuck) {
+				fatal <- o.ID
+			}
+		}
+	})
+	l := c.Leader()
+	hang := make(chan struct{})
+	f := faults[l.id]
+	f.mu.Lock()
+	f.hang = hang
+	f.mu.Unlock()
+	stuck := l.Propose([]byte("a 1"))
+	select {
+	case id := <-fatal:
+		if id != l.id {
+			t.Errorf("%s failed, not the leader %s", id, l.id)
+		}
+	case <-time.After(patience):
+		t.Fatal("Fatal was not called")
+	}
+	c.Kill(l, true) // what the caller does, by ending the process
+	next := c.Leader()
+	c.propose(next, "a 1")
+	c.EnsureSame()
+	close(hang)
+	if _, _, err := stuck.Result(); !errors.Is(err, ErrUnknownOutcome) {
+		t.Errorf("the stuck proposal: %v", err)
+	}
+}

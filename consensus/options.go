@@ -8,6 +8,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 )
 
@@ -133,6 +134,9 @@ type Options struct {
 	Fatal func(error)
 	// Metrics may be nil.
 	Metrics Metrics
+
+	// wrapLog puts faults below the guard, in tests.
+	wrapLog func(raft.LogStore) raft.LogStore
 }
 
 var errOptions = errors.New("invalid options")

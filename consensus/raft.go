@@ -76,8 +76,12 @@ func Open(o Options) (*Raft, error) {
 // start builds the chain raft -> cache -> sizes -> guard -> store, and starts raft.
 func (r *Raft) start() error {
 	g := newGuard(r.opts.StoreTimeout, r.fatal)
-	r.sizes = newLogSizes(&guardedLog{guard: g, inner: r.store.log, stored: r.opts.Metrics.StoredLogs},
-		r.opts.SnapshotBytes, r.snapshots.trigger)
+	inner := r.store.log
+	if r.opts.wrapLog != nil {
+		inner = r.opts.wrapLog(inner)
+	}
+	guarded := &guardedLog{guard: g, inner: inner, stored: r.opts.Metrics.StoredLogs}
+	r.sizes = newLogSizes(guarded, r.opts.SnapshotBytes, r.snapshots.trigger)
 	r.logs = newLogCache(r.sizes, r.opts.CacheBytes)
 	r.fsm = &machineFSM{
 		machine: r.opts.Machine, applied: new(watermark), newest: r.store.snaps.newest.Load,
