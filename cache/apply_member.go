@@ -25,7 +25,8 @@ func (c *Cache) member(guild uint64, user, member []byte, m mode) {
 	c.store(Members, k, member, m, skipMember)
 	// A user is kept as long as a cached member refers to it, so one that is
 	// cached is referred to.
-	if uk := (key{id, 0}); c.tables[Users].recs.has(uk) || c.placed(id) {
+	uk := key{id, 0}
+	if !c.store(Users, uk, user, amend, skipUser) && c.placed(id) {
 		c.store(Users, uk, user, overlay, skipUser)
 	}
 }

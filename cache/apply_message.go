@@ -60,11 +60,8 @@ func (c *Cache) messageDeleteBulk(e *event) {
 // object with every message: readers splice it in.
 func (c *Cache) last(channel, message uint64) {
 	k := key{channel, 0}
-	if message == 0 || !c.index.channels.has(k) {
-		return
-	}
 	old, had := c.stores.lasts.get(k)
-	if had && old >= message {
+	if message == 0 || had && old >= message || !had && !c.index.channels.has(k) {
 		return
 	}
 	if had {

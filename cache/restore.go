@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 )
 
 // maxEntry bounds an entry's value. No object of Discord's comes near it.
@@ -50,6 +51,7 @@ type reader struct {
 	last   key
 	any    bool   // an entry with this tag came before
 	newest uint64 // the highest write number
+	places []key  // {user, guild} of members, until all are read
 	buf    []byte
 }
 
@@ -116,10 +118,24 @@ func (r *reader) entry(tag uint8) error {
 	if err != nil {
 		return err
 	}
+	if tag == uint8(Members) {
+		r.places = append(r.places, key{k.b, k.a})
+	} else {
+		r.place()
+	}
 	if !r.c.restore(tag, k, val, seq) {
 		return fmt.Errorf("%w: an entry that can't be", ErrCorrupt)
 	}
 	return nil
+}
+
+// place enters the members read so far into the index, sorted: see reorder.
+func (r *reader) place() {
+	slices.SortFunc(r.places, key.compare)
+	for _, k := range r.places {
+		r.c.index.places.set(k, struct{}{})
+	}
+	r.places = nil
 }
 
 // value reads a value, in steps, so that a length that lies costs no memory.
@@ -147,7 +163,9 @@ func (c *Cache) restore(tag uint8, k key, val string, seq uint64) bool {
 			return false
 		}
 		t.write(k, rec{raw: val, seq: seq})
-		c.link(t.kind, k)
+		if t.kind != Members { // the reader links them, all at once
+			c.link(t.kind, k)
+		}
 		c.linkMessage(t.kind, k, val)
 	case tag == tagHome && len(val) == 9 && val[8] <= 1:
 		b := []byte(val)
@@ -170,6 +188,7 @@ func (c *Cache) restore(tag uint8, k key, val string, seq uint64) bool {
 // finish reads what follows the entries and compares the digest. Dropping an
 // entry that contradicts an earlier one has changed it by then.
 func (r *reader) finish() error {
+	r.place()
 	counts := make([]*uint64, 0, kindCount+1)
 	counts = append(counts, &r.c.seq)
 	for i := range r.c.tables {

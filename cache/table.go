@@ -1,6 +1,9 @@
 package cache
 
-import "unsafe"
+import (
+	"slices"
+	"unsafe"
+)
 
 // overhead is what an entry counts beside its bytes. It stands for the tree and
 // the allocator; it is a constant, since real memory differs between nodes and
@@ -70,14 +73,24 @@ func (t *table) oldest() key {
 	return key{k.b, id}
 }
 
-// reorder builds the order anew after a change of policy.
+// reorder builds the order anew after a change of policy. Sorting first is many
+// times faster than inserting into a tree of a million in no order.
 func (t *table) reorder() {
 	t.order = tree[uint64]{epoch: t.order.epoch}
 	if t.policy.Mode != Bounded {
 		return
 	}
+	type write struct {
+		at key
+		id uint64
+	}
+	writes := make([]write, 0, t.recs.n)
 	t.recs.ascend(key{}, func(k key, r rec) bool {
-		t.order.set(key{r.seq, k.a}, k.b)
+		writes = append(writes, write{key{r.seq, k.a}, k.b})
 		return true
 	})
+	slices.SortFunc(writes, func(a, b write) int { return a.at.compare(b.at) })
+	for _, w := range writes {
+		t.order.set(w.at, w.id)
+	}
 }

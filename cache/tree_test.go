@@ -19,12 +19,7 @@ func pairs[V any](t *tree[V]) (keys []key, vals []V) {
 
 // sound checks what every node promises.
 func sound[V any](t interface{ Fatalf(string, ...any) }, n *node[V], lo, hi *key) {
-	if !slices.IsSortedFunc(n.keys, func(a, b key) int {
-		if a.less(b) {
-			return -1
-		}
-		return 1
-	}) {
+	if !slices.IsSortedFunc(n.keys, key.compare) {
 		t.Fatalf("keys out of order: %v", n.keys)
 	}
 	for _, k := range n.keys {
@@ -89,12 +84,7 @@ func TestTreeAgainstMap(t *testing.T) {
 					model[key{7, next}] = step
 				}
 			case 3:
-				keys := slices.SortedFunc(maps.Keys(model), func(a, b key) int {
-					if a.less(b) {
-						return -1
-					}
-					return 1
-				})
+				keys := slices.SortedFunc(maps.Keys(model), key.compare)
 				for i := range min(count*3, len(keys)) {
 					k := keys[(int(from)+i*int(stride))%len(keys)]
 					old, had := tr.remove(k)

@@ -17,32 +17,28 @@ const (
 // store writes an object of an event, without the fields that skip names. The
 // stored form is always what Merge writes, so equal contents are equal bytes. A
 // write that would change nothing is skipped: it costs no copy and doesn't
-// count in the order of writes.
-func (c *Cache) store(kind Kind, k key, obj []byte, m mode, skip func([]byte) bool) {
+// count in the order of writes. It returns whether the object was cached before.
+func (c *Cache) store(kind Kind, k key, obj []byte, m mode, skip func([]byte) bool) (had bool) {
 	t := &c.tables[kind]
 	if t.policy.Mode == Off || obj == nil {
-		return
+		return false
 	}
 	old, had := t.recs.get(k)
+	if !had && m == amend || had && old.raw == string(obj) {
+		return had
+	}
 	var base []byte
-	switch {
-	case !had && m == amend:
-		return
-	case had && m == replace:
-		if old.raw == string(obj) {
-			return
-		}
-	case had:
+	if had && m != replace {
 		base = raw(old.raw)
 		if jsonscan.Covers(base, obj, skip) {
-			return
+			return true
 		}
 	}
 	c.buf = jsonscan.Merge(c.buf[:0], base, obj, skip)
-	if len(c.buf) == 0 || had && old.raw == string(c.buf) {
-		return
+	if len(c.buf) > 0 && !(had && old.raw == string(c.buf)) {
+		c.put(t, k, string(c.buf))
 	}
-	c.put(t, k, string(c.buf))
+	return had
 }
 
 // put writes an object, keeps digest and index current, and evicts.
