@@ -1,0 +1,69 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+
+	"github.com/botnode/botnode/cache"
+	"github.com/botnode/botnode/fsm"
+)
+
+// Read says how fresh the state is that a read sees.
+type Read struct {
+	Index  uint64 // applied index of the state that was read
+	Stale  bool   // the node has had no answer of a leader of late
+	Leader string // id of the leader that the node knows, or ""
+}
+
+// Backend is the node that the API shows. Its methods are safe for concurrent
+// use. Errors are of the sentinels in errors.go, wrapped.
+type Backend interface {
+	// Status collects what this node and, as far as they answer, the others know.
+	Status(ctx context.Context) (Status, error)
+	// Live reports whether the node's loops make progress; Ready lists what is
+	// missing, empty if nothing is.
+	Live() error
+	Ready() []string
+	// BotNames returns the bots of the cluster, sorted.
+	BotNames() []string
+	// Digest returns the digest of the applied state.
+	Digest() Digest
+
+	// Join makes this node join the cluster of the node at peer. stage is told
+	// of each step that is reached.
+	Join(ctx context.Context, peer string, stage func(string)) (JoinResult, error)
+	// Leave hands everything over and removes this node from its cluster.
+	Leave(ctx context.Context) error
+	// Drain says whether a node is to have no shards.
+	Drain(ctx context.Context, id string, on bool) error
+	// RemoveNode removes a node that is gone from the cluster.
+	RemoveNode(ctx context.Context, id string) error
+	// SetVoter promotes or demotes a node.
+	SetVoter(ctx context.Context, id string, voter bool) error
+	// TransferLeadership moves leadership to a node, "" for any other.
+	TransferLeadership(ctx context.Context, to string) error
+	// MoveShard moves a shard as planned, and returns when its new owner has it.
+	MoveShard(ctx context.Context, bot string, index int, to string) error
+	// Takeover moves all shards of a bot to one node.
+	Takeover(ctx context.Context, bot, to string) error
+
+	// Sync makes the reads that follow linearizable: it returns once this node
+	// has applied everything that was committed before the call.
+	Sync(ctx context.Context) error
+	// View reads a bot's state; ErrUnknownBot if there is none. f must be
+	// quick; the byte slices that it gets from caches may be kept.
+	View(bot string, f func(b *fsm.Bot, c *cache.Cache)) (Read, error)
+	// Changed is closed after the next change of the state.
+	Changed() <-chan struct{}
+
+	// WriteKV writes or deletes a key; ifVersion nil means unconditionally. It
+	// returns the version that the key has now.
+	WriteKV(ctx context.Context, bot, key string, value []byte, del bool, ifVersion *uint64) (uint64, error)
+	// DeadLetter retries or drops a dead letter.
+	DeadLetter(ctx context.Context, bot string, pos uint64, retry bool) error
+	// Configure replaces a bot's configuration if its revision is still rev.
+	Configure(ctx context.Context, bot string, rev uint64, config json.RawMessage) (uint64, error)
+	// SaveSnapshot writes a snapshot of the applied state.
+	SaveSnapshot(ctx context.Context, w io.Writer) error
+}

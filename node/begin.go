@@ -1,0 +1,136 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/admin"
+)
+
+// begin takes the node into its cluster as its directory and its flags say.
+func (n *Node) begin() error {
+	has, err := n.raft.Load().HasState()
+	if err != nil {
+		return err
+	}
+	switch {
+	case has:
+		n.log.Info("rejoining the cluster that the data directory belongs to", zap.String("cluster", n.ClusterID()))
+		if n.o.Bootstrap {
+			n.log.Info("--bootstrap has no effect: the data directory already belongs to a cluster")
+		}
+	case n.o.Bootstrap:
+		return n.bootstrap()
+	case len(n.o.Join) > 0:
+		n.wg.Go(n.joinLoop)
+	default:
+		n.log.Info("waiting to join a cluster or to be joined",
+			zap.String("to_join_a_node", "botnode join --http http://"+n.o.HTTPAddr+" PEER_HOST:PORT"),
+			zap.String("to_start_a_cluster", "botnode start --bootstrap, or have another node join "+n.transport.Addr()))
+	}
+	return nil
+}
+
+// bootstrap makes a cluster of this node alone. joinMu is held, or nothing
+// else runs yet.
+func (n *Node) bootstrap() error {
+	id := ""
+	if n.identity == nil {
+		var b [8]byte
+		_, _ = rand.Read(b[:]) // never fails
+		id = hex.EncodeToString(b[:])
+	} else {
+		var err error
+		if id, _, err = n.identity.Bootstrap(); err != nil {
+			return err
+		}
+	}
+	if err := n.raft.Load().Bootstrap(); err != nil {
+		return err
+	}
+	if n.identity != nil {
+		if err := n.identity.Adopt(id); err != nil {
+			return err
+		}
+	}
+	n.setClusterID(id)
+	n.log.Info("made a cluster of this node", zap.String("cluster", id))
+	return nil
+}
+
+// joinLoop joins one of the nodes in --join. Where none belongs to a cluster
+// yet and --bootstrap-expect is met, the node with the lowest address makes one.
+func (n *Node) joinLoop() {
+	wait := 200 * time.Millisecond
+	for n.ctx.Err() == nil {
+		for _, peer := range n.o.Join {
+			if n.inCluster() {
+				return
+			}
+			if n.o.BootstrapExpect > 0 && !n.founder(peer) {
+				continue
+			}
+			_, err := n.Join(n.ctx, peer, func(stage string) {
+				n.log.Info("joining", zap.String("peer", peer), zap.String("stage", stage))
+			})
+			if err == nil {
+				return
+			}
+			n.log.Info("not joined yet; trying again", zap.String("peer", peer), zap.Error(err))
+			if errors.Is(err, admin.ErrRefused) {
+				n.log.Error("the join was refused", zap.String("code", "join_refused"), zap.String("peer", peer), zap.Error(err))
+			}
+		}
+		select {
+		case <-time.After(wait):
+			wait = min(2*wait, 5*time.Second)
+		case <-n.ctx.Done():
+		}
+	}
+}
+
+// founder decides, for --bootstrap-expect, whether to ask peer. A peer that
+// belongs to a cluster is always asked. While nobody does, only the lowest of
+// the listed addresses may be asked to make one, once enough nodes answer.
+func (n *Node) founder(peer string) bool {
+	up, lowest := 1, n.transport.Addr()
+	asked := ""
+	for _, addr := range n.o.Join {
+		if addr == n.transport.Addr() {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(n.ctx, time.Second)
+		report, err := n.askReport(ctx, addr)
+		cancel()
+		if err != nil {
+			continue
+		}
+		up++
+		lowest = min(lowest, addr)
+		if report.ClusterID != "" {
+			asked = addr
+		}
+	}
+	if asked != "" {
+		return peer == asked
+	}
+	if up < n.o.BootstrapExpect {
+		return false
+	}
+	if lowest == n.transport.Addr() {
+		n.joinMu.Lock()
+		defer n.joinMu.Unlock()
+		if !n.inCluster() {
+			if err := n.bootstrap(); err != nil {
+				n.log.Error("cluster not made", zap.String("code", "bootstrap_failed"), zap.Error(err))
+			}
+		}
+		return false
+	}
+	return peer == lowest
+}

@@ -1,0 +1,185 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/discord/rest"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
+)
+
+// botRuntime is what a node holds of a bot besides its replicated state: its
+// way to Discord's REST API.
+type botRuntime struct {
+	n   *Node
+	bot *Bot
+
+	mu      sync.Mutex // guards what follows
+	trip    *rest.RoundTripper
+	api     string
+	gateway string // the general gateway address, as Discord last gave it
+}
+
+func newBotRuntime(n *Node, b *Bot) *botRuntime {
+	rt := &botRuntime{n: n, bot: b}
+	n.acquired("rest "+b.Name, rt.close)
+	return rt
+}
+
+func (rt *botRuntime) options() *shard.BotOptions {
+	return &shard.BotOptions{
+		Name:  rt.bot.Name,
+		Token: func() string { return rt.bot.Token },
+		GatewayURL: func(ctx context.Context) (string, error) {
+			return rt.gatewayURL(ctx)
+		},
+		Info:        rt.info,
+		Compression: rt.n.o.Compression,
+		Handlers:    rt.bot.Handlers,
+	}
+}
+
+func (rt *botRuntime) close() error {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.trip != nil {
+		rt.trip.Close()
+	}
+	return nil
+}
+
+// client returns the way to the API that the replicated configuration names.
+func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
+	api := rt.bot.Seed.API
+	rt.n.machine.View(func(_ uint64, s *fsm.State) {
+		if b := s.Bot(rt.bot.Name); b != nil {
+			api = b.Config.API
+		}
+	})
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.trip != nil && rt.api == api {
+		return rt.trip, api, nil
+	}
+	trip, err := rest.New(rest.Options{
+		BaseURL: api, Token: func() string { return rt.bot.Token },
+		UserAgent: discord.UserAgent(rt.n.o.Version),
+		Gate: func(context.Context) error {
+			if !rt.n.manager.Fresh() {
+				return shard.ErrNotFresh
+			}
+			return nil
+		},
+		Logger: rt.n.log.Named("rest"),
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	if rt.trip != nil {
+		rt.trip.Close()
+	}
+	rt.trip, rt.api, rt.gateway = trip, api, ""
+	return trip, api, nil
+}
+
+// REST returns a bot's way to Discord's REST API and the API's base URL.
+func (n *Node) REST(bot string) (http.RoundTripper, string, error) {
+	rt := n.bots[bot]
+	if rt == nil {
+		return nil, "", fmt.Errorf("no bot %q in this program", bot)
+	}
+	return rt.client()
+}
+
+// get reads a JSON object of the API.
+func (rt *botRuntime) get(ctx context.Context, path string, into any) error {
+	trip, api, err := rt.client()
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, api+path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := trip.RoundTrip(req)
+	if err != nil {
+		return rest.Redact(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
+	if err != nil {
+		return err
+	}
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("discord answers %s to GET %s", res.Status, path)
+	}
+	return json.Unmarshal(body, into)
+}
+
+// info implements shard.BotOptions.Info (events/gateway.mdx, "Get Gateway Bot").
+func (rt *botRuntime) info(ctx context.Context) (shard.GatewayInfo, error) {
+	var answer struct {
+		URL    string `json:"url"`
+		Shards int    `json:"shards"`
+		Limit  struct {
+			Total          int `json:"total"`
+			Remaining      int `json:"remaining"`
+			MaxConcurrency int `json:"max_concurrency"`
+		} `json:"session_start_limit"`
+	}
+	if err := rt.get(ctx, "/gateway/bot", &answer); err != nil {
+		return shard.GatewayInfo{}, err
+	}
+	if answer.URL == "" || answer.Shards < 1 {
+		return shard.GatewayInfo{}, errors.New("discord's answer to Get Gateway Bot names no gateway")
+	}
+	rt.mu.Lock()
+	rt.gateway = answer.URL
+	rt.mu.Unlock()
+	return shard.GatewayInfo{
+		URL: answer.URL, Shards: answer.Shards, Remaining: answer.Limit.Remaining,
+		Limit: answer.Limit.Total, MaxConcurrency: answer.Limit.MaxConcurrency,
+	}, nil
+}
+
+func (rt *botRuntime) gatewayURL(ctx context.Context) (string, error) {
+	rt.mu.Lock()
+	known := rt.gateway
+	rt.mu.Unlock()
+	if known != "" {
+		return known, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
+	defer cancel()
+	info, err := rt.info(ctx)
+	if err != nil {
+		rt.n.log.Debug("gateway address not read", zap.String("bot", rt.bot.Name), zap.Error(err))
+	}
+	return info.URL, err
+}
+
+func sortInterests(handlers map[string][]string) []fsm.Interest {
+	out := make([]fsm.Interest, 0, len(handlers))
+	for t, names := range handlers {
+		slices.Sort(names)
+		out = append(out, fsm.Interest{Type: t, Handlers: slices.Compact(names)})
+	}
+	slices.SortFunc(out, func(a, b fsm.Interest) int {
+		if a.Type < b.Type {
+			return -1
+		}
+		return 1
+	})
+	return out
+}

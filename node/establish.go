@@ -1,0 +1,89 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"reflect"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
+)
+
+// establish brings the cluster's settings in line with this node's program,
+// once it leads: the cluster's id, the bots that don't exist yet, and what
+// their handlers want to hear of.
+func (n *Node) establish(term uint64) {
+	ctx, cancel := context.WithTimeout(n.ctx, 10*time.Second)
+	defer cancel()
+	var clusterID string
+	n.machine.View(func(_ uint64, s *fsm.State) { clusterID = s.ClusterID })
+	if clusterID == "" {
+		if _, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Init{ClusterID: n.ClusterID()} }); err != nil {
+			n.log.Warn("cluster id not recorded", zap.String("code", "no_quorum"), zap.Error(err))
+			return
+		}
+	}
+	for _, b := range n.o.Bots {
+		if err := n.establishBot(ctx, b); err != nil {
+			n.log.Warn("bot not set up; the next leader tries again", zap.String("bot", b.Name), zap.String("code", "no_quorum"), zap.Error(err))
+			return
+		}
+	}
+	n.log.Debug("established", zap.Uint64("term", term))
+}
+
+func (n *Node) establishBot(ctx context.Context, b *Bot) error {
+	var current *fsm.Config
+	var interests []fsm.Interest
+	n.machine.View(func(_ uint64, s *fsm.State) {
+		if have := s.Bot(b.Name); have != nil {
+			cfg := have.Config
+			current, interests = &cfg, have.InterestList()
+		}
+	})
+	if current == nil {
+		seed, err := json.Marshal(b.Seed)
+		if err != nil {
+			return err
+		}
+		if _, err := n.propose(ctx, func(*fsm.State) fsm.Command {
+			return &fsm.Configure{Bot: b.Name, Config: seed}
+		}); err != nil {
+			return err
+		}
+	} else if !reflect.DeepEqual(*current, b.Seed) {
+		n.log.Warn("flags differ from the bot's replicated configuration, which holds; change it with `botnode config apply`",
+			zap.String("bot", b.Name), zap.String("code", "config_differs"))
+	}
+	want := interestsOf(b)
+	if reflect.DeepEqual(want, interests) {
+		return nil
+	}
+	_, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Interests{Bot: b.Name, List: want} })
+	return err
+}
+
+// interestsOf lists what the journal is to take for a bot: what its handlers
+// want, and for readers that follow all types but the two that are frequent
+// and seldom wanted.
+func interestsOf(b *Bot) []fsm.Interest {
+	handlers := make(map[string][]string)
+	types := b.Seed.Journal
+	if len(types) == 0 {
+		for _, t := range discord.AllEvents() {
+			if t != discord.EventTypingStart && t != discord.EventPresenceUpdate {
+				types = append(types, t)
+			}
+		}
+	}
+	for _, t := range types {
+		handlers[t] = nil
+	}
+	for _, in := range b.Interests {
+		handlers[in.Type] = append(handlers[in.Type], in.Handlers...)
+	}
+	return sortInterests(handlers)
+}

@@ -1,0 +1,161 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/membership"
+	"github.com/botnode/botnode/transport"
+)
+
+// onLink is told of the connections to the other nodes' processes.
+func (n *Node) onLink(e transport.LinkEvent) {
+	r := n.raftOrNil()
+	switch e.State {
+	case transport.Dead:
+		n.log.Info("peer process is dead", zap.String("peer", e.Peer.ID), zap.Uint64("incarnation", e.Peer.Incarnation))
+		if r != nil {
+			r.LeaderLinkDead(e.Peer.ID)
+		}
+		n.manager.Killed(fsm.NodeRef{ID: e.Peer.ID, Inc: e.Peer.Incarnation})
+	case transport.Up:
+		if r != nil {
+			r.NodeAlive(e.Peer.ID)
+		}
+	case transport.Lost:
+		n.log.Info("peer is silent", zap.String("peer", e.Peer.ID), zap.Error(e.Err))
+	}
+}
+
+// followLeadership tells the shard manager when this node leads.
+func (n *Node) followLeadership(changes <-chan consensus.LeadershipChange) {
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case c, ok := <-changes:
+			if !ok {
+				return
+			}
+			if c.Leader.Known {
+				n.log.Info("leader", zap.String("leader", c.Leader.ID), zap.Uint64("term", c.Leader.Term), zap.Bool("established", c.Established))
+			}
+			n.manager.SetLeadership(c.Leader.Term, c.Established)
+			if c.Established {
+				n.wg.Go(func() { n.establish(c.Leader.Term) })
+			}
+		}
+	}
+}
+
+// followMembers keeps a link to every other node of the cluster, and gossip
+// going with those that it doesn't know yet.
+func (n *Node) followMembers() {
+	tick := time.NewTicker(200 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		n.watchPeers()
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-n.members.Changed():
+		case <-tick.C:
+		}
+	}
+}
+
+func (n *Node) watchPeers() {
+	var unknown []string
+	present := make(map[string]bool)
+	for _, s := range n.raft.Load().Servers() {
+		if s.ID == n.o.ID {
+			continue
+		}
+		present[s.ID] = true
+		addr, ok := n.addrOf(s.ID)
+		if !ok {
+			continue
+		}
+		if _, gossiped := n.members.Lookup(s.ID); !gossiped {
+			unknown = append(unknown, addr)
+		}
+		if old, ok := n.watched.Swap(s.ID, addr); ok && old != addr {
+			n.transport.Unwatch(old.(string)) //nolint:errcheck,forcetypeassert // only strings are stored
+		}
+		n.transport.Watch(addr, s.ID)
+	}
+	n.watched.Range(func(id, addr any) bool {
+		if !present[id.(string)] { //nolint:errcheck,forcetypeassert // only strings are stored
+			n.transport.Unwatch(addr.(string)) //nolint:errcheck,forcetypeassert // only strings are stored
+			n.watched.Delete(id)
+		}
+		return true
+	})
+	if len(unknown) > 0 {
+		_, _ = n.members.Join(unknown) // tried again at the next tick
+	}
+}
+
+// member returns gossip's word on a node.
+func (n *Node) member(id string) (membership.Member, bool) { return n.members.Lookup(id) }
+
+// registerLoop registers this process with the cluster, again after a restore,
+// until the node ends.
+func (n *Node) registerLoop() {
+	for {
+		changed := n.machine.Changed()
+		if r := n.raft.Load(); r.Leader().Known && n.inCluster() && !n.registered() {
+			n.register()
+		}
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-changed:
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// inCluster reports whether this node is a server of its own configuration.
+func (n *Node) inCluster() bool {
+	for _, s := range n.raft.Load().Servers() {
+		if s.ID == n.o.ID {
+			return true
+		}
+	}
+	return false
+}
+
+func (n *Node) registered() (ok bool) {
+	n.machine.View(func(_ uint64, s *fsm.State) { ok = s.IsUp(n.self) })
+	return ok
+}
+
+func (n *Node) register() {
+	ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
+	defer cancel()
+	res, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Up{Node: n.self} })
+	if err == nil && res.Code == fsm.Refused {
+		n.log.Error("the cluster knows a newer process of this node; stop one of them",
+			zap.String("code", "id_conflict"), zap.Uint64("newer_incarnation", res.Version))
+		select {
+		case <-time.After(2 * time.Second):
+		case <-n.ctx.Done():
+		}
+	}
+}
+
+// propose proposes a command that is made from the applied state.
+func (n *Node) propose(ctx context.Context, make func(*fsm.State) fsm.Command) (fsm.Result, error) {
+	var cmd []byte
+	n.machine.View(func(_ uint64, s *fsm.State) { cmd = fsm.Encode(s.Generation, make(s)) })
+	b, err := n.proposer.Propose(ctx, cmd)
+	if err != nil {
+		return fsm.Result{}, err
+	}
+	return fsm.DecodeResult(b)
+}

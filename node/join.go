@@ -1,0 +1,372 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/membership"
+	"github.com/botnode/botnode/transport"
+)
+
+// clusterRequest is a request from node to node about the cluster itself.
+type clusterRequest struct {
+	Kind        string `json:"kind"` // join, promote, demote, remove, drain, report, transfer
+	ID          string `json:"id,omitempty"`
+	Addr        string `json:"addr,omitempty"`
+	Incarnation uint64 `json:"incarnation,omitempty"`
+	ClusterID   string `json:"cluster_id,omitempty"`
+	Forwarded   bool   `json:"forwarded,omitempty"`
+	On          bool   `json:"on,omitempty"`
+}
+
+// clusterAnswer answers a clusterRequest. A refusal is an answer, too.
+type clusterAnswer struct {
+	ClusterID string  `json:"cluster_id,omitempty"`
+	Index     uint64  `json:"index,omitempty"` // what a joiner has to have applied
+	Refused   string  `json:"refused,omitempty"`
+	Hint      string  `json:"hint,omitempty"`
+	Retryable bool    `json:"retryable,omitempty"`
+	Report    *report `json:"report,omitempty"`
+}
+
+func (n *Node) ask(ctx context.Context, addr string, req clusterRequest) (clusterAnswer, error) {
+	b, err := json.Marshal(req)
+	if err != nil {
+		return clusterAnswer{}, err
+	}
+	res, err := n.transport.Call(ctx, addr, methodCluster, b)
+	if err != nil {
+		return clusterAnswer{}, err
+	}
+	var a clusterAnswer
+	if err := json.Unmarshal(res, &a); err != nil {
+		return a, fmt.Errorf("an answer that can't be read: %w", err)
+	}
+	if a.Refused != "" {
+		err := fmt.Errorf("%w: %s", admin.ErrRefused, a.Refused)
+		if a.Retryable {
+			err = fmt.Errorf("%w: %s", admin.ErrNotReady, a.Refused)
+		}
+		return a, admin.WithHint(err, a.Hint)
+	}
+	return a, nil
+}
+
+// askLeader sends a request to the leader, which may be this node.
+func (n *Node) askLeader(ctx context.Context, req clusterRequest) (clusterAnswer, error) {
+	l := n.raft.Load().Leader()
+	if !l.Known {
+		return clusterAnswer{}, admin.ErrNoQuorum
+	}
+	if l.ID == n.o.ID {
+		a, err := n.serve(ctx, req)
+		if err == nil && a.Refused != "" {
+			err = admin.WithHint(fmt.Errorf("%w: %s", admin.ErrRefused, a.Refused), a.Hint)
+		}
+		return a, err
+	}
+	addr, ok := n.addrOf(l.ID)
+	if !ok {
+		addr = l.Addr
+	}
+	return n.ask(ctx, addr, req)
+}
+
+// handleCluster serves methodCluster.
+func (n *Node) handleCluster(ctx context.Context, _ transport.Peer, b []byte) ([]byte, error) {
+	var req clusterRequest
+	if err := json.Unmarshal(b, &req); err != nil {
+		return nil, fmt.Errorf("a request that can't be read: %w", err)
+	}
+	a, err := n.serve(ctx, req)
+	if err != nil {
+		a = clusterAnswer{Refused: err.Error(), Retryable: true}
+	}
+	return json.Marshal(a)
+}
+
+func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, error) {
+	r := n.raftOrNil()
+	if r == nil {
+		return clusterAnswer{}, errNotReady
+	}
+	switch req.Kind {
+	case "report":
+		rep := n.report()
+		return clusterAnswer{Report: &rep}, nil
+	case "join":
+		return n.admit(ctx, r, req)
+	case "promote":
+		addr, _ := n.addrOf(req.ID)
+		return clusterAnswer{}, r.AddVoter(ctx, req.ID, addr)
+	case "demote":
+		return clusterAnswer{}, r.Demote(ctx, req.ID)
+	case "remove":
+		return n.expel(ctx, r, req.ID)
+	case "transfer":
+		return clusterAnswer{}, r.TransferLeadership(ctx, req.ID)
+	}
+	return clusterAnswer{}, fmt.Errorf("a request of unknown kind %q: is a node of another version?", req.Kind)
+}
+
+// admit answers a request to join.
+func (n *Node) admit(ctx context.Context, r *consensus.Raft, req clusterRequest) (clusterAnswer, error) {
+	if !n.joinMu.TryLock() {
+		if n.identity != nil && n.identity.Joining() != "" {
+			return n.refuse(membership.DecideJoinRequest(n.joinState(r, req))), nil
+		}
+		return clusterAnswer{Refused: "this node is busy with another join", Retryable: true}, nil
+	}
+	defer n.joinMu.Unlock()
+	d := membership.DecideJoinRequest(n.joinState(r, req))
+	switch d.Action {
+	case membership.Refuse:
+		return n.refuse(d), nil
+	case membership.ForwardToLeader:
+		if req.Forwarded {
+			return clusterAnswer{Refused: membership.ErrJoinNoLeader.Error(), Retryable: true}, nil
+		}
+		req.Forwarded = true
+		a, err := n.ask(ctx, d.Addr, req)
+		if a.Refused != "" {
+			return a, nil
+		}
+		return a, err
+	case membership.BootstrapThenAdmit:
+		if err := n.bootstrap(); err != nil {
+			return clusterAnswer{}, err
+		}
+	}
+	if err := n.waitEstablished(ctx); err != nil {
+		return clusterAnswer{}, err
+	}
+	if err := n.addServer(ctx, r, req); err != nil {
+		return clusterAnswer{}, err
+	}
+	n.log.Info("admitted node", zap.String("joiner", req.ID), zap.String("addr", req.Addr))
+	return clusterAnswer{ClusterID: n.ClusterID(), Index: r.CommitIndex()}, nil
+}
+
+func (n *Node) refuse(d membership.Decision) clusterAnswer {
+	return clusterAnswer{Refused: d.Reason.Error(), Hint: d.Hint, Retryable: d.Retryable}
+}
+
+func (n *Node) joinState(r *consensus.Raft, req clusterRequest) membership.JoinState {
+	l := r.Leader()
+	_, established := r.Established()
+	s := membership.JoinState{
+		SelfID: n.o.ID, SelfAddr: n.transport.Addr(), ClusterID: n.ClusterID(),
+		Leads: established, JoinerID: req.ID, JoinerAddr: req.Addr,
+		JoinerIncarnation: req.Incarnation, JoinerClusterID: req.ClusterID,
+	}
+	if n.identity != nil {
+		s.Joining = n.identity.Joining()
+	}
+	if l.Known && l.ID != n.o.ID {
+		s.LeaderAddr, _ = n.addrOf(l.ID)
+	}
+	if m, ok := n.members.Lookup(req.ID); ok && m.Status == membership.Alive {
+		s.Twin, s.TwinAddr, s.TwinIncarnation = true, m.ClusterAddr, m.Incarnation
+	}
+	return s
+}
+
+// addServer adds a joiner as a non-voter. A server of that id that is in the
+// configuration already has lost its log: it must not keep its vote.
+func (n *Node) addServer(ctx context.Context, r *consensus.Raft, req clusterRequest) error {
+	for _, s := range r.Servers() {
+		if s.ID == req.ID {
+			if err := r.Remove(ctx, req.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return r.AddNonvoter(ctx, req.ID, req.Addr)
+}
+
+func (n *Node) waitEstablished(ctx context.Context) error {
+	for {
+		if _, ok := n.raft.Load().Established(); ok {
+			return nil
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("this node did not become the leader: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// expel removes a node from the cluster.
+func (n *Node) expel(ctx context.Context, r *consensus.Raft, id string) (clusterAnswer, error) {
+	found := false
+	for _, s := range r.Servers() {
+		found = found || s.ID == id
+	}
+	if !found {
+		return clusterAnswer{Refused: admin.ErrUnknownNode.Error(), Hint: "`botnode node list` shows the nodes"}, nil
+	}
+	if err := r.Remove(ctx, id); err != nil {
+		return clusterAnswer{}, err
+	}
+	_, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Forget{ID: id} })
+	n.members.Forget(id)
+	return clusterAnswer{}, err
+}
+
+// Join implements admin.Backend.
+func (n *Node) Join(ctx context.Context, peer string, stage func(string)) (admin.JoinResult, error) {
+	begun := time.Now()
+	var result admin.JoinResult
+	reached := func(name string) {
+		result.Stages = append(result.Stages, admin.JoinStage{Stage: name, AtMS: time.Since(begun).Milliseconds()})
+		if stage != nil {
+			stage(name)
+		}
+	}
+	if err := membership.CheckJoinTarget(n.transport.Addr(), peer); err != nil {
+		return result, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrBadRequest, err), "name the cluster address (--cluster-addr) of another node")
+	}
+	if !n.joinMu.TryLock() {
+		return result, fmt.Errorf("%w: this node is busy with another join", admin.ErrNotReady)
+	}
+	defer n.joinMu.Unlock()
+	if n.inCluster() {
+		return result, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, membership.ErrAlreadyMember), "`botnode leave` first")
+	}
+	if n.identity != nil {
+		if err := n.identity.MarkJoining(peer); err != nil {
+			return result, fmt.Errorf("%w: %w", admin.ErrRefused, err)
+		}
+	}
+	a, err := n.requestJoin(ctx, peer)
+	if err != nil {
+		return result, err
+	}
+	reached("contacted")
+	result.ClusterID = a.ClusterID
+	if err := n.completeJoin(ctx, a, reached); err != nil {
+		return result, err
+	}
+	result.TookMS = time.Since(begun).Milliseconds()
+	n.log.Info("joined", zap.String("cluster", a.ClusterID), zap.String("peer", peer), zap.Int64("took_ms", result.TookMS))
+	return result, nil
+}
+
+// requestJoin asks peer until it admits or refuses this node.
+func (n *Node) requestJoin(ctx context.Context, peer string) (clusterAnswer, error) {
+	req := clusterRequest{
+		Kind: "join", ID: n.o.ID, Addr: n.transport.Addr(), Incarnation: n.self.Inc, ClusterID: n.ClusterID(),
+	}
+	for try := 0; ; try++ {
+		once, cancel := context.WithTimeout(ctx, 10*time.Second)
+		a, err := n.ask(once, peer, req)
+		cancel()
+		if err == nil {
+			return a, nil
+		}
+		if errors.Is(err, admin.ErrNotReady) && try < 20 && !errors.Is(ctx.Err(), context.Canceled) {
+			select {
+			case <-time.After(100 * time.Millisecond):
+				continue
+			case <-ctx.Done():
+			}
+		}
+		// Nothing of this node is in a configuration unless the answer was lost.
+		if n.identity != nil && !errors.Is(err, transport.ErrUnknownOutcome) {
+			err = errors.Join(err, n.identity.ClearJoining())
+		}
+		if errors.Is(err, transport.ErrUnreachable) {
+			err = admin.WithHint(fmt.Errorf("%w: %s can't be reached: %w", admin.ErrRefused, peer, err),
+				"check that a node listens there: PEER is the --cluster-addr of a running node")
+		}
+		return a, err
+	}
+}
+
+// completeJoin waits until this node is a voter.
+func (n *Node) completeJoin(ctx context.Context, a clusterAnswer, reached func(string)) error {
+	if n.identity != nil {
+		if err := n.identity.Adopt(a.ClusterID); err != nil {
+			return err
+		}
+	}
+	n.setClusterID(a.ClusterID)
+	r := n.raft.Load()
+	if err := poll(ctx, n.inCluster); err != nil {
+		return fmt.Errorf("%w: admitted, but the leader has not reached this node yet: %w", admin.ErrNotReady, err)
+	}
+	reached("nonvoter")
+	if err := r.WaitApplied(ctx, a.Index); err != nil {
+		return fmt.Errorf("%w: not caught up yet: %w", admin.ErrNotReady, err)
+	}
+	reached("caught_up")
+	for {
+		_, err := n.askLeader(ctx, clusterRequest{Kind: "promote", ID: n.o.ID})
+		if err == nil {
+			break
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("%w: a non-voter for now: %w", admin.ErrNotReady, err)
+		}
+	}
+	if err := poll(ctx, n.voter); err != nil {
+		return err
+	}
+	reached("voter")
+	return nil
+}
+
+func (n *Node) voter() bool {
+	for _, s := range n.raft.Load().Servers() {
+		if s.ID == n.o.ID {
+			return s.Voter
+		}
+	}
+	return false
+}
+
+// poll waits until ok returns true.
+func poll(ctx context.Context, ok func() bool) error {
+	for !ok() {
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
+}
+
+// Leave implements admin.Backend.
+func (n *Node) Leave(ctx context.Context) error {
+	if !n.inCluster() {
+		return admin.ErrNotInCluster
+	}
+	r := n.raft.Load()
+	if len(r.Servers()) == 1 {
+		return admin.WithHint(fmt.Errorf("%w: this is the cluster's only node", admin.ErrRefused), "stop it instead")
+	}
+	n.handOver(ctx)
+	err := poll(ctx, func() bool { l := r.Leader(); return l.Known && l.ID != n.o.ID })
+	if err == nil {
+		_, err = n.askLeader(ctx, clusterRequest{Kind: "remove", ID: n.o.ID})
+	}
+	if err != nil {
+		return fmt.Errorf("%w: the node is still a member: %w", admin.ErrNoQuorum, err)
+	}
+	_ = n.members.Leave(time.Second) // gossip finds out by itself otherwise
+	n.log.Info("left the cluster")
+	n.leftOnce.Do(func() { close(n.left) })
+	return nil
+}

@@ -1,0 +1,332 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/membership"
+	"github.com/botnode/botnode/shard"
+	"github.com/botnode/botnode/transport"
+)
+
+// Node is one process of a cluster.
+type Node struct {
+	o    Options
+	log  *zap.Logger
+	self fsm.NodeRef
+
+	identity  *membership.Identity // nil in memory
+	transport *transport.Transport
+	machine   *fsm.Machine
+	manager   *shard.Manager
+	raft      atomic.Pointer[consensus.Raft]
+	late      lateProposer
+	proposer  *consensus.Proposer
+	acceptor  *consensus.Acceptor
+	members   *membership.Membership
+	bots      map[string]*botRuntime
+
+	started   time.Time
+	ctx       context.Context
+	cancel    context.CancelFunc
+	wg        sync.WaitGroup
+	cleanups  []cleanup
+	joinMu    sync.Mutex // held while this node joins, or answers a join
+	stopOnce  sync.Once
+	stopErr   error
+	leaving   atomic.Bool
+	clusterID atomic.Pointer[string]
+	left      chan struct{} // closed when the node has left its cluster
+	leftOnce  sync.Once
+	watched   sync.Map // node id -> watched address
+	rates     rates
+}
+
+// cleanup undoes one acquisition.
+type cleanup struct {
+	name string
+	f    func() error
+}
+
+// New acquires what the node needs and starts nothing that acts.
+func New(o Options) (n *Node, err error) {
+	if err := o.validate(); err != nil {
+		return nil, err
+	}
+	n = &Node{
+		o: o, log: o.Logger.With(zap.String("node", o.ID)), started: time.Now(),
+		bots: make(map[string]*botRuntime), left: make(chan struct{}),
+	}
+	n.ctx, n.cancel = context.WithCancel(context.Background())
+	defer func() {
+		if err != nil {
+			n.cancel()
+			err = errors.Join(err, n.unwind())
+		}
+	}()
+	if err := n.identify(); err != nil {
+		return nil, err
+	}
+	if err := n.listen(); err != nil {
+		return nil, err
+	}
+	n.machine = fsm.NewMachine()
+	n.machine.OnFatal = o.Fatal
+	n.makeManager()
+	if err := n.openRaft(); err != nil {
+		return nil, err
+	}
+	return n, n.openMembership()
+}
+
+// acquired registers how to undo the acquisition on the line before.
+func (n *Node) acquired(name string, undo func() error) {
+	n.cleanups = append(n.cleanups, cleanup{name, undo})
+}
+
+// unwind undoes all acquisitions, the last one first.
+func (n *Node) unwind() error {
+	var errs []error
+	for i := len(n.cleanups) - 1; i >= 0; i-- {
+		c := n.cleanups[i]
+		if err := c.f(); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
+		}
+	}
+	n.cleanups = nil
+	return errors.Join(errs...)
+}
+
+// identify opens the data directory and draws this process's incarnation.
+func (n *Node) identify() error {
+	n.self = fsm.NodeRef{ID: n.o.ID, Inc: uint64(time.Now().UnixMicro())}
+	if n.o.InMemory {
+		return nil
+	}
+	id, err := membership.OpenIdentity(n.o.DataDir, n.o.ID)
+	if err != nil {
+		return err
+	}
+	n.identity = id
+	n.acquired("data directory", id.Close)
+	if n.self.Inc, err = id.NextIncarnation(); err != nil {
+		return err
+	}
+	n.setClusterID(id.ClusterID())
+	return nil
+}
+
+func (n *Node) setClusterID(id string) { n.clusterID.Store(&id) }
+
+// ClusterID returns the id of the cluster that the node belongs to, "" for none.
+func (n *Node) ClusterID() string {
+	if id := n.clusterID.Load(); id != nil {
+		return *id
+	}
+	return ""
+}
+
+func (n *Node) listen() error {
+	t, err := transport.Listen(transport.Options{
+		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
+		ClusterID: n.ClusterID, Insecure: n.o.Insecure, OnLink: n.onLink, Logger: n.log.Named("transport"),
+	})
+	if err != nil {
+		return err
+	}
+	n.transport = t
+	n.acquired("transport", t.Close)
+	t.HandleOrdered(methodPropose, func(from transport.Peer, req []byte, reply func([]byte, error)) {
+		if n.acceptor == nil || n.raftOrNil() == nil {
+			reply(nil, errNotReady)
+			return
+		}
+		n.acceptor.Handle(from.ID, req, reply)
+	})
+	t.Handle(methodElection, func(_ context.Context, from transport.Peer, req []byte) ([]byte, error) {
+		r := n.raftOrNil()
+		if r == nil {
+			return nil, errNotReady
+		}
+		return r.HandleElection(from.ID, req)
+	})
+	t.Handle(methodShard, func(ctx context.Context, from transport.Peer, req []byte) ([]byte, error) {
+		return n.manager.HandleMessage(ctx, from.ID, req)
+	})
+	t.Handle(methodCluster, n.handleCluster)
+	return nil
+}
+
+func (n *Node) makeManager() {
+	var bots []*shard.BotOptions
+	for _, b := range n.o.Bots {
+		rt := newBotRuntime(n, b)
+		n.bots[b.Name] = rt
+		bots = append(bots, rt.options())
+	}
+	n.manager = shard.NewManager(shard.Options{
+		Self: n.self, Machine: n.machine, Proposer: &n.late, Cluster: clusterView{n}, Bots: bots,
+		Workers: n.o.Workers, HandlerTimeout: n.o.HandlerTimeout, Logger: n.log,
+	})
+}
+
+func (n *Node) raftOrNil() *consensus.Raft { return n.raft.Load() }
+
+func (n *Node) openRaft() error {
+	caller := func(m transport.Method) consensus.Caller {
+		return consensus.CallerFunc(func(ctx context.Context, addr string, req []byte) ([]byte, error) {
+			return n.transport.Call(ctx, addr, m, req)
+		})
+	}
+	r, err := consensus.Open(consensus.Options{
+		ID: n.o.ID, Addr: n.transport.Addr(), Dir: n.o.DataDir, Layer: n.transport.RaftLayer(),
+		Machine: machine{n.machine}, Caller: caller(methodElection), Resolve: n.addrOf,
+		Timeouts: n.o.Timeouts, InMemory: n.o.InMemory, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
+	})
+	if err != nil {
+		return err
+	}
+	n.acquired("raft", r.Close)
+	n.acceptor = consensus.NewAcceptor(r, encodeResults)
+	n.raft.Store(r)
+	n.proposer = consensus.NewProposer(consensus.ProposerOptions{
+		Raft: r, Caller: caller(methodPropose), Encode: fsm.EncodeBatch,
+		EncodeResult: encodeResults, SplitResults: fsm.SplitResults, Logger: n.log.Named("proposer"),
+	})
+	n.late.p.Store(n.proposer)
+	n.acquired("proposer", n.proposer.Close)
+	return nil
+}
+
+func (n *Node) openMembership() error {
+	m, err := membership.New(membership.Options{
+		Meta:    n.meta(),
+		Packets: n.transport.PacketConn(), Streams: n.transport.GossipStreams(), Dial: n.transport.DialGossip,
+		Probe: func(ctx context.Context, addr string) (string, uint64, error) {
+			p, err := n.transport.Probe(ctx, addr)
+			return p.ID, p.Incarnation, err
+		},
+		OnConflict: func(c membership.Conflict) {
+			n.log.Error("two nodes use one id; stop one of them", zap.String("code", "id_conflict"),
+				zap.String("id", c.ID), zap.String("older", c.Older.ClusterAddr), zap.String("newer", c.Newer.ClusterAddr))
+		},
+		Logger: n.log.Named("membership"),
+	})
+	if err != nil {
+		return err
+	}
+	n.members = m
+	n.acquired("membership", m.Close)
+	return nil
+}
+
+func (n *Node) meta() membership.Meta {
+	m := membership.Meta{
+		ID: n.o.ID, Incarnation: n.self.Inc, ClusterAddr: n.transport.Addr(), HTTPAddr: n.o.HTTPAddr,
+		Version: n.o.Version, Rules: 1,
+	}
+	if n.leaving.Load() {
+		m.Flags |= membership.Draining
+	}
+	return m
+}
+
+// addrOf returns where a node is reached now: by gossip, else by Raft's
+// configuration.
+func (n *Node) addrOf(id string) (string, bool) {
+	if id == n.o.ID {
+		return n.transport.Addr(), true
+	}
+	if n.members != nil {
+		if m, ok := n.members.Lookup(id); ok && m.ClusterAddr != "" {
+			return m.ClusterAddr, true
+		}
+	}
+	if r := n.raftOrNil(); r != nil {
+		for _, s := range r.Servers() {
+			if s.ID == id {
+				return s.Addr, true
+			}
+		}
+	}
+	return "", false
+}
+
+// Start starts serving: the port first, then what acts.
+func (n *Node) Start() error {
+	n.transport.Start()
+	if err := n.members.Start(); err != nil {
+		return err
+	}
+	n.proposer.Start()
+	n.manager.Start()
+	n.acquired("shards", func() error {
+		n.manager.Stop()
+		return nil
+	})
+	changes := n.raft.Load().Leadership()
+	n.wg.Go(func() { n.followLeadership(changes) })
+	n.wg.Go(n.followMembers)
+	n.wg.Go(n.registerLoop)
+	return n.begin()
+}
+
+// Kill stops the node at once, as far as a process can do that to itself:
+// nothing is handed over. For tests that run several nodes in one process.
+func (n *Node) Kill() error {
+	n.stopOnce.Do(func() { n.stopErr = n.end() })
+	return n.stopErr
+}
+
+// Stop hands the node's shards and its leadership over, then ends it. It stays
+// a member. Stop is idempotent; ctx bounds the hand-over.
+func (n *Node) Stop(ctx context.Context) error {
+	n.stopOnce.Do(func() {
+		hand, cancel := context.WithTimeout(ctx, n.o.StopTimeout)
+		defer cancel()
+		n.handOver(hand)
+		n.stopErr = n.end()
+	})
+	return n.stopErr
+}
+
+func (n *Node) end() error {
+	n.cancel()
+	n.wg.Wait()
+	return n.unwind()
+}
+
+// Left is closed when the node has left its cluster and should end.
+func (n *Node) Left() <-chan struct{} { return n.left }
+
+// handOver moves shards away, then leadership.
+func (n *Node) handOver(ctx context.Context) {
+	if len(n.raft.Load().Servers()) < 2 {
+		return
+	}
+	n.leaving.Store(true)
+	n.manager.SetLeaving(true)
+	for !n.manager.Idle() {
+		select {
+		case <-n.machine.Changed():
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			n.log.Warn("stopping with shards that could not be moved", zap.String("code", "handover_incomplete"))
+			return
+		}
+	}
+	r := n.raft.Load()
+	if r.IsLeader() {
+		if err := r.TransferLeadership(ctx, ""); err != nil {
+			n.log.Warn("leadership not transferred", zap.String("code", "transfer_failed"), zap.Error(err))
+		}
+	}
+}

@@ -1,0 +1,339 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/cache"
+	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
+)
+
+var _ admin.Backend = (*Node)(nil)
+
+// opTimeout bounds an operation whose caller sets no deadline.
+const opTimeout = 15 * time.Second
+
+// Live implements admin.Backend: the state machine's lock can be taken.
+func (n *Node) Live() error {
+	free := make(chan struct{})
+	go func() {
+		n.machine.Index()
+		close(free)
+	}()
+	select {
+	case <-free:
+		return nil
+	case <-time.After(2 * time.Second):
+		return errors.New("the state machine is stuck")
+	}
+}
+
+// Ready implements admin.Backend.
+func (n *Node) Ready() []string {
+	var missing []string
+	r := n.raft.Load()
+	if !n.inCluster() {
+		return []string{"in no cluster yet"}
+	}
+	if !r.Leader().Known {
+		missing = append(missing, "no leader is known")
+	}
+	if commit, applied := r.CommitIndex(), r.AppliedIndex(); commit > applied+1000 {
+		missing = append(missing, fmt.Sprintf("%d entries behind", commit-applied))
+	}
+	if !n.manager.Fresh() {
+		missing = append(missing, "no leader has answered of late")
+	}
+	return missing
+}
+
+// BotNames implements admin.Backend.
+func (n *Node) BotNames() (names []string) {
+	n.machine.View(func(_ uint64, s *fsm.State) { names = s.BotNames() })
+	return names
+}
+
+// Digest implements admin.Backend.
+func (n *Node) Digest() (d admin.Digest) {
+	n.machine.View(func(index uint64, s *fsm.State) {
+		d = admin.Digest{AppliedIndex: index, Digest: s.Digest().String()}
+	})
+	return d
+}
+
+// Changed implements admin.Backend.
+func (n *Node) Changed() <-chan struct{} { return n.machine.Changed() }
+
+// View implements admin.Backend.
+func (n *Node) View(bot string, f func(*fsm.Bot, *cache.Cache)) (admin.Read, error) {
+	read := admin.Read{Stale: !n.manager.Fresh()}
+	if l := n.raft.Load().Leader(); l.Known {
+		read.Leader = l.ID
+	}
+	found := false
+	n.machine.View(func(index uint64, s *fsm.State) {
+		read.Index = index
+		if b := s.Bot(bot); b != nil {
+			found = true
+			f(b, b.Cache())
+		}
+	})
+	if !found {
+		return read, admin.ErrUnknownBot
+	}
+	return read, nil
+}
+
+// Sync implements admin.Backend.
+func (n *Node) Sync(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	index, err := n.proposer.LinearizableIndex(ctx)
+	if err != nil {
+		return fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
+	}
+	return n.raft.Load().WaitApplied(ctx, index)
+}
+
+// command proposes a command for an operator and turns its result into an
+// error of package admin.
+func (n *Node) command(ctx context.Context, make func(*fsm.State) fsm.Command) (fsm.Result, error) {
+	if !n.inCluster() {
+		return fsm.Result{}, admin.WithHint(admin.ErrNotInCluster, "`botnode join PEER` first")
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	res, err := n.propose(ctx, make)
+	switch {
+	case err != nil && consensus.NotAppended(err):
+		return res, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrNoQuorum, err), "`botnode status` shows which nodes are missing")
+	case err != nil:
+		return res, fmt.Errorf("%w: %w", admin.ErrUnknownOutcome, err)
+	case res.Code == fsm.OK, res.Code == fsm.Old:
+		return res, nil
+	case res.Code == fsm.Conflict:
+		return res, fmt.Errorf("%w: %s", admin.ErrConflict, res.Msg)
+	}
+	return res, fmt.Errorf("%w: %s", admin.ErrRefused, res.Msg)
+}
+
+// known returns an error unless a node of that id is a member.
+func (n *Node) known(id string) error {
+	for _, s := range n.raft.Load().Servers() {
+		if s.ID == id {
+			return nil
+		}
+	}
+	return admin.WithHint(fmt.Errorf("%w: %s", admin.ErrUnknownNode, id), "`botnode node list` shows the nodes")
+}
+
+// Drain implements admin.Backend.
+func (n *Node) Drain(ctx context.Context, id string, on bool) error {
+	if err := n.known(id); err != nil {
+		return err
+	}
+	_, err := n.command(ctx, func(*fsm.State) fsm.Command { return &fsm.Drain{ID: id, On: on} })
+	return err
+}
+
+// RemoveNode implements admin.Backend.
+func (n *Node) RemoveNode(ctx context.Context, id string) error {
+	if id == n.o.ID {
+		return n.Leave(ctx)
+	}
+	if err := n.known(id); err != nil {
+		return err
+	}
+	return n.leaderDoes(ctx, clusterRequest{Kind: "remove", ID: id})
+}
+
+// SetVoter implements admin.Backend.
+func (n *Node) SetVoter(ctx context.Context, id string, voter bool) error {
+	if err := n.known(id); err != nil {
+		return err
+	}
+	kind := "demote"
+	if voter {
+		kind = "promote"
+	}
+	return n.leaderDoes(ctx, clusterRequest{Kind: kind, ID: id})
+}
+
+// TransferLeadership implements admin.Backend.
+func (n *Node) TransferLeadership(ctx context.Context, to string) error {
+	if to != "" {
+		if err := n.known(to); err != nil {
+			return err
+		}
+		if l := n.raft.Load().Leader(); l.ID == to {
+			return nil
+		}
+	}
+	return n.leaderDoes(ctx, clusterRequest{Kind: "transfer", ID: to})
+}
+
+func (n *Node) leaderDoes(ctx context.Context, req clusterRequest) error {
+	if !n.inCluster() {
+		return admin.WithHint(admin.ErrNotInCluster, "`botnode join PEER` first")
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	_, err := n.askLeader(ctx, req)
+	if err != nil && !errors.Is(err, admin.ErrRefused) && !errors.Is(err, admin.ErrNotReady) {
+		return fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
+	}
+	return err
+}
+
+// MoveShard implements admin.Backend.
+func (n *Node) MoveShard(ctx context.Context, bot string, index int, to string) error {
+	return n.move(ctx, bot, index, to, fsm.WhyHandoff)
+}
+
+func (n *Node) move(ctx context.Context, bot string, index int, to string, why fsm.Why) error {
+	if err := n.known(to); err != nil {
+		return err
+	}
+	key, err := n.shardKey(bot, index)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	for {
+		changed := n.machine.Changed()
+		if n.owner(bot, key) == to {
+			return nil
+		}
+		err := n.manager.Move(ctx, bot, key, to, why)
+		if err != nil && retryableMove(err) {
+			err = nil // there may be no leader for a moment
+		}
+		if err != nil {
+			return fmt.Errorf("%w: %w", admin.ErrRefused, err)
+		}
+		if err := n.waitOwner(ctx, bot, key, to, changed); err != nil {
+			return err
+		}
+	}
+}
+
+// waitOwner waits a while for a shard's owner to be to.
+func (n *Node) waitOwner(ctx context.Context, bot string, key fsm.ShardKey, to string, changed <-chan struct{}) error {
+	again := time.After(2 * shard.DefaultTiming().Prepare)
+	for n.owner(bot, key) != to {
+		select {
+		case <-changed:
+			changed = n.machine.Changed()
+		case <-again:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("%w: shard %s has not moved to %s in time", admin.ErrUnknownOutcome, key, to)
+		}
+	}
+	return nil
+}
+
+func retryableMove(err error) bool {
+	for _, known := range []error{shard.ErrNoTarget, shard.ErrNoOwner, shard.ErrUnknownShard} {
+		if errors.Is(err, known) || err.Error() == known.Error() {
+			return false
+		}
+	}
+	return true
+}
+
+func (n *Node) owner(bot string, key fsm.ShardKey) (id string) {
+	n.machine.View(func(_ uint64, s *fsm.State) {
+		if b := s.Bot(bot); b != nil {
+			sh, _ := b.Shard(key)
+			id = sh.Owner.ID
+		}
+	})
+	return id
+}
+
+func (n *Node) shardKey(bot string, index int) (key fsm.ShardKey, err error) {
+	err = admin.ErrUnknownBot
+	n.machine.View(func(_ uint64, s *fsm.State) {
+		b := s.Bot(bot)
+		if b == nil {
+			return
+		}
+		key = fsm.ShardKey{Layout: b.Layout, Index: uint32(index)}
+		err = nil
+		if _, ok := b.Shard(key); !ok || index < 0 {
+			err = admin.WithHint(fmt.Errorf("%w: %d", admin.ErrUnknownShard, index), "`botnode shard list` shows the shards")
+		}
+	})
+	return key, err
+}
+
+// Takeover implements admin.Backend.
+func (n *Node) Takeover(ctx context.Context, bot, to string) error {
+	var shards []int
+	n.machine.View(func(_ uint64, s *fsm.State) {
+		if b := s.Bot(bot); b != nil {
+			for _, sh := range b.Shards() {
+				shards = append(shards, int(sh.Key.Index))
+			}
+		}
+	})
+	for _, i := range shards {
+		if err := n.move(ctx, bot, i, to, fsm.WhyTakeover); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// WriteKV implements admin.Backend.
+func (n *Node) WriteKV(ctx context.Context, bot, key string, value []byte, del bool, ifVersion *uint64) (uint64, error) {
+	if len(key) == 0 || len(key) > fsm.MaxKey || len(value) > fsm.MaxValue {
+		return 0, admin.WithHint(admin.ErrBadRequest, fmt.Sprintf("a key has 1 to %d bytes, a value at most %d", fsm.MaxKey, fsm.MaxValue))
+	}
+	cmd := &fsm.KVWrite{
+		Bot: bot, ID: rand.Uint64(), Change: fsm.KVChange{Key: key, Value: value, Delete: del},
+	}
+	if ifVersion != nil {
+		cmd.Conditional, cmd.IfVersion = true, *ifVersion
+	}
+	res, err := n.command(ctx, func(*fsm.State) fsm.Command { return cmd })
+	return res.Version, err
+}
+
+// DeadLetter implements admin.Backend.
+func (n *Node) DeadLetter(ctx context.Context, bot string, pos uint64, retry bool) error {
+	res, err := n.command(ctx, func(*fsm.State) fsm.Command { return &fsm.Dead{Bot: bot, Pos: pos, Retry: retry} })
+	if err == nil && res.Code == fsm.Old {
+		return fmt.Errorf("%w: dead letter %d", admin.ErrNotFound, pos)
+	}
+	return err
+}
+
+// Configure implements admin.Backend.
+func (n *Node) Configure(ctx context.Context, bot string, rev uint64, config json.RawMessage) (uint64, error) {
+	res, err := n.command(ctx, func(*fsm.State) fsm.Command {
+		return &fsm.Configure{Bot: bot, Rev: rev, Config: config}
+	})
+	return res.Version, err
+}
+
+// SaveSnapshot implements admin.Backend.
+func (n *Node) SaveSnapshot(_ context.Context, w io.Writer) error {
+	c, err := n.machine.Capture()
+	if err != nil {
+		return err
+	}
+	defer c.Release()
+	_, err = c.WriteTo(w)
+	return err
+}

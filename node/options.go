@@ -1,0 +1,99 @@
+package node
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/discord/gateway"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
+)
+
+// Bot is a bot as a node's program and flags describe it.
+type Bot struct {
+	// Name keys the bot's replicated state; "default" when there is one.
+	Name string
+	// Token is Discord's token of the bot. It is never logged.
+	Token string
+	// Seed is the configuration that the bot gets at its first start in the
+	// cluster. Later the replicated one holds.
+	Seed fsm.Config
+	// Interests are the event types that have handlers.
+	Interests []fsm.Interest
+	// Handlers run journal entries; nil if the program has none.
+	Handlers shard.Handlers
+}
+
+// Options configure a node.
+type Options struct {
+	ID            string
+	DataDir       string
+	ClusterAddr   string // host:port that the node binds for other nodes
+	AdvertiseAddr string // host:port that others reach it under; "" for the bound one
+	HTTPAddr      string // host:port of the admin API
+	// Bootstrap makes a cluster of one out of a fresh directory.
+	Bootstrap bool
+	// Join lists cluster addresses of nodes to join, tried in turn.
+	Join []string
+	// BootstrapExpect makes a cluster as soon as so many of the nodes in Join,
+	// this one included, are up and none belongs to a cluster.
+	BootstrapExpect int
+	Insecure        bool
+	Version         string
+	Bots            []*Bot
+	Compression     gateway.Compression
+	Timeouts        consensus.Timeouts
+	// InMemory keeps the log in memory: for tests of a bot.
+	InMemory bool
+	// Workers bounds the handlers that run at a time; 0 for the default.
+	Workers        int
+	HandlerTimeout time.Duration
+	// StopTimeout bounds how long Stop waits for shards to move away.
+	StopTimeout time.Duration
+	Logger      *zap.Logger
+	// Fatal is called when the node must not go on: its log can't be written,
+	// or its state can't be trusted. The process has to end.
+	Fatal func(error)
+}
+
+func (o *Options) validate() error {
+	if o.ID == "" {
+		return errors.New("a node needs an id: give it with --id")
+	}
+	if o.DataDir == "" && !o.InMemory {
+		return errors.New("a node needs a directory for its state: give it with --data-dir")
+	}
+	if o.Bootstrap && len(o.Join) > 0 {
+		return errors.New("--bootstrap and --join exclude each other: one node is bootstrapped, the others join it")
+	}
+	if o.BootstrapExpect > 0 && len(o.Join) == 0 {
+		return errors.New("--bootstrap-expect needs --join with the addresses of the nodes to wait for")
+	}
+	names := make(map[string]bool)
+	for _, b := range o.Bots {
+		if b.Name == "" || names[b.Name] {
+			return fmt.Errorf("bot names must be set and differ: %q", b.Name)
+		}
+		names[b.Name] = true
+		if b.Token == "" {
+			return errors.New("no bot token: set BOTNODE_TOKEN or DISCORD_TOKEN, or give --token-file")
+		}
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	if o.StopTimeout == 0 {
+		o.StopTimeout = 15 * time.Second
+	}
+	if o.Timeouts == (consensus.Timeouts{}) {
+		o.Timeouts = consensus.Fast()
+	}
+	if o.Fatal == nil {
+		o.Fatal = func(err error) { panic(err) }
+	}
+	return nil
+}

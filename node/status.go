@@ -1,0 +1,235 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/membership"
+)
+
+// Status implements admin.Backend.
+func (n *Node) Status(ctx context.Context) (admin.Status, error) {
+	r := n.raft.Load()
+	reports := n.reports(ctx)
+	st := admin.Status{
+		Schema: 1, Version: n.o.Version, ClusterID: n.ClusterID(), ID: n.o.ID, State: n.state(),
+		CommitIndex: r.CommitIndex(), Stale: !n.manager.Fresh(), Insecure: n.o.Insecure,
+		Problems: []admin.Problem{}, Nodes: []admin.Node{}, Bots: []admin.Bot{}, Shards: []admin.Shard{},
+	}
+	if l := r.Leader(); l.Known {
+		st.Leader = &admin.LeaderID{ID: l.ID}
+		st.Term = l.Term
+	}
+	st.Nodes = n.nodeStatus(reports)
+	for _, node := range st.Nodes {
+		if node.Voter {
+			st.Quorum.Need++
+			if node.Alive {
+				st.Quorum.Have++
+			}
+		}
+	}
+	if st.Quorum.Need > 0 {
+		st.Quorum.Need = st.Quorum.Need/2 + 1
+	}
+	n.machine.View(func(index uint64, s *fsm.State) {
+		st.AppliedIndex = index
+		for _, name := range s.BotNames() {
+			bot, shards := botStatus(s.Bot(name), reports, s)
+			st.Bots = append(st.Bots, bot)
+			st.Shards = append(st.Shards, shards...)
+		}
+	})
+	for i := range st.Nodes {
+		for _, sh := range st.Shards {
+			if sh.Owner == st.Nodes[i].ID {
+				st.Nodes[i].Shards++
+			}
+		}
+	}
+	for i, sh := range st.Shards {
+		if n.manager.Moving(sh.Bot, fsm.ShardKey{Layout: uint32(sh.Total), Index: uint32(sh.ID)}) {
+			st.Shards[i].State = "moving"
+		}
+	}
+	st.Problems = problems(&st)
+	st.Health = health(&st)
+	return st, nil
+}
+
+func (n *Node) nodeStatus(reports map[string]report) []admin.Node {
+	out := []admin.Node{}
+	r := n.raft.Load()
+	for _, s := range r.Servers() {
+		node := admin.Node{ID: s.ID, ClusterAddr: s.Addr, Voter: s.Voter, State: "unknown", Status: "dead", LastContactMS: -1}
+		if m, ok := n.memberOf(s.ID); ok {
+			node.ClusterAddr, node.HTTPAddr, node.Version, node.Status = m.ClusterAddr, m.HTTPAddr, m.Version, m.Status.String()
+			node.Alive = m.Status == membership.Alive
+		}
+		if rep, ok := reports[s.ID]; ok {
+			node.State, node.Alive, node.Status = rep.State, true, "alive"
+			node.AppliedIndex, node.UptimeS, node.Version = rep.Applied, rep.UptimeS, rep.Version
+			node.EventsPerS, node.MemoryBytes, node.Fresh = rep.EventsPerS, rep.Memory, rep.Fresh
+			node.LastContactMS = 0
+		}
+		if s.ID == n.o.ID {
+			node.HTTPAddr, node.ClusterAddr = n.o.HTTPAddr, n.transport.Addr()
+		}
+		n.machine.View(func(_ uint64, st *fsm.State) { node.Draining = draining(st, s.ID) })
+		out = append(out, node)
+	}
+	slices.SortFunc(out, func(a, b admin.Node) int { return strings.Compare(a.ID, b.ID) })
+	return out
+}
+
+// botStatus describes a bot and its shards out of the applied state and the
+// owners' reports.
+func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, []admin.Shard) {
+	bot := admin.Bot{
+		Name: b.Name, Layout: int(b.Layout), ShardsByState: map[string]int{},
+		Identify: admin.Identify{Remaining: b.Budget.Remaining, Limit: b.Budget.Limit},
+		Gaps:     b.GapCount, DeadLetters: b.DeadCount(), LastPos: b.LastPos,
+	}
+	bot.Unacked, bot.UnackedBytes = b.Pending()
+	var shards []admin.Shard
+	var oldest int64
+	for _, sh := range b.Shards() {
+		out := admin.Shard{
+			Bot: b.Name, ID: int(sh.Key.Index), Total: int(sh.Key.Layout), Owner: sh.Owner.ID, Epoch: sh.Epoch,
+			Seq: sh.C, Guilds: b.Cache().GuildCount(int(sh.Key.Index), int(sh.Key.Layout)), Unacked: sh.PendingCount(), State: "connecting",
+		}
+		bot.Guilds += out.Guilds
+		if e := sh.Oldest(); e != nil && (oldest == 0 || e.At < oldest) {
+			oldest = e.At
+		}
+		if !s.IsUp(sh.Owner) {
+			out.State = "unassigned"
+			if b.Config.Shards == "manual" {
+				out.State = "manual"
+			}
+		} else if rep, ok := ownerReport(reports, sh.Owner.ID, b.Name, sh.Key.Index); ok {
+			out.State, out.LatencyMS, out.LastTakeover = shardState(rep.Phase, sh.SID), rep.LatencyMS, rep.Takeover
+			if rep.Fatal != "" {
+				bot.Fatal = rep.Fatal
+			}
+		}
+		bot.ShardsByState[out.State]++
+		shards = append(shards, out)
+	}
+	if oldest > 0 {
+		bot.OldestMS = time.Now().UnixMilli() - oldest
+	}
+	for _, rep := range reports {
+		bot.RESTPerS += rep.RESTPerS
+	}
+	return bot, shards
+}
+
+func ownerReport(reports map[string]report, owner, bot string, index uint32) (shardReport, bool) {
+	for _, s := range reports[owner].Shards {
+		if s.Bot == bot && s.Index == index {
+			return s, true
+		}
+	}
+	return shardReport{}, false
+}
+
+// shardState turns an owner's phase into the contract's words.
+func shardState(phase, sid string) string {
+	switch phase {
+	case "live":
+		return "ready"
+	case "resuming":
+		return "resuming"
+	case "identifying":
+		return "connecting"
+	}
+	if sid != "" {
+		return "resuming"
+	}
+	return "connecting"
+}
+
+// problems lists what an operator should know, the worst first.
+func problems(st *admin.Status) []admin.Problem {
+	out := []admin.Problem{}
+	add := func(code, hint, format string, args ...any) {
+		out = append(out, admin.Problem{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint})
+	}
+	switch st.State {
+	case "idle":
+		add("not_in_cluster", "botnode join PEER", "this node belongs to no cluster yet")
+		return out
+	case "joining":
+		add("joining", "botnode join PEER", "this node has begun to join a cluster and has not been admitted yet")
+		return out
+	}
+	if st.Leader == nil {
+		add("no_leader", "botnode status --http URL of another node", "no leader is known: %d of %d voters needed are alive", st.Quorum.Have, st.Quorum.Need)
+	}
+	if st.Stale {
+		add("stale", "check the network between the nodes", "no leader has answered this node of late: what it shows may be old, and it is quiet")
+	}
+	for _, b := range st.Bots {
+		if b.Fatal != "" {
+			add("bot_refused", "check the token, the intents in the developer portal, and `botnode config show`", "discord refuses bot %s: %s", b.Name, b.Fatal)
+		}
+		if b.DeadLetters > 0 {
+			add("dead_letters", "botnode dead-letter list", "bot %s has %d dead letters", b.Name, b.DeadLetters)
+		}
+		if b.OldestMS > 60_000 && b.Unacked > 0 {
+			add("handlers_lag", "botnode status --watch", "bot %s has %d events unhandled, the oldest for %d s", b.Name, b.Unacked, b.OldestMS/1000)
+		}
+		if b.Identify.Limit > 0 && b.Identify.Remaining*10 < b.Identify.Limit {
+			add("identify_budget", "wait for the daily reset; don't restart sessions", "bot %s has %d of %d session starts left", b.Name, b.Identify.Remaining, b.Identify.Limit)
+		}
+	}
+	voters := 0
+	for _, node := range st.Nodes {
+		if node.Voter {
+			voters++
+		}
+		switch {
+		case !node.Alive:
+			add("node_down", "start it again, or `botnode node remove "+node.ID+"`", "node %s is %s", node.ID, node.Status)
+		case node.Draining:
+			add("node_draining", "botnode undrain "+node.ID, "node %s is draining: it gets no shards", node.ID)
+		}
+	}
+	if voters > 0 && voters < 3 {
+		add("few_voters", "botnode join", "%d voters: the cluster does not survive the loss of a node", voters)
+	}
+	if st.Insecure {
+		add("insecure", "use TLS between the nodes", "this node runs with --insecure")
+	}
+	return out
+}
+
+func health(st *admin.Status) string {
+	if st.Leader == nil || st.Stale {
+		return "down"
+	}
+	for _, p := range st.Problems {
+		switch p.Code {
+		case "few_voters", "insecure", "node_draining":
+		default:
+			return "degraded"
+		}
+	}
+	for _, b := range st.Bots {
+		for state := range b.ShardsByState {
+			if state != "ready" && state != "manual" {
+				return "degraded"
+			}
+		}
+		if b.Layout == 0 {
+			return "degraded"
+		}
+	}
+	return "ok"
+}

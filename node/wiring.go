@@ -1,0 +1,95 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/transport"
+)
+
+// The methods that nodes call on each other. Numbers never change.
+const (
+	methodPropose  transport.Method = 1
+	methodElection transport.Method = 2
+	methodShard    transport.Method = 3
+	methodCluster  transport.Method = 4
+)
+
+// machine adapts fsm.Machine to consensus.
+type machine struct{ *fsm.Machine }
+
+// Capture implements consensus.Machine.
+func (m machine) Capture() (consensus.Snapshot, error) { return m.Machine.Capture() }
+
+// Restore implements consensus.Machine.
+func (m machine) Restore(r io.Reader) error { return m.Machine.Restore(r) }
+
+var _ consensus.Machine = machine{}
+
+// errNotReady is answered while the node is being put together.
+var errNotReady = errors.New("the node is starting")
+
+// lateProposer is a proposer that exists before the one it stands for: the
+// state machine has observers before Raft begins to apply.
+type lateProposer struct {
+	p atomic.Pointer[consensus.Proposer]
+}
+
+// Submit implements shard.Proposer.
+func (l *lateProposer) Submit(cmd []byte, done func([]byte, error)) {
+	if p := l.p.Load(); p != nil {
+		p.Submit(cmd, done)
+		return
+	}
+	done(nil, errNotReady)
+}
+
+// LastVerified implements shard.Proposer.
+func (l *lateProposer) LastVerified() time.Time {
+	if p := l.p.Load(); p != nil {
+		return p.LastVerified()
+	}
+	return time.Time{}
+}
+
+// clusterView is what package shard sees of consensus and of the other nodes.
+type clusterView struct{ n *Node }
+
+// Leader implements shard.Cluster.
+func (c clusterView) Leader() (string, bool) {
+	r := c.n.raftOrNil()
+	if r == nil {
+		return "", false
+	}
+	l := r.Leader()
+	return l.ID, l.Known
+}
+
+// Verify implements shard.Cluster.
+func (c clusterView) Verify(ctx context.Context) error {
+	r := c.n.raftOrNil()
+	if r == nil {
+		return errNotReady
+	}
+	return r.Verify(ctx)
+}
+
+// Call implements shard.Cluster.
+func (c clusterView) Call(ctx context.Context, id string, msg []byte) ([]byte, error) {
+	addr, ok := c.n.addrOf(id)
+	if !ok {
+		return nil, errors.New("the address of node " + id + " is not known")
+	}
+	return c.n.transport.Call(ctx, addr, methodShard, msg)
+}
+
+// encodeResults encodes what the machine answers to an entry.
+func encodeResults(res any) []byte {
+	rs, _ := res.([]fsm.Result)
+	return fsm.EncodeResults(rs)
+}
