@@ -1,6 +1,8 @@
 package fsm
 
 import (
+	"bytes"
+
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/internal/mutant"
 )
@@ -121,21 +123,46 @@ func (c *Events) apply(s *State) Result {
 	if c.Jump && c.Prev == sh.C {
 		b.gap(GapRecord{Shard: sh.Key, Kind: "jump", From: sh.C, To: c.Evs[0].S, At: c.At})
 	}
+	in := b.intake(c.At, c.Evs)
 	for i := range c.Evs {
-		if e := &c.Evs[i]; e.S > sh.C || s.Mutant.Has(mutant.Dedupe) {
-			b.dispatch(s, sh, c.At, *e)
+		e := &c.Evs[i]
+		if e.S <= sh.C && !s.Mutant.Has(mutant.Dedupe) {
+			continue
+		}
+		b.dispatch(s, sh, &in, e)
+		sh.C = max(sh.C, e.S) // as they go: numbers that don't rise have no effect
+	}
+	return sh.ok()
+}
+
+// intake is what the events of one command share on their way to the journal.
+type intake struct {
+	at   int64
+	copy bool    // payloads are copied
+	slab []Entry // room for the entries, allocated at once
+}
+
+// intake makes room for the events that the journal takes. Entries refer to the
+// batch that brought them and keep all of it in memory, so payloads are copied
+// when that would be mostly for what nobody wants.
+func (b *Bot) intake(at int64, evs []Event) intake {
+	count, wanted, total := 0, 0, 0
+	for i := range evs {
+		total += len(evs[i].Raw)
+		if _, ok := b.interests[evs[i].Type]; ok {
+			count++
+			wanted += len(evs[i].Raw)
 		}
 	}
-	sh.C = last
-	return sh.ok()
+	return intake{at: at, copy: wanted < total/2, slab: make([]Entry, 0, count)}
 }
 
 // dispatch gives one event its effect: first on the caches, then on the
 // journal.
-func (b *Bot) dispatch(s *State, sh *Shard, at int64, e Event) {
+func (b *Bot) dispatch(s *State, sh *Shard, in *intake, e *Event) {
 	handlers, wanted := b.interests[e.Type]
 	var before []byte
-	if wanted && len(handlers) > 0 {
+	if len(handlers) > 0 && !e.Deep {
 		before = b.cache.Before(e.Type, e.Raw)
 	}
 	if !e.Deep {
@@ -145,9 +172,14 @@ func (b *Bot) dispatch(s *State, sh *Shard, at int64, e Event) {
 		return
 	}
 	b.LastPos++
-	b.journal.add(s, sh, &Entry{
+	raw := e.Raw
+	if in.copy {
+		raw = bytes.Clone(raw)
+	}
+	in.slab = append(in.slab, Entry{
 		Bot: b.Name, Pos: b.LastPos, Shard: sh.Key, SID: sh.SID, S: e.S, Type: e.Type,
-		Guild: e.Guild, Lane: e.Lane, At: at, Raw: e.Raw, Before: before,
+		Guild: e.Guild, Lane: e.Lane, At: in.at, Raw: raw, Before: before,
 		Handlers: handlers, Runner: sh.Owner, Why: sh.Why,
-	}, b.Config.RetainBytes)
+	})
+	b.journal.add(s, sh, &in.slab[len(in.slab)-1], b.Config.RetainBytes)
 }

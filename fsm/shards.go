@@ -121,10 +121,15 @@ func (c *Ready) apply(s *State) Result {
 	sh.SID, sh.URL, sh.C = c.SID, c.URL, c.S
 	sh.Sessions++
 	missing := b.cache.MissingGuilds(int(sh.Key.Index), int(sh.Key.Layout), c.Raw)
-	b.dispatch(s, sh, c.At, Event{S: c.S, Type: discord.EventReady, Raw: c.Raw})
+	evs := make([]Event, 0, 1+len(missing))
+	evs = append(evs, Event{S: c.S, Type: discord.EventReady, Raw: c.Raw})
 	for _, g := range missing {
 		raw := []byte(`{"id":"` + g.String() + `"}`)
-		b.dispatch(s, sh, c.At, Event{S: c.S, Type: discord.EventGuildDelete, Guild: g, Lane: g, Raw: raw})
+		evs = append(evs, Event{S: c.S, Type: discord.EventGuildDelete, Guild: g, Lane: g, Raw: raw})
+	}
+	in := b.intake(c.At, evs)
+	for i := range evs {
+		b.dispatch(s, sh, &in, &evs[i])
 	}
 	return sh.ok()
 }
