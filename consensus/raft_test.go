@@ -103,6 +103,9 @@ func TestPartitionedLeaderLosesItsProposal(t *testing.T) {
 	c.propose(old, "a 1")
 	c.Partition(old)
 	lost := old.Propose([]byte("b 2"))
+	if index, err := old.LinearizableIndex(t.Context()); err == nil { // it still believes that it leads
+		t.Errorf("a leader without a quorum reads at %d", index)
+	}
 	if err := old.Verify(t.Context()); err == nil {
 		t.Error("a leader without a quorum was verified")
 	}

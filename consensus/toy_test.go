@@ -117,4 +117,3 @@ func (s toySnapshot) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err
 }
 func (toySnapshot) Release() {}
-
