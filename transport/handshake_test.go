@@ -36,7 +36,7 @@ func TestClustersKeepApart(t *testing.T) {
 		if !errors.Is(err, tt.rpc) {
 			t.Errorf("%q to %q: rpc: %v", tt.mine, tt.theirs, err)
 		}
-		c, err := a.RaftLayer().Dial(b.Addr(), time.Second)
+		c, err := a.RaftLayer().Dial(b.Addr(), 10*time.Second)
 		if !errors.Is(err, tt.raft) {
 			t.Errorf("%q to %q: raft: %v", tt.mine, tt.theirs, err)
 		}

@@ -279,3 +279,18 @@ func (c *cutter) cut() {
 	}
 	c.conns = nil
 }
+
+func TestDeathBehindAName(t *testing.T) {
+	w, events := watcher(t, quick)
+	p := node(t, "peer", nil)
+	_, port, _ := net.SplitHostPort(p.Addr())
+	w.Watch("localhost:"+port, "peer")
+	await(t, events, Up, 1)
+	// A refusal by another of the name's addresses proves nothing.
+	living := &link{t: w, addr: "name:" + port, remote: p.Addr()}
+	if living.confirmed() {
+		t.Error("a living socket address confirmed a death")
+	}
+	_ = p.Close()
+	await(t, events, Dead, 1)
+}

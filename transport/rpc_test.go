@@ -282,3 +282,26 @@ func freePort(t *testing.T) string {
 	defer l.Close()
 	return l.Addr().String()
 }
+
+// TestOwnEndIsNoAnswer keeps a closing node from telling that a call failed: the
+// handler was cut short, and may have done its work.
+func TestOwnEndIsNoAnswer(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	s := &serverConn{conn: &Conn{}, w: newFrameWriter(io.Discard), ctx: ctx, slots: make(chan struct{}, 1)}
+	run := func(err error) int {
+		s.slots <- struct{}{}
+		h := &handler{concurrent: func(context.Context, Peer, []byte) ([]byte, error) { return nil, err }}
+		s.runConcurrent(h, &response{s: s}, nil)
+		return len(s.w.take())
+	}
+	if run(errors.New("x")) == 0 {
+		t.Error("a living node must answer")
+	}
+	cancel()
+	if run(context.Canceled) != 0 {
+		t.Error("a closing node answered that the call failed")
+	}
+	if run(nil) == 0 {
+		t.Error("a closing node must pass on a success")
+	}
+}

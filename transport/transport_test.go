@@ -73,8 +73,8 @@ func TestStreamsGoByKind(t *testing.T) {
 		l net.Listener
 		c net.Conn
 	}{
-		"raft":   {raft, dial(a.RaftLayer().Dial(b.Addr(), time.Second))},
-		"gossip": {gossip, dial(a.DialGossip(b.Addr(), time.Second))},
+		"raft":   {raft, dial(a.RaftLayer().Dial(b.Addr(), 10*time.Second))},
+		"gossip": {gossip, dial(a.DialGossip(b.Addr(), 10*time.Second))},
 	} {
 		c, err := pair.l.Accept()
 		if err != nil {
@@ -107,7 +107,7 @@ func TestLayerCanBeTakenAgain(t *testing.T) {
 	if second == first || second != b.RaftLayer() {
 		t.Fatal("want one new layer")
 	}
-	c, err := a.RaftLayer().Dial(b.Addr(), time.Second)
+	c, err := a.RaftLayer().Dial(b.Addr(), 10*time.Second)
 	if err != nil {
 		t.Fatal(err)
 	}
