@@ -5,7 +5,7 @@ import "github.com/botnode/botnode/internal/jsonscan"
 // messageCreate takes a message, and the members whom it shows: its author and
 // those that it mentions. Messages outside guilds are cached, too.
 func (c *Cache) messageCreate(e *event) {
-	if e.guild != 0 && !c.known(e.guild) {
+	if e.guild != 0 && !c.known(e.guild) || e.guild == 0 && ephemeral(e.d) {
 		return
 	}
 	c.people(e)
@@ -13,6 +13,15 @@ func (c *Cache) messageCreate(e *event) {
 	if e.id != 0 && e.channel != 0 {
 		c.store(Messages, key{e.channel, e.id}, e.d, replace, noFields)
 	}
+}
+
+// ephemeral reports whether a message is shown to one user only. Such messages
+// aren't in their channel, and name no guild whose removal would drop them
+// (developers/events/gateway-events.mdx, "Messages").
+func ephemeral(message []byte) bool {
+	const flag = 1 << 6
+	flags, _ := jsonscan.Int(jsonscan.Get(message, "flags"))
+	return flags&flag != 0
 }
 
 // messageUpdate changes a cached message. The event may be partial, so it can't

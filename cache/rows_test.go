@@ -94,6 +94,7 @@ var rows = []struct{ name, event, d, want string }{
 		`+ messages/999/61 {"id":"61","channel_id":"999","guild_id":"100","webhook_id":"8","author":{"id":"8","username":"hook"}}`},
 	{"direct message", "MESSAGE_CREATE", `{"id":"61","channel_id":"999","author":{"id":"1","username":"annie"}}`,
 		"+ messages/999/61 {\"id\":\"61\",\"channel_id\":\"999\",\"author\":{\"id\":\"1\",\"username\":\"annie\"}}\n~ users/1/0 {\"id\":\"1\",\"username\":\"annie\"}"},
+	{"ephemeral message", "MESSAGE_CREATE", `{"id":"61","channel_id":"201","flags":64,"author":{"id":"1","username":"annie"}}`, ""},
 	{"message of an unknown guild", "MESSAGE_CREATE", `{"id":"61","channel_id":"999","guild_id":"555","author":{"id":"1","username":"annie"},"member":{}}`, ""},
 	{"message update", "MESSAGE_UPDATE", `{"id":"60","channel_id":"201","guild_id":"100","content":"edited"}`,
 		`~ messages/201/60 {"id":"60","channel_id":"201","guild_id":"100","content":"edited","author":{"id":"1","username":"ann"},"member":{"roles":["401"],"nick":null},"mentions":[]}`},
@@ -109,6 +110,11 @@ var rows = []struct{ name, event, d, want string }{
 	{"truncated", "GUILD_DELETE", `{"id":"100"`, ""},
 }
 
+// counting events change a number each time; all others are idempotent.
+var counting = map[string]bool{
+	"GUILD_SCHEDULED_EVENT_USER_ADD": true, "GUILD_SCHEDULED_EVENT_USER_REMOVE": true, "GUILD_MEMBER_REMOVE": true,
+}
+
 func TestRows(t *testing.T) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
@@ -121,14 +127,15 @@ func TestRows(t *testing.T) {
 				t.Errorf("%s\n got:\n%s\nwant:\n%s", row.event, got, row.want)
 			}
 			digest, seq := c.Digest(), c.seq
-			if row.event[0] != 'G' || row.event != "GUILD_SCHEDULED_EVENT_USER_ADD" && row.event != "GUILD_SCHEDULED_EVENT_USER_REMOVE" && row.event != "GUILD_MEMBER_REMOVE" {
-				c.Apply(0, 1, row.event, []byte(row.d))
-				if c.Digest() != digest {
-					t.Error("the same event once more changes something")
-				}
-				if row.event == "MESSAGE_CREATE" && c.seq != seq {
-					t.Errorf("the same message once more costs %d writes", c.seq-seq)
-				}
+			if counting[row.event] {
+				return
+			}
+			c.Apply(0, 1, row.event, []byte(row.d))
+			if c.Digest() != digest {
+				t.Error("the same event once more changes something")
+			}
+			if c.seq != seq && row.event != "THREAD_LIST_SYNC" { // which replaces a thread, then adds its member
+				t.Errorf("the same event once more costs %d writes", c.seq-seq)
 			}
 		})
 	}
