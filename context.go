@@ -1,0 +1,138 @@
+package botnode
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	disgorest "github.com/disgoorg/disgo/rest"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/discord/rest"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/jsonscan"
+)
+
+// Context is one handler's turn at one event. It ends when another node takes
+// the event over, when the handler's time is up, or when the node stops.
+type Context struct {
+	context.Context
+
+	rt      *runtime
+	entry   *fsm.Entry
+	handler string
+	kv      *KV
+}
+
+// Event returns the event's gateway name, such as "MESSAGE_CREATE".
+func (c *Context) Event() string { return c.entry.Type }
+
+// Raw returns Discord's JSON of the event. It must not be changed.
+func (c *Context) Raw() []byte { return c.entry.Raw }
+
+// Guild returns the event's guild, 0 if it has none.
+func (c *Context) Guild() discord.Snowflake { return c.entry.Guild }
+
+// Shard returns the shard that the event came from, and the number of shards.
+func (c *Context) Shard() (index, total int) {
+	return int(c.entry.Shard.Index), int(c.entry.Shard.Layout)
+}
+
+// Age returns how long ago the event was read from Discord, by the clocks of
+// the node that read it and of this one.
+func (c *Context) Age() time.Duration {
+	return max(0, time.Since(time.UnixMilli(c.entry.At)))
+}
+
+// Attempt returns 1 at the first attempt at the event, and counts up.
+func (c *Context) Attempt() int { return int(c.entry.Attempts) + 1 }
+
+// Position returns the event's position in the bot's journal.
+func (c *Context) Position() uint64 { return c.entry.Pos }
+
+// KV returns the bot's replicated store. What the handler writes takes effect
+// when the handler returns nil, at once and exactly once.
+func (c *Context) KV() *KV { return c.kv }
+
+// ErrNoChannel is returned by Reply for an event that has no channel.
+var ErrNoChannel = errors.New("botnode: the event has no channel to reply to")
+
+// Reply sends a message to the channel of the event.
+func (c *Context) Reply(content string) error {
+	channel := jsonscan.ID(jsonscan.Get(c.entry.Raw, "channel_id"))
+	if channel == 0 {
+		return ErrNoChannel
+	}
+	return c.Send(discord.Snowflake(channel), content)
+}
+
+// Send sends a message to a channel.
+func (c *Context) Send(channel discord.Snowflake, content string) error {
+	trip, api, err := c.rt.rest()
+	if err != nil {
+		return err
+	}
+	body, err := json.Marshal(struct {
+		Content string `json:"content"`
+	}{content})
+	if err != nil {
+		return err
+	}
+	req, err := http.NewRequestWithContext(c, http.MethodPost, api+"/channels/"+channel.String()+"/messages", bytes.NewReader(body))
+	if err != nil {
+		return err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := trip.RoundTrip(req)
+	if err != nil {
+		return rest.Redact(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	if _, err := io.Copy(io.Discard, res.Body); err != nil {
+		return err
+	}
+	if res.StatusCode/100 != 2 {
+		return fmt.Errorf("discord answers %s to Create Message", res.Status)
+	}
+	return nil
+}
+
+// REST returns disgo's client of Discord's REST API over this node's limiter.
+// Its requests belong to this handler's turn: messages get nonces by which
+// Discord recognises a repeat, and writes are refused once another node runs
+// the event.
+func (c *Context) REST() (disgorest.Rest, error) {
+	trip, api, err := c.rt.rest()
+	if err != nil {
+		return nil, err
+	}
+	client := disgorest.NewClient("",
+		disgorest.WithHTTPClient(&http.Client{Transport: &turnTransport{c: c, next: trip}}),
+		disgorest.WithURL(api),
+		disgorest.WithRateLimiter(disgorest.NewNoopRateLimiter()),
+	)
+	return disgorest.New(client), nil
+}
+
+// turnTransport puts requests under a handler's turn, whatever context their
+// caller gave them.
+type turnTransport struct {
+	c    *Context
+	next http.RoundTripper
+}
+
+// RoundTrip implements http.RoundTripper.
+func (t *turnTransport) RoundTrip(req *http.Request) (*http.Response, error) {
+	req.Header.Del("Authorization") // the next one adds the bot's
+	ctx := rest.WithAttempt(req.Context(), rest.AttemptFrom(t.c))
+	res, err := t.next.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		return nil, rest.Redact(err)
+	}
+	return res, nil
+}
