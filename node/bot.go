@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -61,10 +63,10 @@ func (rt *botRuntime) close() error {
 
 // client returns the way to the API that the replicated configuration names.
 func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
-	api := rt.bot.Seed.API
+	api, perSecond := rt.bot.Seed.API, rt.bot.Seed.RESTPerSecond
 	rt.n.machine.View(func(_ uint64, s *fsm.State) {
 		if b := s.Bot(rt.bot.Name); b != nil {
-			api = b.Config.API
+			api, perSecond = b.Config.API, b.Config.RESTPerSecond
 		}
 	})
 	rt.mu.Lock()
@@ -74,7 +76,8 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 	}
 	trip, err := rest.New(rest.Options{
 		BaseURL: api, Token: func() string { return rt.bot.Token },
-		UserAgent: discord.UserAgent(rt.n.o.Version),
+		GlobalPerSecond: globalLimit(api, perSecond),
+		UserAgent:       discord.UserAgent(rt.n.o.Version),
 		Gate: func(context.Context) error {
 			if !rt.n.manager.Fresh() {
 				return shard.ErrNotFresh
@@ -91,6 +94,22 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 	}
 	rt.trip, rt.api, rt.gateway = trip, api, ""
 	return trip, api, nil
+}
+
+// unlimited is a global limit that nothing reaches.
+const unlimited = 1 << 20
+
+// globalLimit is the number of requests a second that a node sends at most.
+// Discord's own limit is 50 (topics/rate-limits.mdx, "Global Rate Limit"); what
+// another address allows is found out by its answers.
+func globalLimit(api string, setting int) int {
+	switch u, err := url.Parse(api); {
+	case setting > 0:
+		return setting
+	case err == nil && (u.Hostname() == "discord.com" || strings.HasSuffix(u.Hostname(), ".discord.com")):
+		return 50
+	}
+	return unlimited
 }
 
 // REST returns a bot's way to Discord's REST API and the API's base URL.

@@ -1,0 +1,41 @@
+// Package mutant names the guards of the ownership protocol that the model's
+// tests take out, one at a time, to show that the simulation notices.
+//
+// A Set is zero in every running node: nothing but a test can reach the
+// fields that hold one, since they are set through this internal package.
+package mutant
+
+// Set is a set of guards that are taken out.
+type Set uint32
+
+// The guards that can be taken out.
+const (
+	// PrevChain applies a batch of events whatever sequence it follows.
+	PrevChain Set = 1 << iota
+	// Dedupe applies events at or below the committed sequence again.
+	Dedupe
+	// CommittedSeq resumes and heartbeats with the sequence that was read.
+	CommittedSeq
+	// MoveRunner hands running entries to the new owner at a planned move.
+	MoveRunner
+	// DoneGuard takes any Done, whoever runs the entry now.
+	DoneGuard
+	// ReadyEpoch takes a READY of a fenced owner.
+	ReadyEpoch
+	// Generation takes commands of before a restore.
+	Generation
+	// Freshness lets a node act that no leader has answered of late.
+	Freshness
+)
+
+// Has reports whether the guard m is taken out.
+func (s Set) Has(m Set) bool { return s&m != 0 }
+
+// All lists the guards, with a name for a test's output.
+func All() map[string]Set {
+	return map[string]Set{
+		"prev-chain": PrevChain, "dedupe": Dedupe, "committed-seq": CommittedSeq,
+		"move-runner": MoveRunner, "done-guard": DoneGuard, "ready-epoch": ReadyEpoch,
+		"generation": Generation, "freshness": Freshness,
+	}
+}

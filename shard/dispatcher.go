@@ -1,0 +1,252 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/fsm"
+)
+
+// Delivery is one handler's turn at one journal entry.
+type Delivery struct {
+	Entry   *fsm.Entry
+	Handler string
+	// Gate returns nil if the handler may write to Discord now: this node is
+	// fresh and still the entry's runner.
+	Gate func() error
+}
+
+// Outcome is what a handler's turn came to.
+type Outcome struct {
+	Err error
+	// Reads and Writes of the key-value store commit with the acknowledgement.
+	Reads  []fsm.KVRead
+	Writes []fsm.KVChange
+}
+
+// Handlers run the handlers of a bot's program. Handle is called on many
+// goroutines, must return soon after its context ends, and may panic.
+type Handlers interface {
+	Handle(ctx context.Context, d Delivery) Outcome
+}
+
+// Errors that end a handler's context or refuse its writes.
+var (
+	// ErrNotRunner means that another node runs the entry now.
+	ErrNotRunner = errors.New("another node runs this entry now")
+	// ErrNotFresh means that no leader has answered this node of late, so
+	// that another may be running the entry.
+	ErrNotFresh = errors.New("this node has lost contact with the leader")
+	errDeadline = errors.New("the handler did not return in time")
+)
+
+// Waits of the dispatcher.
+const (
+	handlerGrace   = 5 * time.Second        // between a handler's deadline and its abandonment
+	failBackoff    = 100 * time.Millisecond // doubled with every attempt
+	failBackoffMax = 10 * time.Second
+	conflictTries  = 20
+)
+
+// dispatchInput is what the dispatcher's loop is told; one field is set.
+type dispatchInput struct {
+	changes  *fsm.Changes
+	restored bool
+	granted  *fsm.ShardRef // a shard without a runner has changed
+	over     *execution
+	repeat   *repeat
+}
+
+// repeat is an acknowledgement whose outcome is unknown.
+type repeat struct {
+	entry *fsm.Entry
+	cmd   []byte
+	at    Time
+}
+
+// dispatcher starts handlers for the entries that this node runs.
+type dispatcher struct {
+	m       *Manager
+	mail    *mailbox[dispatchInput]
+	lanes   *Lanes
+	running map[entryKey]*execution
+	repeats []repeat
+	handled sync.WaitGroup // executions
+
+	mu          sync.Mutex // guards what follows
+	left, inUse int
+}
+
+func newDispatcher(m *Manager) *dispatcher {
+	return &dispatcher{
+		m: m, mail: newMailbox[dispatchInput](), lanes: NewLanes(m.o.Self),
+		running: make(map[entryKey]*execution),
+	}
+}
+
+// Handling returns how many entries are left in the journal, and how many this
+// node is handling.
+func (m *Manager) Handling() (left, running int) {
+	m.disp.mu.Lock()
+	defer m.disp.mu.Unlock()
+	return m.disp.left, m.disp.inUse
+}
+
+func (d *dispatcher) run() {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	for {
+		timer.Reset(d.wait())
+		select {
+		case <-d.m.ctx.Done():
+			d.shutdown()
+			return
+		case <-d.mail.wake:
+		case <-timer.C:
+		}
+		for _, in := range d.mail.take() {
+			d.take(in)
+		}
+		d.repeatDue()
+		d.begin()
+		d.mu.Lock()
+		d.left, d.inUse = d.lanes.Len()
+		d.mu.Unlock()
+	}
+}
+
+func (d *dispatcher) wait() time.Duration {
+	wait, now := time.Second, d.m.now()
+	if at, ok := d.lanes.Deadline(); ok {
+		wait = min(wait, at-now)
+	}
+	if len(d.repeats) > 0 {
+		wait = min(wait, d.repeats[0].at-now)
+	}
+	return max(wait, 0)
+}
+
+// shutdown cancels what runs and waits for it, but not for ever: a handler
+// that ignores its context must not keep the process.
+func (d *dispatcher) shutdown() {
+	for _, x := range d.running {
+		x.cancel(errStopping)
+	}
+	all := make(chan struct{})
+	go func() {
+		d.handled.Wait()
+		close(all)
+	}()
+	select {
+	case <-all:
+	case <-time.After(handlerGrace):
+		d.m.log.Warn("handlers did not return; leaving them", zap.String("code", "handler_hangs"))
+	}
+}
+
+func (d *dispatcher) take(in dispatchInput) {
+	switch {
+	case in.changes != nil:
+		d.cancel(d.lanes.Apply(*in.changes))
+	case in.restored:
+		var all []*fsm.Entry
+		d.m.o.Machine.View(func(_ uint64, s *fsm.State) {
+			for _, name := range s.BotNames() {
+				for e := range s.Bot(name).PendingEntries() {
+					all = append(all, e)
+				}
+				for _, sh := range s.Bot(name).Shards() {
+					in := fsm.ShardRef{Bot: name, Shard: sh.Key}
+					if sh.Owner == d.m.o.Self {
+						d.mail.push(dispatchInput{granted: &in})
+					}
+				}
+			}
+		})
+		d.cancel(d.lanes.Reset(all))
+	case in.granted != nil:
+		if v, ok := d.m.view(*in.granted); ok && v.Owner == d.m.o.Self {
+			if r := d.m.runner(*in.granted); r != nil {
+				r.touch()
+			}
+		}
+	case in.over != nil:
+		d.finish(in.over)
+	case in.repeat != nil:
+		d.repeats = append(d.repeats, *in.repeat)
+	}
+}
+
+func (d *dispatcher) cancel(entries []*fsm.Entry) {
+	for _, e := range entries {
+		if x := d.running[entryKey{e.Bot, e.Pos}]; x != nil && !x.acked.Load() {
+			d.m.stats.Cancelled.Add(1)
+			x.cancel(ErrNotRunner)
+		}
+	}
+}
+
+// begin starts what may start, if this node is fresh.
+func (d *dispatcher) begin() {
+	if !d.m.Fresh() {
+		return
+	}
+	start, record := d.lanes.Next(d.m.now(), d.m.o.Workers-len(d.running))
+	for _, e := range record {
+		d.acknowledge(e, &fsm.Fail{
+			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: d.m.o.Self, Attempts: e.Attempts, Alone: true,
+			Err: "about to run alone",
+		})
+	}
+	for _, e := range start {
+		x := newExecution(d, e)
+		d.running[entryKey{e.Bot, e.Pos}] = x
+		d.m.stats.Started.Add(1)
+		d.handled.Add(1)
+		go x.run()
+	}
+}
+
+func (d *dispatcher) finish(x *execution) {
+	delete(d.running, entryKey{x.entry.Bot, x.entry.Pos})
+	notBefore := Time(0)
+	if x.failed {
+		notBefore = d.m.now() + min(failBackoff<<min(x.entry.Attempts, 8), failBackoffMax)
+	}
+	d.lanes.Finished(x.entry, x.passed, notBefore)
+}
+
+// acknowledge proposes a command until its outcome is known or the entry is
+// somebody else's.
+func (d *dispatcher) acknowledge(e *fsm.Entry, cmd fsm.Command) {
+	d.submit(e, fsm.Encode(d.m.generation(), cmd))
+}
+
+func (d *dispatcher) submit(e *fsm.Entry, cmd []byte) {
+	d.m.submit(cmd, func(_ fsm.Result, err error) {
+		if err != nil {
+			d.mail.push(dispatchInput{repeat: &repeat{entry: e, cmd: cmd, at: d.m.now() + d.m.o.Timing.Retry}})
+		}
+	})
+}
+
+// repeatDue proposes again what had no definite answer, with the same bytes.
+func (d *dispatcher) repeatDue() {
+	now := d.m.now()
+	for len(d.repeats) > 0 && d.repeats[0].at <= now {
+		r := d.repeats[0]
+		d.repeats = d.repeats[1:]
+		if j := d.lanes.jobs[entryKey{r.entry.Bot, r.entry.Pos}]; j != nil && j.entry.Runner == d.m.o.Self {
+			d.submit(r.entry, r.cmd)
+		}
+	}
+}
+
+func (m *Manager) generation() (g uint64) {
+	m.o.Machine.View(func(_ uint64, s *fsm.State) { g = s.Generation })
+	return g
+}

@@ -1,0 +1,197 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/fsm"
+)
+
+// execution is one attempt at one entry: its handlers, one after the other.
+type execution struct {
+	d      *dispatcher
+	entry  *fsm.Entry
+	ctx    context.Context
+	cancel context.CancelCauseFunc
+	// over is set by whoever ends the execution first: its own goroutine, or
+	// the watchdog that abandons it.
+	over atomic.Bool
+	// acked: everything is proposed; there is nothing left to cancel.
+	acked atomic.Bool
+
+	passed, failed bool // read by the loop after over
+}
+
+func newExecution(d *dispatcher, e *fsm.Entry) *execution {
+	x := &execution{d: d, entry: e}
+	x.ctx, x.cancel = context.WithCancelCause(d.m.ctx)
+	return x
+}
+
+func (x *execution) run() {
+	defer x.d.handled.Done()
+	defer x.cancel(nil)
+	limit := x.d.m.o.HandlerTimeout * time.Duration(len(x.entry.Handlers))
+	watchdog := time.AfterFunc(limit+handlerGrace, x.abandon)
+	defer watchdog.Stop()
+	simple := true
+	var err error
+	for _, h := range x.entry.Handlers {
+		var plain bool
+		if plain, err = x.handle(h); err != nil {
+			break
+		}
+		simple = simple && plain
+	}
+	if !x.over.CompareAndSwap(false, true) {
+		return
+	}
+	x.end(err, simple)
+}
+
+// end reports the result to the loop, and a failure to the cluster.
+func (x *execution) end(err error, simple bool) {
+	x.acked.Store(true)
+	x.passed = err == nil && simple
+	if err != nil {
+		x.fail(err)
+	}
+	x.d.mail.push(dispatchInput{over: x})
+}
+
+// abandon gives up on a handler that does not return. Its goroutine stays
+// behind; its writes are refused.
+func (x *execution) abandon() {
+	if x.over.CompareAndSwap(false, true) {
+		x.cancel(errDeadline)
+		x.end(errDeadline, false)
+	}
+}
+
+func (x *execution) fail(err error) {
+	cause := context.Cause(x.ctx)
+	if errors.Is(cause, ErrNotRunner) || errors.Is(cause, errStopping) || x.d.m.ctx.Err() != nil {
+		return // not the handler's fault: whoever runs the entry now starts afresh
+	}
+	x.failed = true
+	x.d.m.stats.Failed.Add(1)
+	x.d.m.log.Warn("handler failed", zap.String("code", "handler_failed"), zap.String("bot", x.entry.Bot),
+		zap.String("event", x.entry.Type), zap.Uint64("pos", x.entry.Pos), zap.Uint32("attempts", x.entry.Attempts), zap.Error(err))
+	x.d.acknowledge(x.entry, &fsm.Fail{
+		Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Runner: x.d.m.o.Self,
+		Attempts: x.entry.Attempts, Err: clip(err.Error(), 500),
+	})
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		return s[:n] + "..."
+	}
+	return s
+}
+
+// handle gives one handler its turn. plain says that its acknowledgement
+// depends on nothing that it read, so that it can be taken as done.
+func (x *execution) handle(name string) (plain bool, err error) {
+	for range conflictTries {
+		ctx, cancel := context.WithTimeout(x.ctx, x.d.m.o.HandlerTimeout)
+		out := x.protect(ctx, name)
+		timedOut := errors.Is(ctx.Err(), context.DeadlineExceeded)
+		cancel()
+		if out.Err != nil {
+			if timedOut {
+				return false, fmt.Errorf("handler %s: %w: %w", name, errDeadline, out.Err)
+			}
+			return false, fmt.Errorf("handler %s: %w", name, out.Err)
+		}
+		if x.ctx.Err() != nil {
+			return false, context.Cause(x.ctx)
+		}
+		done := &fsm.Done{
+			Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Handler: name, Runner: x.d.m.o.Self,
+			Reads: out.Reads, Writes: out.Writes,
+		}
+		x.d.m.stats.Done.Add(1)
+		if len(out.Reads)+len(out.Writes) == 0 {
+			x.d.acknowledge(x.entry, done)
+			return true, nil
+		}
+		res, err := x.commit(done)
+		if err != nil {
+			return false, err
+		}
+		switch res.Code {
+		case fsm.OK, fsm.Old:
+			return false, nil
+		case fsm.Conflict:
+			x.d.m.stats.Conflicts.Add(1)
+		default:
+			return false, ErrNotRunner
+		}
+	}
+	return false, fmt.Errorf("handler %s: its keys changed under it %d times", name, conflictTries)
+}
+
+// commit proposes until the outcome is known.
+func (x *execution) commit(cmd fsm.Command) (fsm.Result, error) {
+	type answer struct {
+		res fsm.Result
+		err error
+	}
+	b := fsm.Encode(x.d.m.generation(), cmd)
+	for {
+		ch := make(chan answer, 1)
+		x.d.m.submit(b, func(r fsm.Result, err error) { ch <- answer{r, err} })
+		var got answer
+		select {
+		case got = <-ch:
+		case <-x.ctx.Done():
+			return fsm.Result{}, context.Cause(x.ctx)
+		}
+		if got.err == nil {
+			return got.res, nil
+		}
+		select {
+		case <-time.After(x.d.m.o.Timing.Retry):
+		case <-x.ctx.Done():
+			return fsm.Result{}, context.Cause(x.ctx)
+		}
+	}
+}
+
+// protect calls the program's handler and turns a panic into an error.
+func (x *execution) protect(ctx context.Context, name string) (out Outcome) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.d.m.stats.Panics.Add(1)
+			x.d.m.log.Error("handler panicked", zap.String("code", "handler_panicked"), zap.String("handler", name),
+				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			out = Outcome{Err: fmt.Errorf("panic: %v", p)}
+		}
+	}()
+	bot := x.d.m.bots[x.entry.Bot]
+	if bot == nil || bot.Handlers == nil {
+		return Outcome{Err: errors.New("this node's program has no such handler")}
+	}
+	return bot.Handlers.Handle(ctx, Delivery{Entry: x.entry, Handler: name, Gate: x.gate})
+}
+
+// gate is asked before every write to Discord.
+func (x *execution) gate() error {
+	if x.ctx.Err() != nil {
+		return context.Cause(x.ctx)
+	}
+	if x.over.Load() {
+		return ErrNotRunner
+	}
+	if !x.d.m.Fresh() {
+		return ErrNotFresh
+	}
+	return nil
+}

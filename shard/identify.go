@@ -1,0 +1,21 @@
+package shard
+
+import (
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/discord/gateway"
+	"github.com/botnode/botnode/fsm"
+)
+
+// largeThreshold is the guild size above which GUILD_CREATE names only the
+// members that are online; 250 is the most that Discord takes
+// (events/gateway-events.mdx, "Identify Structure").
+const largeThreshold = 250
+
+func identifyOf(b *fsm.Bot, k fsm.ShardKey) gateway.Identify {
+	return gateway.Identify{
+		Shard:          [2]int{int(k.Index), int(k.Layout)},
+		Intents:        discord.Intents(b.Config.Intents),
+		Presence:       b.Config.Presence,
+		LargeThreshold: largeThreshold,
+	}
+}

@@ -1,0 +1,289 @@
+package shard
+
+import (
+	"slices"
+	"time"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
+)
+
+// LeaderAction is something that the Leader wants done.
+type LeaderAction interface{ leaderAction() }
+
+// The actions of a Leader.
+type (
+	// LeaderPropose proposes a command. Its outcome is read from the applied
+	// state; Key tells repeats of one intention apart from others.
+	LeaderPropose struct {
+		Key        string
+		Generation uint64
+		Cmd        fsm.Command
+	}
+	// Announce tells the target of a planned move to connect up to HELLO.
+	Announce struct {
+		Bot   string
+		Shard fsm.ShardKey
+		Epoch uint64 // that the Grant will bring
+		To    fsm.NodeRef
+	}
+	// ReadBudget asks Discord for the bot's session start limit.
+	ReadBudget struct{ Bot string }
+)
+
+func (LeaderPropose) leaderAction() {}
+func (Announce) leaderAction()      {}
+func (ReadBudget) leaderAction()    {}
+
+// shardID names a shard of a bot.
+type shardID struct {
+	bot string
+	key fsm.ShardKey
+}
+
+// Leader is the leader's side of the protocol. A new one is made for every
+// term, once the term's Barrier has succeeded. One goroutine uses it.
+type Leader struct {
+	// Timing is that of all nodes.
+	Timing Timing
+	// Established is when the Barrier of this term succeeded.
+	Established Time
+	// Stable is how long a node must have been up, as this leader saw it,
+	// before shards are moved to it to even the load.
+	Stable time.Duration
+	// MaxMoves bounds the planned moves under way to even the load.
+	MaxMoves int
+	// Weight returns a node's placement weight; nil means 1.
+	Weight func(id string) float64
+
+	answered map[fsm.NodeRef]Time // when it last answered a node's request for freshness
+	firstUp  map[fsm.NodeRef]Time
+	killed   map[fsm.NodeRef]bool // processes whose death is confirmed
+	leaving  map[fsm.NodeRef]bool // processes that are shutting down
+	sent     map[string]Time      // proposals under way, by key
+	moves    map[shardID]*move
+	keys     map[permitKey]*keyState
+	budgets  map[string]bool // bots whose budget was read in this term
+	asked    map[string]Time // when a budget was asked for
+
+	out []LeaderAction
+}
+
+// NewLeader returns the leader's rules at the beginning of a term.
+func NewLeader(t Timing, established Time) *Leader {
+	return &Leader{
+		Timing: t, Established: established, Stable: 2 * time.Second, MaxMoves: 2,
+		answered: make(map[fsm.NodeRef]Time),
+		firstUp:  make(map[fsm.NodeRef]Time),
+		killed:   make(map[fsm.NodeRef]bool),
+		leaving:  make(map[fsm.NodeRef]bool),
+		sent:     make(map[string]Time),
+		moves:    make(map[shardID]*move),
+		keys:     make(map[permitKey]*keyState),
+		budgets:  make(map[string]bool),
+		asked:    make(map[string]Time),
+	}
+}
+
+// Answered records that a node's request for freshness is being answered.
+// Call it before the answer is sent, and only after leadership was verified
+// by a round that began after the request came.
+func (l *Leader) Answered(ref fsm.NodeRef, now Time, leaving bool) {
+	l.answered[ref] = now
+	if leaving {
+		l.leaving[ref] = true
+	}
+}
+
+// Killed records the confirmed death of a process.
+func (l *Leader) Killed(ref fsm.NodeRef) { l.killed[ref] = true }
+
+// silent reports whether a node has had no answer for so long that it can't
+// be fresh any more. An answer of an earlier leader counts up to this one's
+// Barrier, since that leader verified itself before it.
+func (l *Leader) silent(ref fsm.NodeRef, now Time) bool {
+	since := max(l.answered[ref], l.Established)
+	return now-since > l.Timing.Fresh*5/4
+}
+
+// proposed reports whether a proposal with this key was sent of late, and
+// notes it if not. What was lost is proposed again after a while: every
+// command is guarded by what it was made from.
+func (l *Leader) proposed(key string, now Time) bool {
+	if at, ok := l.sent[key]; ok && now < at+10*l.Timing.Retry {
+		return true
+	}
+	l.sent[key] = now
+	return false
+}
+
+func (l *Leader) propose(now Time, s *fsm.State, key string, cmd fsm.Command) {
+	if !l.proposed(key, now) {
+		l.out = append(l.out, LeaderPropose{Key: key, Generation: s.Generation, Cmd: cmd})
+	}
+}
+
+// Plan compares the applied state with what it should be. It is
+// level-triggered: call it after every change and now and then. The returned
+// slice is valid until the next call.
+func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
+	l.out = l.out[:0]
+	for key, at := range l.sent {
+		if now >= at+10*l.Timing.Retry {
+			delete(l.sent, key)
+		}
+	}
+	live := l.planNodes(now, s)
+	for _, name := range s.BotNames() {
+		b := s.Bot(name)
+		l.planShards(now, s, b, live)
+		l.planPermits(now, s, b)
+	}
+	return l.out
+}
+
+// liveNode is a node whose process is up and not silent.
+type liveNode struct {
+	ref fsm.NodeRef
+	// target: it may get shards.
+	target bool
+	stable bool
+}
+
+// planNodes records confirmed deaths and returns the nodes that live, by id.
+func (l *Leader) planNodes(now Time, s *fsm.State) map[string]liveNode {
+	live := make(map[string]liveNode)
+	for _, id := range s.Nodes() {
+		n, _ := s.Node(id)
+		ref := fsm.NodeRef{ID: id, Inc: n.Inc}
+		if !n.Up {
+			continue
+		}
+		if l.killed[ref] {
+			l.propose(now, s, "down "+ref.String(), &fsm.Down{Node: ref})
+			continue
+		}
+		if l.silent(ref, now) {
+			delete(l.firstUp, ref)
+			continue
+		}
+		if _, ok := l.firstUp[ref]; !ok {
+			l.firstUp[ref] = now
+		}
+		live[id] = liveNode{
+			ref:    ref,
+			target: !n.Draining && !l.leaving[ref],
+			stable: now-l.firstUp[ref] >= l.Stable,
+		}
+	}
+	return live
+}
+
+// planShards grants what has no living owner, and moves what is to move.
+func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]liveNode) {
+	if b.Config.Shards == "manual" {
+		l.planMoves(now, s, b, live)
+		return
+	}
+	shards := b.Shards()
+	placed := make([]Placed, len(shards))
+	orphan := make([]bool, len(shards))
+	for i, sh := range shards {
+		placed[i] = Placed{Bot: b.Name, Index: sh.Key.Index}
+		n, ok := live[sh.Owner.ID]
+		switch {
+		case !ok || n.ref != sh.Owner:
+			orphan[i] = true
+		default:
+			placed[i].Node = sh.Owner.ID
+		}
+		if m := l.moves[shardID{b.Name, sh.Key}]; m != nil && m.to.ID != "" {
+			placed[i].Node = m.to.ID
+		}
+	}
+	want := Place(placed, l.targets(live))
+	for i, sh := range shards {
+		switch {
+		case orphan[i] && want[i] != "":
+			delete(l.moves, shardID{b.Name, sh.Key})
+			l.grant(now, s, b, sh, live[want[i]].ref)
+		case orphan[i]:
+		case want[i] != "" && want[i] != sh.Owner.ID:
+			l.even(now, b, sh, live[sh.Owner.ID], live[want[i]])
+		default:
+			l.adoptStrays(now, s, b, sh, live)
+		}
+	}
+	l.planMoves(now, s, b, live)
+}
+
+// targets lists the nodes that may get shards.
+func (l *Leader) targets(live map[string]liveNode) []Target {
+	var out []Target
+	for id, n := range live {
+		if n.target {
+			w := 1.0
+			if l.Weight != nil {
+				w = l.Weight(id)
+			}
+			out = append(out, Target{ID: id, Weight: w})
+		}
+	}
+	slices.SortFunc(out, func(a, b Target) int {
+		if a.ID < b.ID {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+// grant gives a shard without a living owner to a node, with all its entries.
+func (l *Leader) grant(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, to fsm.NodeRef) {
+	from, why := sh.Owner, fsm.WhyFailover
+	if from.None() {
+		from = sh.From
+	}
+	if from.None() || sh.Epoch == 0 {
+		why = fsm.WhyNormal
+	}
+	l.propose(now, s, "grant "+b.Name+" "+sh.Key.String(), &fsm.Grant{
+		Bot: b.Name, Shard: sh.Key, Epoch: sh.Epoch, To: to, Adopt: true, Why: why, From: from,
+	})
+}
+
+// adoptStrays gives the owner those entries of its shard whose runner is gone
+// or has had its time to drain since a planned move.
+func (l *Leader) adoptStrays(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, live map[string]liveNode) {
+	e := sh.Oldest()
+	if e == nil || e.Runner == sh.Owner {
+		return
+	}
+	id := shardID{b.Name, sh.Key}
+	if n, ok := live[e.Runner.ID]; ok && n.ref == e.Runner {
+		m := l.moves[id]
+		if m == nil {
+			// The move was another leader's: its time begins here.
+			l.moves[id] = &move{to: sh.Owner, epoch: sh.Epoch, phase: draining, since: now}
+			return
+		}
+		if m.phase != draining || now < m.since+l.Timing.Drain {
+			return
+		}
+	}
+	delete(l.moves, id)
+	l.propose(now, s, "adopt "+b.Name+" "+sh.Key.String(), &fsm.Grant{
+		Bot: b.Name, Shard: sh.Key, Epoch: sh.Epoch, To: sh.Owner, Adopt: true, Why: fsm.WhyFailover, From: e.Runner,
+	})
+}
+
+// permitKey is an identify key of a bot.
+type permitKey struct {
+	bot string
+	key uint32
+}
+
+// identifyKey returns the key of a shard (events/gateway.mdx, "Rate Limiting").
+func identifyKey(b *fsm.Bot, k fsm.ShardKey) uint32 {
+	return uint32(discord.IdentifyKey(int(k.Index), max(1, b.Budget.MaxConcurrency)))
+}

@@ -1,0 +1,273 @@
+package shard
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/fsm"
+)
+
+// planEvery is how often a leader plans without being told of a change: some
+// of its rules wait for time to pass.
+const planEvery = 50 * time.Millisecond
+
+// leaderLoop carries out the Leader's actions while this node leads.
+type leaderLoop struct {
+	m       *Manager
+	wake    chan struct{} // holds a token if there may be something to plan
+	changed chan struct{} // holds a token after a change of leadership
+
+	mu     sync.Mutex // guards what follows
+	term   uint64
+	leader *Leader // nil unless this node leads an established term
+}
+
+func newLeaderLoop(m *Manager) *leaderLoop {
+	return &leaderLoop{m: m, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+}
+
+func (l *leaderLoop) poke() {
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (l *leaderLoop) set(term uint64, established bool) {
+	l.m.mu.RLock()
+	l.mu.Lock()
+	switch {
+	case !established:
+		l.leader = nil
+	case l.leader == nil || l.term != term:
+		l.term, l.leader = term, NewLeader(l.m.o.Timing, l.m.now())
+		for ref := range l.m.killed {
+			l.leader.Killed(ref)
+		}
+	}
+	l.mu.Unlock()
+	l.m.mu.RUnlock()
+	select {
+	case l.changed <- struct{}{}:
+	default:
+	}
+	l.poke()
+}
+
+// with calls f with the leader's rules, then has them plan again.
+func (l *leaderLoop) with(f func(*Leader) error) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leader == nil {
+		return ErrNotLeading
+	}
+	err := f(l.leader)
+	l.poke()
+	return err
+}
+
+// fresh answers a node's question whether this one leads. Leadership is
+// verified by a round that begins after the question came.
+func (l *leaderLoop) fresh(ctx context.Context, node fsm.NodeRef, leaving bool) error {
+	l.mu.Lock()
+	led := l.leader
+	l.mu.Unlock()
+	if led == nil {
+		return ErrNotLeading
+	}
+	if err := l.m.o.Cluster.Verify(ctx); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leader != led {
+		return ErrNotLeading
+	}
+	led.Answered(node, l.m.now(), leaving)
+	return nil
+}
+
+func (l *leaderLoop) move(bot string, k fsm.ShardKey, to string, why fsm.Why) error {
+	return l.with(func(lead *Leader) error {
+		var err error
+		l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
+			err = lead.Move(l.m.now(), s, bot, k, to, why)
+		})
+		if err == nil {
+			l.perform(lead.takeOut())
+		}
+		return err
+	})
+}
+
+func (l *leaderLoop) run() {
+	tick := time.NewTicker(planEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-l.m.ctx.Done():
+			return
+		case <-l.wake:
+		case <-tick.C:
+		}
+		l.plan()
+	}
+}
+
+func (l *leaderLoop) plan() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leader == nil {
+		return
+	}
+	l.m.o.Machine.View(func(_ uint64, s *fsm.State) { l.leader.Plan(l.m.now(), s) })
+	l.layouts()
+	l.perform(l.leader.takeOut())
+}
+
+// takeOut returns the actions of the last call and forgets them.
+func (l *Leader) takeOut() []LeaderAction {
+	out := l.out
+	l.out = nil
+	return out
+}
+
+// layouts asks for the shard count of bots that have none in force yet.
+func (l *leaderLoop) layouts() {
+	var missing []string
+	l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
+		for _, name := range s.BotNames() {
+			if s.Bot(name).Layout == 0 && l.m.bots[name] != nil && s.Bot(name).Config.Shards != "manual" {
+				missing = append(missing, name)
+			}
+		}
+	})
+	for _, name := range missing {
+		l.leader.WantBudget(l.m.now(), name)
+	}
+}
+
+// WantBudget asks for the bot's gateway information, unless it was asked for
+// of late.
+func (l *Leader) WantBudget(now Time, bot string) {
+	if at, ok := l.asked[bot]; !ok || now >= at+budgetEvery {
+		l.asked[bot] = now
+		l.out = append(l.out, ReadBudget{Bot: bot})
+	}
+}
+
+func (l *leaderLoop) perform(actions []LeaderAction) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case LeaderPropose:
+			l.log(a)
+			// In order: a Down before the Grants that follow from it.
+			l.m.submit(fsm.Encode(a.Generation, a.Cmd), func(r fsm.Result, err error) { l.answered(a, r, err) })
+		case Announce:
+			r := &runner{m: l.m, ref: fsm.ShardRef{Bot: a.Bot, Shard: a.Shard}, ctx: l.m.ctx, log: l.m.log}
+			l.m.wg.Go(func() {
+				r.tell(a.To.ID, message{Kind: msgAnnounce, Epoch: a.Epoch})
+				r.wg.Wait()
+			})
+		case ReadBudget:
+			led := l.leader
+			l.m.wg.Go(func() { l.readBudget(led, a.Bot) })
+		}
+	}
+}
+
+func (l *leaderLoop) log(a LeaderPropose) {
+	switch c := a.Cmd.(type) {
+	case *fsm.Grant:
+		l.m.log.Info("granting shard", zap.String("bot", c.Bot), zap.Uint32("shard", c.Shard.Index),
+			zap.Stringer("to", c.To), zap.Stringer("from", c.From), zap.Stringer("why", c.Why), zap.Bool("adopt", c.Adopt))
+	case *fsm.Down:
+		l.m.log.Warn("node is dead", zap.String("code", "node_dead"), zap.Stringer("node", c.Node))
+	}
+}
+
+func (l *leaderLoop) answered(a LeaderPropose, r fsm.Result, err error) {
+	if err != nil || r.Code != fsm.OK {
+		l.m.log.Debug("proposal of the leader without effect", zap.String("key", a.Key),
+			zap.Stringer("result", r.Code), zap.String("why", r.Msg), zap.Error(err))
+	}
+	l.poke()
+}
+
+// readBudget asks Discord for the session start limit and proposes it, and
+// the layout where there is none.
+func (l *leaderLoop) readBudget(led *Leader, bot string) {
+	b := l.m.bots[bot]
+	if b == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(l.m.ctx, 15*time.Second)
+	defer cancel()
+	info, err := b.Info(ctx)
+	if err != nil {
+		l.m.log.Warn("session start limit not read; trying again", zap.String("bot", bot), zap.String("code", "discord_unreachable"), zap.Error(err))
+		return
+	}
+	var generation uint64
+	var layout uint32
+	var shards string
+	l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
+		generation = s.Generation
+		if bs := s.Bot(bot); bs != nil {
+			layout, shards = bs.Layout, bs.Config.Shards
+		}
+	})
+	if layout == 0 {
+		cmd, err := layoutOf(bot, shards, info.Shards)
+		if err != nil {
+			l.m.log.Error("the bot's shard setting is wrong", zap.String("bot", bot), zap.String("code", "bad_shards"), zap.Error(err))
+			return
+		}
+		l.m.submit(fsm.Encode(generation, cmd), func(fsm.Result, error) {})
+	}
+	budget := fsm.IdentifyBudget{Remaining: info.Remaining, Limit: info.Limit, MaxConcurrency: info.MaxConcurrency}
+	l.m.submit(fsm.Encode(generation, &fsm.Budget{Bot: bot, Budget: budget}), func(r fsm.Result, err error) {
+		if err != nil || r.Code != fsm.OK {
+			return
+		}
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if l.leader == led {
+			led.BudgetRead(bot)
+		}
+		l.poke()
+	})
+}
+
+// layoutOf reads a bot's shard setting: auto, a number, or LO-HI/N.
+func layoutOf(bot, setting string, recommended int) (*fsm.Layout, error) {
+	total, from, to := recommended, 0, -1
+	if setting != "" && setting != "auto" {
+		span, count, ranged := strings.Cut(setting, "/")
+		if !ranged {
+			span, count = "", setting
+		}
+		var err error
+		if total, err = strconv.Atoi(count); err != nil {
+			return nil, fmt.Errorf("%q is none of auto, manual, N and LO-HI/N", setting)
+		}
+		if ranged {
+			if _, err := fmt.Sscanf(span, "%d-%d", &from, &to); err != nil {
+				return nil, fmt.Errorf("%q is none of auto, manual, N and LO-HI/N", setting)
+			}
+		}
+	}
+	if to < 0 {
+		to = total - 1
+	}
+	if total < 1 || total > fsm.MaxShards || from < 0 || from > to || to >= total {
+		return nil, fmt.Errorf("%q: a range must lie in 0 to N-1, and N in 1 to %d", setting, fsm.MaxShards)
+	}
+	return &fsm.Layout{Bot: bot, Total: uint32(total), From: uint32(from), To: uint32(to)}, nil
+}

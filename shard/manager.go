@@ -1,0 +1,317 @@
+package shard
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/discord/gateway"
+	"github.com/botnode/botnode/fsm"
+)
+
+// Proposer brings commands to the leader. Submit blocks while too much waits;
+// done is called once, and an error means that the outcome is unknown.
+type Proposer interface {
+	Submit(cmd []byte, done func(res []byte, err error))
+	// LastVerified is when the newest request that a leader answered with
+	// success was sent.
+	LastVerified() time.Time
+}
+
+// Cluster is what the package needs of consensus and of the other nodes.
+type Cluster interface {
+	// Leader returns the id of the leader that this node knows.
+	Leader() (id string, known bool)
+	// Verify returns nil if this node still led after the call began.
+	Verify(ctx context.Context) error
+	// Call sends a message to HandleMessage of a node.
+	Call(ctx context.Context, id string, msg []byte) ([]byte, error)
+}
+
+// GatewayInfo is Discord's answer to Get Gateway Bot (events/gateway.mdx).
+type GatewayInfo struct {
+	URL            string
+	Shards         int
+	Remaining      int
+	Limit          int
+	MaxConcurrency int
+}
+
+// BotOptions are what a node knows of a bot besides its replicated state.
+type BotOptions struct {
+	Name string
+	// Token returns the bot's token.
+	Token func() string
+	// GatewayURL returns the general address of Discord's gateway.
+	GatewayURL func(ctx context.Context) (string, error)
+	// Info asks Discord for the bot's gateway and its session start limit.
+	Info func(ctx context.Context) (GatewayInfo, error)
+	// Compression of gateway connections.
+	Compression gateway.Compression
+	// Handlers run journal entries; nil if the program has none.
+	Handlers Handlers
+}
+
+// Options configure a Manager.
+type Options struct {
+	Self     fsm.NodeRef
+	Machine  *fsm.Machine
+	Proposer Proposer
+	Cluster  Cluster
+	Timing   Timing
+	Bots     []*BotOptions
+	// Workers bounds the handlers that run at a time. Default 256.
+	Workers int
+	// HandlerTimeout bounds one handler. Default 30 s.
+	HandlerTimeout time.Duration
+	Logger         *zap.Logger
+}
+
+// Stats count what a node has done since it started.
+type Stats struct {
+	Identifies, Resumes           atomic.Uint64
+	Started, Done, Failed, Panics atomic.Uint64
+	Conflicts, Cancelled          atomic.Uint64
+}
+
+// Manager runs a node's part of the ownership protocol: a runner for each
+// shard that this node has had to do with, the dispatcher, the requests for
+// freshness, and the leader's rules while this node leads.
+type Manager struct {
+	o     Options
+	log   *zap.Logger
+	bots  map[string]*BotOptions
+	start time.Time
+	ctx   context.Context
+	stop  context.CancelFunc
+	wg    sync.WaitGroup
+	stats Stats
+	lead  *leaderLoop
+	disp  *dispatcher
+
+	fresh   atomic.Int64 // Time until which this node is fresh
+	leaving atomic.Bool
+
+	mu      sync.RWMutex // guards what follows
+	runners map[fsm.ShardRef]*runner
+	killed  map[fsm.NodeRef]bool
+	stopped bool
+}
+
+// NewManager makes a manager and has it observe the machine. It must be made
+// before the first entry is applied.
+func NewManager(o Options) *Manager {
+	if o.Timing == (Timing{}) {
+		o.Timing = DefaultTiming()
+	}
+	if o.Workers <= 0 {
+		o.Workers = 256
+	}
+	if o.HandlerTimeout <= 0 {
+		o.HandlerTimeout = 30 * time.Second
+	}
+	if o.Logger == nil {
+		o.Logger = zap.NewNop()
+	}
+	m := &Manager{
+		o: o, log: o.Logger, start: time.Now(),
+		bots:    make(map[string]*BotOptions),
+		runners: make(map[fsm.ShardRef]*runner),
+		killed:  make(map[fsm.NodeRef]bool),
+	}
+	m.ctx, m.stop = context.WithCancel(context.Background())
+	for _, b := range o.Bots {
+		m.bots[b.Name] = b
+	}
+	m.lead = newLeaderLoop(m)
+	m.disp = newDispatcher(m)
+	o.Machine.Observe(m)
+	return m
+}
+
+// Start starts the manager's goroutines.
+func (m *Manager) Start() {
+	m.wg.Go(m.freshLoop)
+	m.wg.Go(m.lead.run)
+	m.wg.Go(m.disp.run)
+	m.Restored(0)
+}
+
+// Stop drops all connections without ending their sessions, cancels handlers
+// and waits for every goroutine.
+func (m *Manager) Stop() {
+	m.mu.Lock()
+	m.stopped = true
+	m.mu.Unlock()
+	m.stop()
+	m.wg.Wait()
+}
+
+// now is this node's monotonic time.
+func (m *Manager) now() Time { return time.Since(m.start) + time.Hour }
+
+// Stats returns the counters.
+func (m *Manager) Stats() *Stats { return &m.stats }
+
+// Applied implements fsm.Observer.
+func (m *Manager) Applied(_ uint64, c fsm.Changes) {
+	for _, ref := range c.Shards {
+		if r := m.known(ref); r != nil {
+			r.touch()
+		} else if c.Topology {
+			m.disp.mail.push(dispatchInput{granted: &ref})
+		}
+	}
+	if len(c.Added)+len(c.Altered)+len(c.Removed) > 0 {
+		m.disp.mail.push(dispatchInput{changes: &c})
+	}
+	if c.Topology {
+		m.lead.poke()
+	}
+}
+
+// Restored implements fsm.Observer.
+func (m *Manager) Restored(uint64) {
+	m.disp.mail.push(dispatchInput{restored: true})
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, r := range m.runners {
+		r.touch()
+	}
+	m.lead.poke()
+}
+
+func (m *Manager) known(ref fsm.ShardRef) *runner {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.runners[ref]
+}
+
+// runner returns a shard's runner, which it makes and starts at need. It
+// returns nil for a bot that this node's program doesn't have, and once the
+// manager stops.
+func (m *Manager) runner(ref fsm.ShardRef) *runner {
+	if r := m.known(ref); r != nil {
+		return r
+	}
+	bot := m.bots[ref.Bot]
+	if bot == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if r := m.runners[ref]; r != nil || m.stopped {
+		return r
+	}
+	r := newRunner(m, bot, ref)
+	m.runners[ref] = r
+	m.wg.Go(r.run)
+	r.mail.poke()
+	return r
+}
+
+// view reads a shard's applied state.
+func (m *Manager) view(ref fsm.ShardRef) (v View, ok bool) {
+	m.o.Machine.View(func(_ uint64, s *fsm.State) {
+		b := s.Bot(ref.Bot)
+		if b == nil {
+			return
+		}
+		sh, found := b.Shard(ref.Shard)
+		if !found {
+			return
+		}
+		ok = true
+		v = View{
+			Generation: s.Generation, Epoch: sh.Epoch, Owner: sh.Owner, SID: sh.SID, URL: sh.URL, C: sh.C,
+			Why: sh.Why, From: sh.From, Key: identifyKey(b, sh.Key),
+		}
+		v.Permit, v.HasPermit = b.Permit(v.Key)
+	})
+	return v, ok
+}
+
+// identify says what a shard's IDENTIFY carries.
+func (m *Manager) identify(ref fsm.ShardRef) (p gateway.Identify) {
+	m.o.Machine.View(func(_ uint64, s *fsm.State) {
+		if b := s.Bot(ref.Bot); b != nil {
+			p = identifyOf(b, ref.Shard)
+		}
+	})
+	return p
+}
+
+// submit proposes a command. A malformed answer counts as unknown.
+func (m *Manager) submit(cmd []byte, done func(fsm.Result, error)) {
+	m.o.Proposer.Submit(cmd, func(b []byte, err error) {
+		if err != nil {
+			done(fsm.Result{}, err)
+			return
+		}
+		done(fsm.DecodeResult(b))
+	})
+}
+
+// Killed records the confirmed death of a node's process.
+func (m *Manager) Killed(ref fsm.NodeRef) {
+	m.mu.Lock()
+	m.killed[ref] = true
+	m.mu.Unlock()
+	_ = m.lead.with(func(l *Leader) error {
+		l.Killed(ref)
+		return nil
+	})
+}
+
+// SetLeadership says whether this node leads a term whose Barrier has
+// succeeded.
+func (m *Manager) SetLeadership(term uint64, established bool) { m.lead.set(term, established) }
+
+// SetLeaving asks the leader to move this node's shards away, as before a stop.
+func (m *Manager) SetLeaving(on bool) { m.leaving.Store(on) }
+
+// Idle reports whether this node owns no shard and runs no entry.
+func (m *Manager) Idle() bool {
+	idle := true
+	m.o.Machine.View(func(_ uint64, s *fsm.State) {
+		for _, name := range s.BotNames() {
+			for _, sh := range s.Bot(name).Shards() {
+				idle = idle && sh.Owner != m.o.Self && sh.RunBy(m.o.Self) == 0
+			}
+		}
+	})
+	return idle
+}
+
+// Status returns what this node knows of the shards that it has had to do with.
+func (m *Manager) Status() map[fsm.ShardRef]Status {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	out := make(map[fsm.ShardRef]Status, len(m.runners))
+	for ref, r := range m.runners {
+		out[ref] = *r.status.Load()
+	}
+	return out
+}
+
+// Move asks the leader for a planned move of a shard.
+func (m *Manager) Move(ctx context.Context, bot string, k fsm.ShardKey, to string, why fsm.Why) error {
+	_, err := m.send(ctx, "", message{Kind: msgMove, Bot: bot, Shard: k, To: to, Why: why})
+	return err
+}
+
+// Moving reports whether a planned move is under way; only the leader knows.
+func (m *Manager) Moving(bot string, k fsm.ShardKey) (moving bool) {
+	_ = m.lead.with(func(l *Leader) error {
+		moving = l.Moving(bot, k)
+		return nil
+	})
+	return moving
+}
+
+// errStopping is the cause of cancelled work when the node stops.
+var errStopping = errors.New("the node is stopping")

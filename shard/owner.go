@@ -1,0 +1,449 @@
+package shard
+
+import (
+	"time"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/mutant"
+)
+
+// Time is an instant of this node's monotonic clock, counted from an
+// arbitrary start. Instants of two nodes are never compared.
+type Time = time.Duration
+
+// Timing holds the protocol's intervals. Both sides of the protocol must use
+// the same.
+type Timing struct {
+	// Fresh (F) is how long a node may act after it sent the newest request
+	// that a verified leader answered.
+	Fresh time.Duration
+	// Permit (T) is how long after asking an owner may use a permit.
+	Permit time.Duration
+	// Identify is Discord's interval between identifies of one key
+	// (events/gateway.mdx, "Rate Limiting").
+	Identify time.Duration
+	// Handoff bounds how long a planned target waits for the old owner to
+	// drop its connection before it resumes.
+	Handoff time.Duration
+	// Prepare bounds how long a planned target holds a connection at HELLO.
+	Prepare time.Duration
+	// Drain bounds how long an old owner may run entries after a planned move.
+	Drain time.Duration
+	// Ask is the interval at which a waiting owner asks for a permit again.
+	Ask time.Duration
+	// Retry is the wait before a proposal of unknown outcome is repeated.
+	Retry time.Duration
+	// BackoffMax bounds the wait between two dials.
+	BackoffMax time.Duration
+}
+
+// DefaultTiming returns the intervals of a cluster.
+func DefaultTiming() Timing {
+	return Timing{
+		Fresh:      time.Second,
+		Permit:     2 * time.Second,
+		Identify:   5 * time.Second,
+		Handoff:    20 * time.Millisecond,
+		Prepare:    5 * time.Second,
+		Drain:      30 * time.Second,
+		Ask:        500 * time.Millisecond,
+		Retry:      20 * time.Millisecond,
+		BackoffMax: 30 * time.Second,
+	}
+}
+
+// View is what a node's applied state says of one shard.
+type View struct {
+	Generation uint64
+	Epoch      uint64
+	Owner      fsm.NodeRef
+	SID        string
+	URL        string
+	C          int64
+	Why        fsm.Why // why Owner got the shard, and from whom
+	From       fsm.NodeRef
+	Key        uint32 // the shard's identify key
+	Permit     fsm.PermitHolder
+	HasPermit  bool // somebody holds Key
+}
+
+// Phase is where an owner's connection is.
+type Phase uint8
+
+// The phases of an owner's connection.
+const (
+	Idle        Phase = iota // no connection
+	Dialing                  // a dial is under way
+	Hello                    // connected, HELLO read, nothing written but heartbeats
+	Identifying              // IDENTIFY written, READY not applied yet
+	Resuming                 // RESUME written, no event read yet
+	Live                     // events flow
+)
+
+var phaseNames = [...]string{"idle", "dialing", "hello", "identifying", "resuming", "live"}
+
+// String returns the phase's name.
+func (p Phase) String() string { return phaseNames[p] }
+
+// conn is an owner's connection: the epoch under which it may speak, its
+// session, and the sequence read last on it.
+type conn struct {
+	id       uint64
+	phase    Phase
+	epoch    uint64 // of the Grant that it serves; one above the view's while prepared
+	gen      uint64
+	bound    bool   // RESUME or IDENTIFY was written
+	sid      string // "" before READY
+	prev     int64  // the last s read, or the seq sent in RESUME
+	first    bool   // no event was read since RESUME
+	readying bool   // READY was read and is not applied yet
+}
+
+// Owner is a node's side of the protocol for one shard. It lives as long as
+// the node, whoever owns the shard. One goroutine uses it.
+type Owner struct {
+	Bot    string
+	Shard  fsm.ShardKey
+	Self   fsm.NodeRef
+	Timing Timing
+	Mutant mutant.Set
+	// Rand returns a number in [0,1), for jitter.
+	Rand func() float64
+
+	view       View
+	freshUntil Time
+	conn       conn
+	dead       uint64 // never dial under an epoch up to this one again
+	lostSID    string // the session that Discord has ended, until a Lost is applied
+	granted    Time   // when a planned Grant was seen, while its hand-over is awaited
+	released   uint64 // the epoch for which the old owner said that it has dropped
+	prepare    uint64 // the epoch that a planned move has announced
+	prepareEnd Time
+
+	buf      []bufEvent // read events above the committed sequence
+	bufBytes int        // the sum of their sizes
+	flight   *flight    // the proposal under way
+	clear    *flight    // a Clear under way
+	asks     []ask
+	askSeq   uint64
+	used     uint64 // the newest ask whose permit was spent
+
+	connSeq  uint64
+	propSeq  uint64
+	failures int // dials and sessions failed in a row
+	retryAt  Time
+	stopped  bool // Discord said that trying again is no use
+
+	out []Action
+}
+
+type bufEvent struct {
+	fsm.Event
+	prev int64
+	at   int64
+	jump bool
+}
+
+// flight is a proposal whose answer is awaited.
+type flight struct {
+	id      uint64
+	cmd     fsm.Command
+	gen     uint64
+	last    int64 // of Events
+	retryAt Time
+	waiting bool // to be repeated at retryAt
+}
+
+type ask struct {
+	n  uint64
+	at Time
+}
+
+// Phase returns where the connection is.
+func (o *Owner) Phase() Phase { return o.conn.phase }
+
+// Mine reports whether the applied state says that this node owns the shard.
+func (o *Owner) Mine() bool { return o.view.Owner == o.Self && o.view.Epoch > o.dead }
+
+// BufferedEvents returns how many events wait to be committed.
+func (o *Owner) BufferedEvents() int { return len(o.buf) }
+
+// HeartbeatSeq returns the sequence for a heartbeat of connection id: the
+// committed one; none before READY is applied (DESIGN: guarantee 1).
+func (o *Owner) HeartbeatSeq(id uint64) (seq int64, ok bool) {
+	if o.conn.id != id || o.conn.sid == "" || o.view.SID != o.conn.sid {
+		return 0, false
+	}
+	if o.Mutant.Has(mutant.CommittedSeq) {
+		return o.conn.prev, true
+	}
+	return o.view.C, true
+}
+
+func (o *Owner) fresh(now Time) bool {
+	return now < o.freshUntil || o.Mutant.Has(mutant.Freshness)
+}
+
+// Step takes one input and returns what is to be done. The returned slice is
+// valid until the next call.
+func (o *Owner) Step(now Time, in Input) []Action {
+	o.out = o.out[:0]
+	in.step(o, now)
+	o.decide(now)
+	return o.out
+}
+
+func (o *Owner) do(a Action) { o.out = append(o.out, a) }
+
+// decide brings the connection in line with the applied state. It is
+// level-triggered: calling it once more changes nothing.
+func (o *Owner) decide(now Time) {
+	o.fence(now)
+	o.repeat(now)
+	switch o.conn.phase {
+	case Idle:
+		o.decideIdle(now)
+	case Hello:
+		o.decideHello(now)
+	case Identifying, Resuming, Live:
+		o.pump(now)
+	}
+	o.proposeLost(now)
+}
+
+// fence drops a connection whose epoch, generation or session is over.
+func (o *Owner) fence(now Time) {
+	c := &o.conn
+	if c.phase == Idle {
+		return
+	}
+	switch {
+	case c.gen != o.view.Generation, o.view.Epoch > c.epoch, c.bound && !o.Mine():
+		if c.bound {
+			o.dead = max(o.dead, c.epoch)
+		}
+		o.drop()
+		if o.view.Owner != o.Self && !o.view.Owner.None() {
+			o.do(Released{To: o.view.Owner, Epoch: o.view.Epoch})
+		}
+		o.retryAt, o.failures = now, 0
+	case !c.bound && o.view.Epoch < c.epoch && now >= o.prepareEnd:
+		o.drop() // the announced move did not come
+	case !c.bound && o.view.Epoch == c.epoch && !o.Mine():
+		o.drop() // it came for another node, or this one was declared dead
+	case c.bound && !c.readying && c.phase != Identifying && o.view.SID != c.sid && o.lostSID != c.sid:
+		o.drop() // the session was ended by a command
+	}
+}
+
+// drop ends the connection without a close frame, which would end the session
+// too, and forgets what was read of it: what isn't committed is replayed.
+func (o *Owner) drop() {
+	if o.conn.phase == Idle {
+		return
+	}
+	o.do(Drop{Conn: o.conn.id})
+	o.reset()
+}
+
+func (o *Owner) reset() {
+	o.conn = conn{}
+	o.buf, o.bufBytes = nil, 0
+	if o.flight != nil {
+		if _, lost := o.flight.cmd.(*fsm.Lost); !lost {
+			o.flight = nil
+		}
+	}
+}
+
+func (o *Owner) decideIdle(now Time) {
+	if o.stopped {
+		return
+	}
+	epoch := o.view.Epoch
+	switch {
+	case o.Mine():
+		if !o.fresh(now) || now < o.retryAt || o.lostSID != "" && o.view.SID == o.lostSID {
+			return
+		}
+	case o.prepare > epoch && now < o.prepareEnd && now >= o.retryAt:
+		epoch = o.prepare
+	default:
+		return
+	}
+	o.connSeq++
+	o.conn = conn{id: o.connSeq, phase: Dialing, epoch: epoch, gen: o.view.Generation}
+	url := o.view.URL
+	if o.view.SID == "" || o.failures%2 == 1 {
+		url = "" // every other attempt goes to the general address
+	}
+	o.do(Dial{Conn: o.conn.id, URL: url})
+}
+
+// decideHello writes the connection's first payload when the applied state
+// permits it.
+func (o *Owner) decideHello(now Time) {
+	if !o.Mine() || o.conn.epoch != o.view.Epoch || !o.fresh(now) {
+		return
+	}
+	if o.view.SID == "" {
+		o.identify(now)
+		return
+	}
+	if o.view.SID == o.lostSID {
+		return
+	}
+	if o.prepare == o.view.Epoch && o.released != o.view.Epoch {
+		// The old owner's connection may still read: give it a moment to go.
+		if o.granted == 0 {
+			o.granted = max(now, 1)
+		}
+		if now < o.granted+o.Timing.Handoff {
+			return
+		}
+	}
+	o.granted = 0
+	seq := o.view.C
+	o.bind(Resuming, o.view.SID, seq)
+	o.do(Resume{Conn: o.conn.id, SID: o.view.SID, Seq: seq})
+}
+
+func (o *Owner) bind(p Phase, sid string, prev int64) {
+	o.conn.phase, o.conn.bound, o.conn.sid, o.conn.prev, o.conn.first = p, true, sid, prev, p == Resuming
+	o.buf, o.bufBytes = nil, 0
+}
+
+// identify writes IDENTIFY if a permit for it is applied that answers a
+// request of less than T ago, else it asks for one.
+func (o *Owner) identify(now Time) {
+	v := &o.view
+	o.asks = dropBefore(o.asks, now-o.Timing.Permit)
+	held := v.HasPermit && v.Permit.Shard == o.Shard && v.Permit.Epoch == v.Epoch
+	if held {
+		for _, a := range o.asks {
+			if a.n == v.Permit.Ask && a.n > o.used {
+				o.used = a.n
+				o.bind(Identifying, "", 0)
+				o.do(Identify{Conn: o.conn.id})
+				o.clearPermit(now)
+				return
+			}
+		}
+		o.clearPermit(now) // too old, or spent: it is of no use to anybody
+		return
+	}
+	if n := len(o.asks); n > 0 && now < o.asks[n-1].at+o.Timing.Ask {
+		return
+	}
+	o.askSeq++
+	o.asks = append(o.asks, ask{n: o.askSeq, at: now})
+	o.do(AskPermit{Key: v.Key, Epoch: v.Epoch, Ask: o.askSeq})
+}
+
+func dropBefore(asks []ask, t Time) []ask {
+	for len(asks) > 0 && asks[0].at <= t {
+		asks = asks[1:]
+	}
+	return asks
+}
+
+// clearPermit gives back the permit that the view shows.
+func (o *Owner) clearPermit(now Time) {
+	if o.clear != nil {
+		return
+	}
+	p := o.view.Permit
+	o.clear = o.propose(&fsm.Clear{Bot: o.Bot, Shard: p.Shard, Epoch: p.Epoch, Key: o.view.Key, Ask: p.Ask})
+}
+
+func (o *Owner) propose(cmd fsm.Command) *flight {
+	o.propSeq++
+	f := &flight{id: o.propSeq, cmd: cmd, gen: o.view.Generation}
+	o.do(Propose{ID: f.id, Generation: f.gen, Cmd: cmd})
+	return f
+}
+
+// repeat proposes again, with the same bytes, what had no definite answer.
+func (o *Owner) repeat(now Time) {
+	for _, f := range []*flight{o.flight, o.clear} {
+		if f != nil && f.waiting && now >= f.retryAt {
+			f.waiting = false
+			o.do(Propose{ID: f.id, Generation: f.gen, Cmd: f.cmd})
+		}
+	}
+}
+
+// proposeLost records the end of a session that Discord has ended.
+func (o *Owner) proposeLost(Time) {
+	if o.lostSID == "" || o.flight != nil {
+		return
+	}
+	if !o.Mine() || o.view.SID != o.lostSID {
+		o.lostSID = ""
+		return
+	}
+	o.flight = o.propose(&fsm.Lost{Bot: o.Bot, Shard: o.Shard, Epoch: o.view.Epoch, SID: o.lostSID})
+}
+
+// Deadline returns the next instant at which the owner wants a Tick, and
+// whether there is one.
+func (o *Owner) Deadline(now Time) (Time, bool) {
+	next := Time(-1)
+	sooner := func(t Time) {
+		if t > now && (next < 0 || t < next) {
+			next = t
+		}
+	}
+	for _, f := range []*flight{o.flight, o.clear} {
+		if f != nil && f.waiting {
+			sooner(f.retryAt)
+		}
+	}
+	switch o.conn.phase {
+	case Idle:
+		sooner(o.retryAt)
+	case Hello:
+		sooner(o.prepareEnd)
+		if o.granted > 0 {
+			sooner(o.granted + o.Timing.Handoff)
+		}
+		if n := len(o.asks); n > 0 {
+			sooner(o.asks[n-1].at + o.Timing.Ask)
+		}
+	}
+	return next, next >= 0
+}
+
+// closed takes the end of the connection, and what it means for the session.
+func (o *Owner) closed(now Time, v discord.Verdict) {
+	sid, bound := o.conn.sid, o.conn.bound
+	o.reset()
+	o.failures++
+	o.retryAt = now + o.backoff()
+	switch v {
+	case discord.VerdictFatal:
+		o.stopped = true
+	case discord.VerdictNewSession:
+		if bound && sid != "" {
+			o.lostSID = sid
+		}
+	}
+}
+
+// backoff grows with the failures in a row; the first is free, since a cut
+// connection is usually resumed at once.
+func (o *Owner) backoff() time.Duration {
+	if o.failures <= 1 {
+		return 0
+	}
+	d := 100 * time.Millisecond << min(o.failures-2, 12)
+	d = min(d, o.Timing.BackoffMax)
+	return d/2 + time.Duration(o.Rand()*float64(d/2))
+}
+
+// SetFresh says until when this node may act.
+func (o *Owner) SetFresh(until Time) { o.freshUntil = until }
+
+// BufferedBytes returns the size of the events that wait to be committed.
+func (o *Owner) BufferedBytes() int { return o.bufBytes }
