@@ -107,7 +107,7 @@ func (c *Cache) reset() {
 func (c *Cache) known(guild uint64) bool { return guild != 0 && c.stores.homes.has(key{guild, 0}) }
 
 // ownID writes an event that is an object with an id of its own.
-func (c *Cache) ownID(kind Kind, e *event, m mode) {
+func (c *Cache) ownID(kind Kind, e *event, m manner) {
 	if e.id != 0 {
 		c.store(kind, key{e.guild, e.id}, e.d, m, skipGuildID)
 	}

@@ -30,7 +30,7 @@ func (c *Cache) userUpdate(e *event) {
 }
 
 // setSelf stores the bot's own user.
-func (c *Cache) setSelf(user []byte, m mode) {
+func (c *Cache) setSelf(user []byte, m manner) {
 	if idOf(user) == 0 {
 		return
 	}
@@ -189,14 +189,14 @@ func (c *Cache) replaceAll(kind Kind, guild uint64, list []byte) {
 }
 
 // roleWrite writes the role of an event.
-func (c *Cache) roleWrite(e *event, m mode) {
+func (c *Cache) roleWrite(e *event, m manner) {
 	if id := idOf(e.role); id != 0 {
 		c.store(Roles, key{e.guild, id}, e.role, m, skipGuildID)
 	}
 }
 
 // soundWrite writes the soundboard sound of an event.
-func (c *Cache) soundWrite(e *event, m mode) {
+func (c *Cache) soundWrite(e *event, m manner) {
 	if id := jsonscan.ID(e.soundID); id != 0 {
 		c.store(SoundboardSounds, key{e.guild, id}, e.d, m, skipGuildID)
 	}

@@ -15,7 +15,7 @@ const VerifyNonce = "botnode-verify"
 
 // member writes a member and its user. user is the user's object, member the
 // member's, wherever they stand in the event.
-func (c *Cache) member(guild uint64, user, member []byte, m mode) {
+func (c *Cache) member(guild uint64, user, member []byte, m manner) {
 	id := idOf(user)
 	if id == 0 {
 		return
@@ -32,7 +32,7 @@ func (c *Cache) member(guild uint64, user, member []byte, m mode) {
 }
 
 // user changes a user that is cached.
-func (c *Cache) user(user []byte, m mode) {
+func (c *Cache) user(user []byte, m manner) {
 	if id := idOf(user); id != 0 {
 		c.store(Users, key{id, 0}, user, m, skipUser)
 	}

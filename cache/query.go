@@ -121,15 +121,15 @@ func (c *Cache) GuildShard(guild discord.Snowflake) (shard, total int, ok bool) 
 // GuildCount returns the number of guilds that a shard sees.
 func (c *Cache) GuildCount(shard, total int) int {
 	n := 0
-	for range c.shardGuilds(shard, total) {
+	for range c.ShardGuilds(shard, total) {
 		n++
 	}
 	return n
 }
 
-// shardGuilds walks the guilds of a shard. Those that were last seen under
+// ShardGuilds walks the guilds of a shard. Those that were last seen under
 // another shard count go where Discord's formula puts them.
-func (c *Cache) shardGuilds(shard, total int) iter.Seq[discord.Snowflake] {
+func (c *Cache) ShardGuilds(shard, total int) iter.Seq[discord.Snowflake] {
 	return func(yield func(discord.Snowflake) bool) {
 		c.stores.homes.ascend(key{}, func(k key, h home) bool {
 			guild := discord.Snowflake(k.a)
@@ -186,7 +186,7 @@ func (c *Cache) MissingGuilds(shard, total int, ready []byte) []discord.Snowflak
 	}
 	slices.Sort(named)
 	var missing []discord.Snowflake
-	for guild := range c.shardGuilds(shard, total) {
+	for guild := range c.ShardGuilds(shard, total) {
 		if _, ok := slices.BinarySearch(named, guild); !ok {
 			missing = append(missing, guild)
 		}

@@ -5,20 +5,20 @@ import "github.com/botnode/botnode/internal/jsonscan"
 // noFields leaves no field of a patch out.
 func noFields([]byte) bool { return false }
 
-// mode says how an event's object meets the cached one.
-type mode uint8
+// manner says how an event's object meets the cached one.
+type manner uint8
 
 const (
-	replace mode = iota // the event has the whole object
-	overlay             // it has some fields; the others stay; inserted if absent
-	amend               // it has some fields; nothing happens if absent
+	replace manner = iota // the event has the whole object
+	overlay               // it has some fields; the others stay; inserted if absent
+	amend                 // it has some fields; nothing happens if absent
 )
 
 // store writes an object of an event, without the fields that skip names. The
 // stored form is always what Merge writes, so equal contents are equal bytes. A
 // write that would change nothing is skipped: it costs no copy and doesn't
 // count in the order of writes. It returns whether the object was cached before.
-func (c *Cache) store(kind Kind, k key, obj []byte, m mode, skip func([]byte) bool) (had bool) {
+func (c *Cache) store(kind Kind, k key, obj []byte, m manner, skip func([]byte) bool) (had bool) {
 	t := &c.tables[kind]
 	if t.policy.Mode == Off || obj == nil {
 		return false
