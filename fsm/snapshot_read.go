@@ -21,7 +21,7 @@ func ReadSnapshot(from io.Reader) (*State, uint64, error) {
 		return nil, 0, err
 	}
 	l := &loader{
-		sectionReader: sectionReader{r: bufio.NewReaderSize(s2.NewReader(from), 64<<10), hash: xxh3.New()},
+		sectionReader: sectionReader{r: bufio.NewReaderSize(s2.NewReader(from, s2.ReaderAllocBlock(64<<10)), 64<<10), hash: xxh3.New()},
 		s:             NewState(),
 	}
 	for !l.over {

@@ -1,0 +1,153 @@
+package fsm
+
+import (
+	"fmt"
+
+	"pgregory.net/rapid"
+
+	"github.com/botnode/botnode/discord"
+)
+
+// gen draws commands that a cluster might propose in the state s, some of them
+// too late or too early. Sessions are never reused, as with Discord.
+type gen struct {
+	t        *rapid.T
+	sessions int
+	requests uint64
+}
+
+func (g *gen) n(name string, lo, hi int) int { return rapid.IntRange(lo, hi).Draw(g.t, name) }
+
+func (g *gen) node() NodeRef {
+	return NodeRef{ID: rapid.SampledFrom([]string{"joe", "mike", "robert"}).Draw(g.t, "id"), Inc: uint64(g.n("inc", 1, 3))}
+}
+
+func (g *gen) near(v uint64) uint64 {
+	return uint64(max(0, int64(v)+int64(rapid.SampledFrom([]int{0, 0, 0, 0, -1, 1}).Draw(g.t, "off"))))
+}
+
+func (g *gen) botName(s *State) string {
+	return rapid.SampledFrom([]string{testBot, testBot, testBot, "two"}).Draw(g.t, "bot")
+}
+
+func (g *gen) command(s *State) Command {
+	b := s.bots[g.botName(s)]
+	if b == nil || g.n("what", 0, 5) == 0 {
+		return g.rare(s)
+	}
+	sh := b.shards[ShardKey{Layout: 2, Index: uint32(g.n("shard", 0, 1))}]
+	if sh == nil {
+		return &Layout{Bot: b.Name, Total: 2, From: 0, To: uint32(g.n("to", 0, 1))}
+	}
+	switch g.n("kind", 0, 9) {
+	case 0:
+		return &Grant{
+			Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), To: g.node(),
+			Adopt: rapid.Bool().Draw(g.t, "adopt"), Why: Why(g.n("why", 0, 3)), From: sh.Owner,
+		}
+	case 1:
+		return g.session(b, sh)
+	case 2, 3, 4:
+		return g.events(b, sh)
+	case 5:
+		return g.permit(b, sh)
+	default:
+		return g.entry(b, sh)
+	}
+}
+
+func (g *gen) rare(s *State) Command {
+	bot := g.botName(s)
+	switch g.n("rare", 0, 11) {
+	case 0:
+		return &Down{Node: g.node()}
+	case 1:
+		return &Forget{ID: g.node().ID}
+	case 2:
+		return &Drain{ID: g.node().ID, On: rapid.Bool().Draw(g.t, "on")}
+	case 3:
+		return &Renew{Generation: g.near(s.Generation), KeepSessions: rapid.Bool().Draw(g.t, "keep")}
+	case 4, 5:
+		rev := uint64(0)
+		if b := s.bots[bot]; b != nil {
+			rev = g.near(b.ConfigRev)
+		}
+		return &Configure{Bot: bot, Rev: rev, Config: fmt.Appendf(nil, `{"retain_bytes":%d,"max_attempts":3,"caches":{"messages":{"mode":"bounded","max_count":%d}}}`,
+			rapid.SampledFrom([]int{0, 600, 1 << 20}).Draw(g.t, "retain"), g.n("messages", 1, 3))}
+	case 6, 7:
+		in := &Interests{Bot: bot, List: []Interest{{Type: "MESSAGE_CREATE", Handlers: []string{"log", "ping"}[:g.n("handlers", 0, 2)]}, {Type: "GUILD_DELETE", Handlers: []string{"bye"}}}}
+		if b := s.bots[bot]; b != nil {
+			in.Rev = g.near(b.InterestsRev)
+		}
+		return in
+	case 8:
+		return &Budget{Bot: bot, Budget: IdentifyBudget{Remaining: g.n("left", 0, 20), Limit: 20}}
+	default:
+		return &Up{Node: g.node()}
+	}
+}
+
+func (g *gen) session(b *Bot, sh *Shard) Command {
+	if sh.SID != "" && g.n("lost", 0, 1) == 0 {
+		return &Lost{Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: sh.SID}
+	}
+	g.sessions++
+	return &Ready{
+		Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: fmt.Sprintf("s%d", g.sessions), S: 1,
+		Raw: fmt.Appendf(nil, `{"user":{"id":"9"},"guilds":[{"id":"%d","unavailable":true}]}`, g.n("guild", 1, 3)),
+	}
+}
+
+func (g *gen) events(b *Bot, sh *Shard) Command {
+	c := &Events{
+		Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: sh.SID, At: 5, Jump: g.n("jump", 0, 5) == 0,
+		Prev: sh.C + int64(rapid.SampledFrom([]int{0, 0, 0, -2, 1}).Draw(g.t, "prev")),
+	}
+	next := c.Prev
+	for range g.n("events", 1, 4) {
+		next += int64(g.n("skip", 1, 2))
+		guild := discord.Snowflake(g.n("guild", 1, 3))
+		switch g.n("type", 0, 4) {
+		case 0:
+			raw := fmt.Appendf(nil, `{"id":"%d","name":"n","channels":[{"id":"%d","type":0}],"roles":[],"members":[]}`, guild, guild+10)
+			c.Evs = append(c.Evs, Event{S: next, Type: "GUILD_CREATE", Guild: guild, Lane: guild, Raw: raw})
+		default:
+			c.Evs = append(c.Evs, message(next, guild))
+		}
+	}
+	return c
+}
+
+func (g *gen) permit(b *Bot, sh *Shard) Command {
+	last, held := b.Permit(0)
+	if held && g.n("clear", 0, 1) == 0 {
+		return &Clear{Bot: b.Name, Shard: last.Shard, Epoch: last.Epoch, Ask: last.Ask}
+	}
+	return &Permit{Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), Ask: g.near(last.Ask + 1)}
+}
+
+// entry draws a command about an entry of the shard, or about the store.
+func (g *gen) entry(b *Bot, sh *Shard) Command {
+	key := rapid.SampledFrom([]string{"a", "b"}).Draw(g.t, "key")
+	item, _ := b.KVGet(key)
+	change := KVChange{Key: key, Value: []byte{byte(g.n("value", 0, 255))}, Delete: g.n("delete", 0, 3) == 0}
+	if b.DeadCount() > 0 && g.n("dead", 0, 2) == 0 {
+		return &Dead{Bot: b.Name, Pos: b.DeadLetters()[0].Entry.Pos, Retry: g.n("retry", 0, 2) > 0}
+	}
+	e := sh.Oldest()
+	if e == nil || g.n("write", 0, 5) == 0 {
+		g.requests++
+		return &KVWrite{Bot: b.Name, ID: g.requests, Conditional: rapid.Bool().Draw(g.t, "if"), IfVersion: g.near(item.Version), Change: change}
+	}
+	runner := e.Runner
+	if g.n("stranger", 0, 5) == 0 {
+		runner = g.node()
+	}
+	if g.n("fail", 0, 2) == 0 {
+		return &Fail{Bot: b.Name, Shard: sh.Key, Pos: e.Pos, Runner: runner, Attempts: e.Attempts, Alone: g.n("alone", 0, 2) == 0, Err: "e"}
+	}
+	return &Done{
+		Bot: b.Name, Shard: sh.Key, Pos: e.Pos, Handler: rapid.SampledFrom([]string{"log", "ping", "bye"}).Draw(g.t, "handler"),
+		Runner: runner, Reads: []KVRead{{Key: key, Version: g.near(item.Version)}}, Writes: []KVChange{change},
+	}
+}
