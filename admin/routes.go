@@ -1,0 +1,110 @@
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"net/http"
+	"strings"
+)
+
+// route is one row of the table of routes.
+type route struct {
+	pattern string
+	serve   func(*request) error
+}
+
+// routes lists the API, below /v1.
+func (s *Server) routes() []route {
+	return []route{
+		{"GET /status", s.getStatus},
+		{"GET /nodes", s.getNodes},
+		{"GET /nodes/{id}", s.getNode},
+		{"GET /shards", s.getShards},
+		{"GET /shards/{id}", s.getShard},
+		{"GET /bots", s.getBots},
+		{"GET /digest", s.getDigest},
+		{"GET /snapshot", s.getSnapshot},
+		{"GET /cache/stats", s.getCacheStats},
+		{"GET /cache/guilds/{id}", s.getGuild},
+		{"GET /cache/guilds/{id}/{kind}", s.getGuildList},
+		{"GET /cache/users/{id}", s.getUser},
+		{"GET /kv", s.listKV},
+		{"GET /kv/{key...}", s.getKV},
+		{"PUT /kv/{key...}", s.putKV},
+		{"DELETE /kv/{key...}", s.deleteKV},
+		{"GET /events", s.getEvents},
+		{"GET /config", s.getConfig},
+		{"PUT /config", s.putConfig},
+		{"GET /dead-letters", s.listDeadLetters},
+		{"POST /dead-letters/{pos}/retry", s.retryDeadLetter},
+		{"POST /dead-letters/{pos}/drop", s.dropDeadLetter},
+		{"DELETE /dead-letters/{pos}", s.dropDeadLetter},
+		{"POST /join", s.join},
+		{"POST /leave", s.leave},
+		{"POST /nodes/{id}/drain", s.drain(true)},
+		{"DELETE /nodes/{id}/drain", s.drain(false)},
+		{"POST /nodes/{id}/promote", s.setVoter(true)},
+		{"POST /nodes/{id}/demote", s.setVoter(false)},
+		{"DELETE /nodes/{id}", s.removeNode},
+		{"POST /leader/transfer", s.transferLeader},
+		{"POST /shards/{id}/move", s.moveShard},
+		{"POST /takeover", s.takeover},
+		{"POST /shards/{id}/connect", notImplemented},
+		{"POST /shards/{id}/disconnect", notImplemented},
+		{"POST /restore", notImplemented},
+	}
+}
+
+func notImplemented(*request) error {
+	return WithHint(ErrNotImplemented, "docs/operations.md says what this version can do instead")
+}
+
+// handler puts all routes together.
+func (s *Server) handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, r := range s.routes() {
+		method, path, _ := strings.Cut(r.pattern, " ")
+		mux.Handle(method+" /v1"+path, s.guard(serveFunc(s, r.serve)))
+	}
+	mux.HandleFunc("GET /livez", s.livez)
+	mux.HandleFunc("GET /readyz", s.readyz)
+	if s.o.Metrics != nil {
+		mux.Handle("GET /metrics", s.guard(s.o.Metrics))
+	}
+	mux.Handle("/v1/", s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		writeError(w, WithHint(ErrNotFound, "no route of the API is "+r.Method+" "+r.URL.Path))
+	})))
+	if s.o.Root != nil {
+		mux.Handle("/", s.o.Root)
+	}
+	return mux
+}
+
+// guard lets only requests with the token through. Digests are compared, so
+// that not even the token's length can be measured.
+func (s *Server) guard(next http.Handler) http.Handler {
+	if s.o.Token == "" {
+		return sameSite(next)
+	}
+	want := sha256.Sum256([]byte(s.o.Token))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+		got := sha256.Sum256([]byte(strings.TrimSpace(token)))
+		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+			w.Header().Set("WWW-Authenticate", `Bearer realm="botnode"`)
+			writeError(w, WithHint(ErrUnauthorized, "set BOTNODE_ADMIN_TOKEN to the token that the node was started with"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// sameSite keeps web pages that the operator's browser shows from commanding a
+// node that needs no token: a browser says where a request comes from.
+func sameSite(next http.Handler) http.Handler {
+	protection := http.NewCrossOriginProtection()
+	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeError(w, WithHint(ErrUnauthorized, "requests of other web sites are refused"))
+	}))
+	return protection.Handler(next)
+}
