@@ -92,11 +92,26 @@ func (e *NewerRulesError) Error() string {
 
 // Encode returns the bytes of cmd, made under the given generation.
 func Encode(generation uint64, cmd Command) []byte {
-	w := writer{b: make([]byte, 0, 64)}
+	w := writer{b: make([]byte, 0, sizeHint(cmd))}
 	w.byte(byte(cmd.Kind()))
 	w.uint(generation)
 	cmd.encode(&w)
 	return w.b
+}
+
+// sizeHint is about how long a command's encoding is. Batches of events are
+// large: growing into them would copy each twice.
+func sizeHint(cmd Command) int {
+	size := 128
+	switch c := cmd.(type) {
+	case *Events:
+		for i := range c.Evs {
+			size += len(c.Evs[i].Raw) + 32
+		}
+	case *Ready:
+		size += len(c.Raw)
+	}
+	return size
 }
 
 // Decode is the inverse of Encode. Slices of the command refer to b.
