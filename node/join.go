@@ -24,6 +24,7 @@ type clusterRequest struct {
 	Incarnation uint64 `json:"incarnation,omitempty"`
 	ClusterID   string `json:"cluster_id,omitempty"`
 	Forwarded   bool   `json:"forwarded,omitempty"`
+	Prepare     bool   `json:"prepare,omitempty"` // of join: decide, and name the cluster, but admit nobody yet
 	On          bool   `json:"on,omitempty"`
 }
 
@@ -148,6 +149,9 @@ func (n *Node) admit(ctx context.Context, r *consensus.Raft, req clusterRequest)
 	if err := n.waitEstablished(ctx); err != nil {
 		return clusterAnswer{}, err
 	}
+	if req.Prepare {
+		return clusterAnswer{ClusterID: n.ClusterID()}, nil
+	}
 	if err := n.addServer(ctx, r, req); err != nil {
 		return clusterAnswer{}, err
 	}
@@ -261,11 +265,27 @@ func (n *Node) Join(ctx context.Context, peer string, stage func(string)) (admin
 	return result, nil
 }
 
-// requestJoin asks peer until it admits or refuses this node.
+// requestJoin asks peer first for the cluster's id, so that the leader's first
+// connection finds this node in it, and then to be admitted.
 func (n *Node) requestJoin(ctx context.Context, peer string) (clusterAnswer, error) {
 	req := clusterRequest{
-		Kind: "join", ID: n.o.ID, Addr: n.transport.Addr(), Incarnation: n.self.Inc, ClusterID: n.ClusterID(),
+		Kind: "join", ID: n.o.ID, Addr: n.transport.Addr(), Incarnation: n.self.Inc, ClusterID: n.ClusterID(), Prepare: true,
 	}
+	before := n.ClusterID()
+	a, err := n.insist(ctx, peer, req)
+	if err != nil {
+		return a, err
+	}
+	n.setClusterID(a.ClusterID)
+	req.Prepare = false
+	if a, err = n.insist(ctx, peer, req); err != nil {
+		n.setClusterID(before)
+	}
+	return a, err
+}
+
+// insist asks peer until it admits or refuses this node.
+func (n *Node) insist(ctx context.Context, peer string, req clusterRequest) (clusterAnswer, error) {
 	for try := 0; ; try++ {
 		once, cancel := context.WithTimeout(ctx, 10*time.Second)
 		a, err := n.ask(once, peer, req)
