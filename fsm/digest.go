@@ -37,9 +37,9 @@ func (w *writer) hash() Digest {
 }
 
 // digest covers all of an entry that its handlers can see or that decides who
-// runs it.
-func (e *Entry) digest() Digest {
-	w := writer{b: make([]byte, 0, 128)}
+// runs it. It writes to w, whose bytes nobody needs.
+func (e *Entry) digest(w *writer) Digest {
+	w.b = w.b[:0]
 	w.byte('e')
 	w.string(e.Bot)
 	w.uint(e.Pos)
@@ -61,8 +61,9 @@ func (e *Entry) digest() Digest {
 }
 
 func (d *DeadLetter) digest() Digest {
-	sum := d.Entry.digest()
-	w := writer{}
+	var w writer
+	sum := d.Entry.digest(&w)
+	w.b = w.b[:0]
 	w.byte('d')
 	w.string(d.Err)
 	w.uint(sum.Hi)
@@ -99,10 +100,11 @@ func (s *State) Recompute() Digest {
 	var w writer
 	s.encodeSmall(&w)
 	sum := w.hash()
+	var scratch writer
 	for _, b := range s.bots {
 		for _, sh := range b.shards {
 			sh.pending.Scan(func(_ uint64, e *Entry) bool {
-				sum.add(e.digest())
+				sum.add(e.digest(&scratch))
 				return true
 			})
 		}

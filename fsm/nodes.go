@@ -19,9 +19,9 @@ func (c *Init) apply(s *State) Result {
 
 // Up registers a new process of a node.
 //
-// Guard: the incarnation is newer than the node's last, or the last registered
-// in an older generation. Effect: the node is up; what its older incarnations
-// owned or ran belongs to nobody.
+// Guard: the incarnation is newer than the node's last of this generation; the
+// first is 1. Effect: the node is up; what its older incarnations owned or ran
+// belongs to nobody.
 type Up struct{ Node NodeRef }
 
 // Kind implements Command.
@@ -36,17 +36,17 @@ func (c *Up) apply(s *State) Result {
 	}
 	n := s.nodes[c.Node.ID]
 	if n == nil {
-		s.nodes[c.Node.ID] = &Node{Inc: c.Node.Inc, Up: true, Generation: s.Generation}
+		s.nodes[c.Node.ID] = &Node{Inc: c.Node.Inc, Up: true}
 		return Result{}
 	}
 	if n.Inc == c.Node.Inc && n.Up {
 		return Result{}
 	}
-	if c.Node.Inc <= n.Inc && n.Generation == s.Generation {
+	if c.Node.Inc <= n.Inc {
 		return Result{Code: Refused, Version: n.Inc, Msg: "a newer process of this node is known"}
 	}
 	s.release(NodeRef{ID: c.Node.ID, Inc: n.Inc})
-	n.Inc, n.Up, n.Generation = c.Node.Inc, true, s.Generation
+	n.Inc, n.Up = c.Node.Inc, true
 	return Result{}
 }
 
@@ -64,7 +64,7 @@ func (c *Down) decode(r *reader) { c.Node = r.ref() }
 
 func (c *Down) apply(s *State) Result {
 	n := s.nodes[c.Node.ID]
-	if n == nil || n.Inc != c.Node.Inc || n.Generation != s.Generation {
+	if n == nil || n.Inc != c.Node.Inc {
 		return refused("not the newest process of that node")
 	}
 	n.Up = false

@@ -22,7 +22,6 @@ func (s *State) encodeSmall(w *writer) {
 		w.uint(n.Inc)
 		w.bool(n.Up)
 		w.bool(n.Draining)
-		w.uint(n.Generation)
 	}
 	w.uint(uint64(len(s.bots)))
 	for _, name := range sortedKeys(s.bots, strings.Compare) {
@@ -109,9 +108,9 @@ func (sh *Shard) encode(w *writer) {
 
 func (s *State) decodeSmall(r *reader) {
 	s.ClusterID, s.Generation, s.Rules = r.string(), r.uint(), r.uint()
-	for range r.count(5) {
+	for range r.count(4) {
 		id := r.string()
-		s.nodes[id] = &Node{Inc: r.uint(), Up: r.bool(), Draining: r.bool(), Generation: r.uint()}
+		s.nodes[id] = &Node{Inc: r.uint(), Up: r.bool(), Draining: r.bool()}
 	}
 	for range r.count(20) {
 		b := newBot(r.string())

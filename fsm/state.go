@@ -45,12 +45,9 @@ func (k ShardKey) less(o ShardKey) bool {
 
 // Node is what the cluster agrees on about one of its nodes.
 type Node struct {
-	Inc      uint64 // of its newest process
+	Inc      uint64 // of its newest process; 0 until one registers in this generation
 	Up       bool   // false once that process is known to be dead
 	Draining bool   // gets no shards
-	// Generation is the one in which that process registered: in a newer one
-	// every process registers again, under the incarnation that it has.
-	Generation uint64
 }
 
 // Shard is one gateway session and who owns it.

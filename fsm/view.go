@@ -10,7 +10,8 @@ import (
 )
 
 // The methods in this file read the state. Those on State and Bot are for use
-// inside Machine.View; what they return by value may be kept.
+// inside Machine.View, and so are those of a Shard; the fields of what they
+// return by value may be kept, and so may entries and values.
 
 // Node returns what is known of a node.
 func (s *State) Node(id string) (Node, bool) {
@@ -125,7 +126,9 @@ func (sh *Shard) RunBy(ref NodeRef) int {
 	return n
 }
 
-// RetainedFrom returns retained entries at or above pos, in order.
+// RetainedFrom returns retained entries at or above pos, in order. They show
+// the event, but not what became of it: handlers, runner and attempts are those
+// of when it came.
 func (b *Bot) RetainedFrom(pos uint64) iter.Seq[*Entry] {
 	return func(yield func(*Entry) bool) {
 		b.journal.retained.Ascend(pos, func(_ uint64, e *Entry) bool { return yield(e) })

@@ -1,0 +1,167 @@
+package fsm
+
+import (
+	"slices"
+
+	"github.com/botnode/botnode/internal/mutant"
+)
+
+// pendingEntry finds an entry that handlers still want.
+func (s *State) pendingEntry(bot string, k ShardKey, pos uint64) (*Bot, *Shard, *Entry, Result) {
+	b, sh, res := s.shard(bot, k)
+	if sh == nil {
+		return nil, nil, nil, res
+	}
+	e, ok := sh.pending.Get(pos)
+	if !ok {
+		return b, sh, nil, Result{Code: Old, Epoch: sh.Epoch}
+	}
+	return b, sh, e, Result{}
+}
+
+// KVRead is a key that a handler read, and the version that it saw; 0 means
+// that the key was absent.
+type KVRead struct {
+	Key     string
+	Version uint64
+}
+
+// KVChange is a key's new value, or its deletion.
+type KVChange struct {
+	Key    string
+	Value  []byte
+	Delete bool
+}
+
+// Done acknowledges one handler of one entry, with the handler's writes.
+//
+// Guard: the entry is there, the handler still in its set, the runner equal,
+// every version that was read is current, the writes are within limits. Effect: the writes take effect and
+// the handler leaves the set; the entry goes with its last handler.
+type Done struct {
+	Bot     string
+	Shard   ShardKey
+	Pos     uint64
+	Handler string
+	Runner  NodeRef
+	Reads   []KVRead
+	Writes  []KVChange
+}
+
+// Kind implements Command.
+func (*Done) Kind() Kind { return KindDone }
+
+func (c *Done) encode(w *writer) {
+	w.string(c.Bot)
+	w.shard(c.Shard)
+	w.uint(c.Pos)
+	w.string(c.Handler)
+	w.ref(c.Runner)
+	w.uint(uint64(len(c.Reads)))
+	for _, rd := range c.Reads {
+		w.string(rd.Key)
+		w.uint(rd.Version)
+	}
+	encodeChanges(w, c.Writes)
+}
+
+func (c *Done) decode(r *reader) {
+	c.Bot, c.Shard, c.Pos, c.Handler, c.Runner = r.string(), r.shard(), r.uint(), r.string(), r.ref()
+	for range r.count(2) {
+		c.Reads = append(c.Reads, KVRead{Key: r.string(), Version: r.uint()})
+	}
+	c.Writes = decodeChanges(r)
+}
+
+func (c *Done) apply(s *State) Result {
+	b, sh, e, res := s.pendingEntry(c.Bot, c.Shard, c.Pos)
+	if e == nil {
+		return res
+	}
+	i := slices.Index(e.Handlers, c.Handler)
+	if i < 0 {
+		return Result{Code: Old, Epoch: sh.Epoch}
+	}
+	if e.Runner != c.Runner && !s.Mutant.Has(mutant.DoneGuard) {
+		return Result{Code: Fenced, Epoch: sh.Epoch, Msg: "another node runs this entry now"}
+	}
+	if !allowed(c.Writes) {
+		return notAllowed
+	}
+	if key, ok := b.kv.current(c.Reads); !ok {
+		return Result{Code: Conflict, Msg: "key " + key + " has changed since it was read"}
+	}
+	b.kv.write(c.Writes)
+	b.settle(s, sh, e, i)
+	return sh.ok()
+}
+
+// settle takes handler i out of an entry.
+func (b *Bot) settle(s *State, sh *Shard, e *Entry, i int) {
+	if len(e.Handlers) == 1 {
+		b.journal.remove(s, sh, e)
+		return
+	}
+	next := *e
+	next.Handlers = slices.Concat(e.Handlers[:i], e.Handlers[i+1:])
+	b.journal.replace(s, sh, e, &next)
+}
+
+// Fail records that an attempt at an entry failed, or (Alone) that it is
+// about to run alone because earlier ones did.
+//
+// Guard: the entry is there, the runner and the number of attempts equal.
+// Effect: the attempts rise; at the bot's limit the entry is a dead letter.
+type Fail struct {
+	Bot      string
+	Shard    ShardKey
+	Pos      uint64
+	Runner   NodeRef
+	Attempts uint32 // as the runner knows them, so that a repeat counts once
+	Alone    bool
+	Err      string
+}
+
+// Kind implements Command.
+func (*Fail) Kind() Kind { return KindFail }
+
+func (c *Fail) encode(w *writer) {
+	w.string(c.Bot)
+	w.shard(c.Shard)
+	w.uint(c.Pos)
+	w.ref(c.Runner)
+	w.uint(uint64(c.Attempts))
+	w.bool(c.Alone)
+	w.string(c.Err)
+}
+
+func (c *Fail) decode(r *reader) {
+	c.Bot, c.Shard, c.Pos, c.Runner = r.string(), r.shard(), r.uint(), r.ref()
+	c.Attempts, c.Alone, c.Err = r.uint32(), r.bool(), r.string()
+}
+
+func (c *Fail) apply(s *State) Result {
+	b, sh, e, res := s.pendingEntry(c.Bot, c.Shard, c.Pos)
+	if e == nil {
+		return res
+	}
+	if e.Runner != c.Runner {
+		return Result{Code: Fenced, Epoch: sh.Epoch, Msg: "another node runs this entry now"}
+	}
+	if e.Attempts != c.Attempts || (c.Alone && e.Alone) {
+		return Result{Code: Old, Epoch: sh.Epoch}
+	}
+	next := *e
+	if c.Alone {
+		next.Alone = true
+	} else {
+		next.Attempts++
+		next.Alone = false
+	}
+	if limit := b.Config.MaxAttempts; limit > 0 && int(next.Attempts) >= limit {
+		b.journal.bury(s, sh, e, &next, c.Err)
+		return sh.ok()
+	}
+	b.journal.replace(s, sh, e, &next)
+	return sh.ok()
+}
