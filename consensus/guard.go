@@ -47,10 +47,10 @@ func (g *guard) write(op string, f func() error) error {
 	if err := g.failed.Load(); err != nil {
 		return *err
 	}
-	watch := time.AfterFunc(g.limit, func() {
+	w := newWatch(g.limit, func() {
 		_ = g.fail(op, fmt.Errorf("%w: in flight for more than %v", errStuck, g.limit))
 	})
-	defer watch.Stop()
+	defer w.stop()
 	if err := f(); err != nil {
 		return g.fail(op, err)
 	}
@@ -58,6 +58,55 @@ func (g *guard) write(op string, f func() error) error {
 		return *err // it came back after all, but too late: the decision was made
 	}
 	return nil
+}
+
+// watchSteps is the number of steps that a watch counts its limit in.
+const watchSteps = 10
+
+// watch calls a function when its limit has passed while the process ran. A process that was stopped (SIGSTOP, a
+// suspended machine) finds its clock far ahead when it goes on, with a write in flight that had no chance to end. So
+// the limit is counted in steps, each begun when the one before has ended: a pause costs one of them.
+type watch struct {
+	step time.Duration
+	late func()
+
+	mu    sync.Mutex // guards what follows
+	timer *time.Timer
+	left  int // steps until it is late; 0 when it is over
+}
+
+func newWatch(limit time.Duration, late func()) *watch {
+	w := &watch{step: limit / watchSteps, late: late, left: watchSteps}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.timer = time.AfterFunc(w.step, w.tick)
+	return w
+}
+
+// tick ends a step.
+func (w *watch) tick() {
+	w.mu.Lock()
+	if w.left == 0 {
+		w.mu.Unlock()
+		return
+	}
+	w.left--
+	late := w.left == 0
+	if !late {
+		w.timer.Reset(w.step)
+	}
+	w.mu.Unlock()
+	if late {
+		w.late()
+	}
+}
+
+// stop ends the watch.
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.left = 0
+	w.timer.Stop()
 }
 
 // guardedLog is a log store under a guard.

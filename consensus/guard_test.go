@@ -204,3 +204,26 @@ func TestStalledDiskEndsTheLeader(t *testing.T) {
 		t.Errorf("the stuck proposal: %v", err)
 	}
 }
+
+// A process that was stopped finds its timer due at once, however long it was away: that is one step of ten.
+func TestWatchCountsStepsAndNotTheClock(t *testing.T) {
+	t.Parallel()
+	late := 0
+	w := newWatch(time.Hour, func() { late++ })
+	for range watchSteps - 1 {
+		w.tick()
+	}
+	if late != 0 {
+		t.Fatal("late before its steps were over")
+	}
+	w.tick()
+	w.tick()
+	if late != 1 {
+		t.Errorf("late %d times, want once", late)
+	}
+	w = newWatch(time.Hour, func() { t.Error("late after its end") })
+	w.stop()
+	for range watchSteps {
+		w.tick()
+	}
+}

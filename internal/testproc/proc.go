@@ -91,6 +91,9 @@ func baseEnv() []string {
 // PID is the process's id.
 func (p *Proc) PID() int { return p.cmd.Process.Pid }
 
+// Path is the path of the process's program.
+func (p *Proc) Path() string { return p.o.Path }
+
 // Signal sends a signal to the process, if it has not been waited for.
 func (p *Proc) Signal(sig syscall.Signal) error {
 	p.mu.Lock()
