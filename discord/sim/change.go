@@ -1,6 +1,9 @@
 package sim
 
-import "slices"
+import (
+	"bytes"
+	"slices"
+)
 
 // The changes below alter the true state and dispatch the event; the caller
 // holds the world's lock. Their names are those of the events.
@@ -99,11 +102,10 @@ func (s *Server) roleUpdate(g *guild, id ID, fields obj) raw {
 // Discord sends those isn't documented, but a cache that ignores the role's
 // deletion is then still right.
 func (s *Server) roleDelete(g *guild, id ID) {
-	q := string(id.quoted())
+	q := id.quoted()
 	g.members.each(func(u ID, r raw) bool {
-		o := decode(r)
-		roles, _ := o["roles"].([]any)
-		if slices.ContainsFunc(roles, func(x any) bool { return `"`+x.(string)+`"` == q }) {
+		if bytes.Contains(r, q) {
+			roles, _ := decode(r)["roles"].([]any)
 			s.memberUpdate(g, u, obj{"roles": slices.DeleteFunc(roles, func(x any) bool { return x == id.String() })})
 		}
 		return true
@@ -120,6 +122,14 @@ func (s *Server) memberAdd(g *guild) ID {
 	g.members.set(id, r)
 	s.emit(g.id, "GUILD_MEMBER_ADD", g.in(r))
 	return id
+}
+
+// memberRejoin sends GUILD_MEMBER_ADD for a member that is known, as Discord does
+// at times (discord-api-docs issue 3377).
+func (s *Server) memberRejoin(g *guild, id ID) {
+	if r, ok := g.members.get(id); ok {
+		s.emit(g.id, "GUILD_MEMBER_ADD", g.in(r))
+	}
 }
 
 func (s *Server) memberUpdate(g *guild, id ID, fields obj) raw {

@@ -35,7 +35,7 @@ type frame struct {
 
 // client is a raw gateway client. It knows no rule: tests do.
 type client struct {
-	t   *testing.T
+	t   testing.TB
 	ws  *websocket.Conn
 	dec func([]byte) []byte
 	sid string
@@ -54,7 +54,7 @@ func start(t *testing.T, o sim.Options) *sim.Server {
 }
 
 // dial connects and reads HELLO.
-func dial(t *testing.T, url, query string) *client {
+func dial(t testing.TB, url, query string) *client {
 	t.Helper()
 	c := &client{t: t}
 	ws, res, err := websocket.DefaultDialer.Dial(url+"/?v=10&encoding=json"+query, nil)
@@ -274,5 +274,19 @@ func want[T comparable](t *testing.T, what string, got, want T) {
 	t.Helper()
 	if got != want {
 		t.Errorf("%s: %v, want %v", what, got, want)
+	}
+}
+
+// eventually polls a condition that no message announces.
+func eventually(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for ctx := within(t); !cond(); {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("never: %s", what)
+		}
 	}
 }

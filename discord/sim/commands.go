@@ -182,8 +182,11 @@ func (g *guild) match(p *memberRequest, whole bool) (found []ID, missing []strin
 		}
 		return found, missing
 	}
+	if whole {
+		return g.members.ids(), nil
+	}
 	limit := p.Limit
-	if !whole && (limit <= 0 || limit > 100) {
+	if limit <= 0 || limit > 100 {
 		limit = 100
 	}
 	prefix := strings.ToLower(*p.Query)
@@ -191,7 +194,7 @@ func (g *guild) match(p *memberRequest, whole bool) (found []ID, missing []strin
 		if prefix == "" || strings.HasPrefix(memberName(r), prefix) {
 			found = append(found, id)
 		}
-		return whole || len(found) < limit
+		return len(found) < limit
 	})
 	return found, nil
 }

@@ -48,6 +48,7 @@ type faults struct {
 	delay     time.Duration
 	restDelay time.Duration
 	refuse    int
+	greet     int
 	rest      []restFault
 }
 
@@ -58,24 +59,25 @@ type restFault struct {
 
 // Inject makes a fault happen:
 //
-//	cut            drop TCP, without a close frame
-//	close          close with Code
-//	reconnect      send op 7
-//	invalid        send op 9 with Resumable; false ends the session
-//	heartbeat      ask for a heartbeat with op 1
-//	garbage        send a frame that isn't JSON (nor a compressed stream)
-//	silence        (On) ignore everything that clients send
-//	no_acks        (On) don't acknowledge heartbeats
-//	delay          write to gateways MS later
-//	outage         no gateway and no REST for MS; connections are cut
-//	guild_outage   (On) the guild becomes unavailable, or is back
-//	refuse_resume  answer the next Count RESUMEs with op 9 false
-//	expire         end the sessions, without a word
-//	rest_error     answer the next Count requests with Status
-//	rest_cut       drop the connection of the next Count requests
-//	rest_429       answer the next Count requests with a 429 of Scope
-//	rest_delay     answer requests MS later
-//	clear          end all lasting faults
+//	cut              drop TCP, without a close frame
+//	close            close with Code
+//	reconnect        send op 7
+//	reconnect_first  greet the next Count connections with op 7 instead of HELLO
+//	invalid          send op 9 with Resumable; false ends the session
+//	heartbeat        ask for a heartbeat with op 1
+//	garbage          send a frame that isn't JSON (nor a compressed stream)
+//	silence          (On) ignore everything that clients send
+//	no_acks          (On) don't acknowledge heartbeats
+//	delay            write to gateways MS later
+//	outage           no gateway and no REST for MS; connections are cut
+//	guild_outage     (On) the guild becomes unavailable, or is back
+//	refuse_resume    answer the next Count RESUMEs with op 9 false
+//	expire           end the sessions, without a word
+//	rest_error       answer the next Count requests with Status
+//	rest_cut         drop the connection of the next Count requests
+//	rest_429         answer the next Count requests with a 429 of Scope
+//	rest_delay       answer requests MS later
+//	clear            end all lasting faults
 func (s *Server) Inject(f Fault) error {
 	if f.Count == 0 {
 		f.Count = 1
@@ -197,10 +199,13 @@ func (f *faults) set(x Fault) bool {
 		f.outage = time.Now().Add(d)
 	case "refuse_resume":
 		f.refuse = x.Count
+	case "reconnect_first":
+		f.greet = x.Count
 	case "rest_error", "rest_cut", "rest_429":
 		f.rest = append(f.rest, restFault{x, x.Count})
 	case "clear":
-		f.noAck, f.deafened, f.delay, f.restDelay, f.refuse, f.rest, f.outage = false, false, 0, 0, 0, nil, time.Time{}
+		f.noAck, f.deafened, f.delay, f.restDelay = false, false, 0, 0
+		f.refuse, f.greet, f.rest, f.outage = 0, 0, nil, time.Time{}
 	default:
 		return false
 	}
@@ -222,13 +227,18 @@ func (f *faults) writeDelay() time.Duration { f.mu.Lock(); defer f.mu.Unlock(); 
 func (f *faults) answerDelay() time.Duration { f.mu.Lock(); defer f.mu.Unlock(); return f.restDelay }
 
 // refuseResume takes one of the refusals that were asked for.
-func (f *faults) refuseResume() bool {
+func (f *faults) refuseResume() bool { return f.countdown(&f.refuse) }
+
+// noHello takes one of the op 7s that come instead of HELLO.
+func (f *faults) noHello() bool { return f.countdown(&f.greet) }
+
+func (f *faults) countdown(n *int) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.refuse <= 0 {
+	if *n <= 0 {
 		return false
 	}
-	f.refuse--
+	*n--
 	return true
 }
 

@@ -139,6 +139,7 @@ func (s *Server) load(sess *session, guilds []ID) {
 			sess.forget(id)
 		case g.unavailable:
 			// It stays pending: its return is what makes it available.
+			sess.outage(id)
 		case sess.intents&intentGuilds == 0:
 			sess.forget(id)
 		default:
@@ -149,6 +150,13 @@ func (s *Server) load(sess *session, guilds []ID) {
 }
 
 func (s *session) view() guildView { return guildView{s.intents, s.threshold} }
+
+// outage tells a session that a guild of its READY is not coming for now.
+func (s *session) outage(g ID) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.pushLocked("GUILD_DELETE", encode(obj{"id": g, "unavailable": true}), true)
+}
 
 func (s *session) forget(g ID) {
 	s.mu.Lock()

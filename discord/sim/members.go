@@ -159,6 +159,17 @@ func (m *memberSet) each(f func(ID, raw) bool) {
 	}
 }
 
+// ids is the members in the order of each, without rendering them.
+func (m *memberSet) ids() []ID {
+	out := make([]ID, 0, m.count())
+	for i := range m.n {
+		if !m.gone[i] {
+			out = append(out, m.id(i))
+		}
+	}
+	return append(out, m.extra...)
+}
+
 // pick is a random member that isn't the bot, or 0 when there is none.
 func (m *memberSet) pick(rng *rand.Rand) ID {
 	total := m.n + len(m.extra)

@@ -11,6 +11,7 @@ var mutations = map[string]func(*Server, *guild){
 	"member":   mutateMember,
 	"join":     func(s *Server, g *guild) { s.memberAdd(g) },
 	"leave":    func(s *Server, g *guild) { s.memberRemove(g, g.members.pick(s.world.rng)) },
+	"rejoin":   func(s *Server, g *guild) { s.memberRejoin(g, g.members.pick(s.world.rng)) },
 	"role":     mutateRole,
 	"channel":  mutateChannel,
 	"thread":   mutateThread,
@@ -21,10 +22,10 @@ var mutations = map[string]func(*Server, *guild){
 }
 
 // mixed is the order from which "mixed" draws; guilds don't come and go in it.
-var mixed = []string{"member", "join", "leave", "role", "channel", "thread", "presence", "voice", "emoji", "guild"}
+var mixed = []string{"member", "join", "leave", "rejoin", "role", "channel", "thread", "presence", "voice", "emoji", "guild"}
 
-// Mutate makes n random changes of a kind: member, join, leave, role, channel,
-// thread, presence, voice, emoji, guild, or mixed. Equal seeds and equal calls
+// Mutate makes n random changes of a kind: member, join, leave, rejoin, role,
+// channel, thread, presence, voice, emoji, guild, or mixed. Equal seeds and equal calls
 // make equal changes, but for the ids of what is created.
 func (s *Server) Mutate(kind string, n int) error {
 	w := s.world

@@ -2,6 +2,7 @@ package sim_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -82,4 +83,40 @@ func TestPingDuplicatesAndSilence(t *testing.T) {
 	if len(s.Unanswered) == 0 || s.LongestSilenceMS < 250 {
 		t.Errorf("unanswered %v, longest silence %v", s.Unanswered, s.LongestSilenceMS)
 	}
+}
+
+func TestLoads(t *testing.T) {
+	srv := start(t, sim.Options{Guilds: 2})
+	login(t, srv, all).guilds(2)
+	for kind, least := range map[string]int64{
+		"message": 20, "interaction": 20, "mixed": 15, "voice": 10, "presence": 20, "member": 20, "rejoin": 20,
+		"role": 20, "channel": 10, "thread": 20, "join": 20, "leave": 20, "emoji": 20, "guild": 20, "firehose": 20,
+	} {
+		before := srv.LiveSessions()[0].Seq
+		if err := srv.RunLoad(within(t), sim.Load{Kind: kind, Rate: 10_000, N: 20}); err != nil {
+			t.Errorf("%s: %v", kind, err)
+		}
+		if n := srv.LiveSessions()[0].Seq - before; n < least {
+			t.Errorf("%s: %d events", kind, n)
+		}
+	}
+	want(t, "interactions", srv.Ledger().Summary().Interactions.Sent, 20)
+	for _, l := range []sim.Load{{Kind: "nonsense", Rate: 1}, {Kind: "ping"}} {
+		if err := srv.RunLoad(within(t), l); !errors.Is(err, sim.ErrLoad) {
+			t.Errorf("%+v: %v", l, err)
+		}
+	}
+}
+
+func TestSwitchesOfEvents(t *testing.T) {
+	srv := start(t, free(sim.Options{Guilds: 1, Switches: sim.Switches{
+		GuildCreateUnavailable: true, NoEcho: true, ThreadDeletes: true,
+	}}))
+	c := login(t, srv, all)
+	mustHave(t, string(c.event("GUILD_CREATE").D), `"unavailable":true`)
+	mustHave(t, string(c.event("GUILD_CREATE").D), `"unavailable":false`)
+	call(t, srv, "POST", room(srv)+"/messages", m{"content": "unheard"})
+	call(t, srv, "DELETE", room(srv), nil) // has the thread
+	want(t, "first", c.next().T, "THREAD_DELETE")
+	want(t, "then", c.next().T, "CHANNEL_DELETE")
 }

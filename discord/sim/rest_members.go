@@ -35,13 +35,7 @@ func (c *call) limit(def, most int) int {
 func listMembers(c *call) reply {
 	return c.inGuild(func(g *guild) reply {
 		after, limit := ParseID(c.r.URL.Query().Get("after")), c.limit(1, 1000)
-		var ids []ID
-		g.members.each(func(id ID, _ raw) bool {
-			if id > after {
-				ids = append(ids, id)
-			}
-			return true
-		})
+		ids := slices.DeleteFunc(g.members.ids(), func(id ID) bool { return id <= after })
 		slices.Sort(ids)
 		out := []raw{}
 		for _, id := range ids[:min(len(ids), limit)] {

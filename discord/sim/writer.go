@@ -12,8 +12,7 @@ import (
 func (c *conn) write() {
 	defer c.srv.wg.Done()
 	defer close(c.finished)
-	c.op(opHello, `{"heartbeat_interval":`+strconv.FormatInt(c.srv.opts.HeartbeatInterval.Milliseconds(), 10)+
-		`,"_trace":["[\"sim\"]"]}`)
+	c.greet()
 	var batch []out
 	var scratch []byte
 	for range c.wake {
@@ -44,6 +43,16 @@ func (c *conn) write() {
 			return
 		}
 	}
+}
+
+// greet sends HELLO, or the op 7 that a fault wants instead of it.
+func (c *conn) greet() {
+	if c.srv.faults.noHello() {
+		c.op(opReconnect, "null")
+		return
+	}
+	ms := strconv.FormatInt(c.srv.opts.HeartbeatInterval.Milliseconds(), 10)
+	c.op(opHello, `{"heartbeat_interval":`+ms+`,"_trace":["[\"sim\"]"]}`)
 }
 
 // take swaps the queue for the emptied batch.
