@@ -65,6 +65,7 @@ func New(o Options) (n *Node, err error) {
 		o: o, log: o.Logger.With(zap.String("node", o.ID)), started: time.Now(),
 		bots: make(map[string]*botRuntime), left: make(chan struct{}),
 	}
+	n.late.raft = n.raftOrNil
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
-	"time"
 
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
@@ -37,7 +36,8 @@ var errNotReady = errors.New("the node is starting")
 // lateProposer is a proposer that exists before the one it stands for: the
 // state machine has observers before Raft begins to apply.
 type lateProposer struct {
-	p atomic.Pointer[consensus.Proposer]
+	p    atomic.Pointer[consensus.Proposer]
+	raft func() *consensus.Raft // nil before there is one
 }
 
 // Submit implements shard.Proposer.
@@ -49,12 +49,27 @@ func (l *lateProposer) Submit(cmd []byte, done func([]byte, error)) {
 	done(nil, errNotReady)
 }
 
-// LastVerified implements shard.Proposer.
-func (l *lateProposer) LastVerified() time.Time {
-	if p := l.p.Load(); p != nil {
-		return p.LastVerified()
+// Lead implements shard.Proposer.
+func (l *lateProposer) Lead(term uint64, cmd []byte) func(context.Context) ([]byte, error) {
+	r := l.raft()
+	if r == nil {
+		return func(context.Context) ([]byte, error) { return nil, errNotReady }
 	}
-	return time.Time{}
+	if leads, ok := r.Established(); !ok || leads != term {
+		return func(context.Context) ([]byte, error) { return nil, consensus.ErrNotLeader }
+	}
+	// If leadership ends from here on, Raft refuses.
+	f := r.Propose(fsm.EncodeBatch([][]byte{cmd}))
+	return func(ctx context.Context) ([]byte, error) {
+		_, res, err := f.Wait(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if rs, ok := res.([]fsm.Result); ok && len(rs) == 1 {
+			return fsm.EncodeResult(rs[0]), nil
+		}
+		return nil, errors.New("a command without a result")
+	}
 }
 
 // clusterView is what package shard sees of consensus and of the other nodes.

@@ -7,26 +7,40 @@ import (
 	"go.uber.org/zap"
 )
 
-// freshUntil returns the end of the time in which this node may act.
-func (m *Manager) freshUntil() Time {
-	until := Time(m.fresh.Load())
-	if at := m.o.Proposer.LastVerified(); !at.IsZero() {
-		until = max(until, at.Sub(m.start)+time.Hour+m.o.Timing.Fresh)
-	}
-	return until
-}
+// freshUntil returns the end of the time in which this node may act. Only
+// answers to questions for freshness count: the leader notes those, and by
+// them it judges when a node that has fallen silent has stopped acting. The
+// answer to a proposal shows that a leader leads, too, but no leader notes it.
+func (m *Manager) freshUntil() Time { return Time(m.fresh.Load()) }
 
 // Fresh reports whether a leader has answered this node of late. A node that
 // is not fresh writes nothing to Discord and starts no handler.
 func (m *Manager) Fresh() bool { return m.now() < m.freshUntil() }
 
 // freshLoop asks the leader five times per Fresh whether it leads. What counts
-// is when the question was sent, not when the answer came.
+// is when the question was sent, not when the answer came. A question to a
+// leader that is being replaced is taken back, since it may hang.
 func (m *Manager) freshLoop() {
 	tick := time.NewTicker(m.o.Timing.Fresh / 5)
 	defer tick.Stop()
 	for {
-		m.askFresh()
+		ctx, cancel := context.WithTimeout(m.ctx, m.o.Timing.Fresh/2)
+		asked := make(chan struct{})
+		go func() {
+			defer close(asked)
+			m.askFresh(ctx)
+		}()
+		again := false
+		select {
+		case <-asked:
+		case <-m.lead.changed:
+			again = true
+		}
+		cancel()
+		<-asked
+		if again {
+			continue
+		}
 		select {
 		case <-tick.C:
 		case <-m.lead.changed:
@@ -36,18 +50,17 @@ func (m *Manager) freshLoop() {
 	}
 }
 
-func (m *Manager) askFresh() {
-	ctx, cancel := context.WithTimeout(m.ctx, m.o.Timing.Fresh)
-	defer cancel()
-	was := m.Fresh()
+func (m *Manager) askFresh(ctx context.Context) {
+	before := m.Fresh()
 	sent := m.now()
 	_, err := m.send(ctx, "", message{Kind: msgFresh, Node: m.o.Self, Leaving: m.leaving.Load()})
 	if err != nil {
-		if was && !m.Fresh() {
+		if before && !m.Fresh() {
 			m.log.Warn("no leader answers; this node is quiet until one does", zap.String("code", "not_fresh"), zap.Error(err))
 		}
 		return
 	}
+	was := m.Fresh() // it may have ended while the question was on its way
 	m.fresh.Store(int64(sent + m.o.Timing.Fresh))
 	if !was {
 		m.log.Info("this node is fresh")

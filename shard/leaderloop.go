@@ -23,13 +23,19 @@ type leaderLoop struct {
 	wake    chan struct{} // holds a token if there may be something to plan
 	changed chan struct{} // holds a token after a change of leadership
 
-	mu     sync.Mutex // guards what follows
+	// mu guards what follows. It is held for a step of the rules, never while a
+	// proposal waits for room: questions for freshness must go on meanwhile.
+	mu     sync.Mutex
 	term   uint64
 	leader *Leader // nil unless this node leads an established term
+	todo   []LeaderAction
+	killed map[fsm.NodeRef]bool // processes whose death is confirmed, for terms to come
 }
 
 func newLeaderLoop(m *Manager) *leaderLoop {
-	return &leaderLoop{m: m, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1)}
+	return &leaderLoop{
+		m: m, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), killed: make(map[fsm.NodeRef]bool),
+	}
 }
 
 func (l *leaderLoop) poke() {
@@ -40,24 +46,41 @@ func (l *leaderLoop) poke() {
 }
 
 func (l *leaderLoop) set(term uint64, established bool) {
-	l.m.mu.RLock()
 	l.mu.Lock()
 	switch {
 	case !established:
-		l.leader = nil
+		l.leader, l.todo = nil, nil
 	case l.leader == nil || l.term != term:
-		l.term, l.leader = term, NewLeader(l.m.o.Timing, l.m.now())
-		for ref := range l.m.killed {
+		l.term, l.leader, l.todo = term, NewLeader(l.m.o.Timing, l.m.now()), nil
+		for ref := range l.killed {
 			l.leader.Killed(ref)
 		}
 	}
 	l.mu.Unlock()
-	l.m.mu.RUnlock()
 	select {
 	case l.changed <- struct{}{}:
 	default:
 	}
 	l.poke()
+}
+
+// death records that a process is dead, or that it lives after all: a refused
+// dial may have been a firewall's doing.
+func (l *leaderLoop) death(ref fsm.NodeRef, dead bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !dead {
+		delete(l.killed, ref)
+		if l.leader != nil {
+			delete(l.leader.killed, ref)
+		}
+		return
+	}
+	l.killed[ref] = true
+	if l.leader != nil {
+		l.leader.Killed(ref)
+		l.poke()
+	}
 }
 
 // with calls f with the leader's rules, then has them plan again.
@@ -99,9 +122,7 @@ func (l *leaderLoop) move(bot string, k fsm.ShardKey, to string, why fsm.Why) er
 		l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
 			err = lead.Move(l.m.now(), s, bot, k, to, why)
 		})
-		if err == nil {
-			l.perform(lead.takeOut())
-		}
+		l.todo = append(l.todo, lead.takeOut()...) // for the loop: Plan forgets them
 		return err
 	})
 }
@@ -120,15 +141,21 @@ func (l *leaderLoop) run() {
 	}
 }
 
+// plan steps the rules and carries out what they want. Only the loop does
+// that, so that proposals keep their order.
 func (l *leaderLoop) plan() {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.leader == nil {
+	led, term := l.leader, l.term
+	if led == nil {
+		l.mu.Unlock()
 		return
 	}
-	l.m.o.Machine.View(func(_ uint64, s *fsm.State) { l.leader.Plan(l.m.now(), s) })
+	l.m.o.Machine.View(func(_ uint64, s *fsm.State) { led.Plan(l.m.now(), s) })
 	l.layouts()
-	l.perform(l.leader.takeOut())
+	todo := append(l.todo, led.takeOut()...)
+	l.todo = nil
+	l.mu.Unlock()
+	l.perform(led, term, todo)
 }
 
 // takeOut returns the actions of the last call and forgets them.
@@ -138,7 +165,8 @@ func (l *Leader) takeOut() []LeaderAction {
 	return out
 }
 
-// layouts asks for the shard count of bots that have none in force yet.
+// layouts asks for the shard count of bots that have none in force yet. The
+// lock is held.
 func (l *leaderLoop) layouts() {
 	var missing []string
 	l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
@@ -162,13 +190,13 @@ func (l *Leader) WantBudget(now Time, bot string) {
 	}
 }
 
-func (l *leaderLoop) perform(actions []LeaderAction) {
+func (l *leaderLoop) perform(led *Leader, term uint64, actions []LeaderAction) {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case LeaderPropose:
 			l.log(a)
 			// In order: a Down before the Grants that follow from it.
-			l.m.submit(fsm.Encode(a.Generation, a.Cmd), func(r fsm.Result, err error) { l.answered(a, r, err) })
+			l.m.leadSubmit(term, fsm.Encode(a.Generation, a.Cmd), func(r fsm.Result, err error) { l.answered(a, r, err) })
 		case Announce:
 			r := &runner{m: l.m, ref: fsm.ShardRef{Bot: a.Bot, Shard: a.Shard}, ctx: l.m.ctx, log: l.m.log}
 			l.m.wg.Go(func() {
@@ -176,8 +204,7 @@ func (l *leaderLoop) perform(actions []LeaderAction) {
 				r.wg.Wait()
 			})
 		case ReadBudget:
-			led := l.leader
-			l.m.wg.Go(func() { l.readBudget(led, a.Bot) })
+			l.m.wg.Go(func() { l.readBudget(led, term, a.Bot) })
 		}
 	}
 }
@@ -202,7 +229,7 @@ func (l *leaderLoop) answered(a LeaderPropose, r fsm.Result, err error) {
 
 // readBudget asks Discord for the session start limit and proposes it, and
 // the layout where there is none.
-func (l *leaderLoop) readBudget(led *Leader, bot string) {
+func (l *leaderLoop) readBudget(led *Leader, term uint64, bot string) {
 	b := l.m.bots[bot]
 	if b == nil {
 		return
@@ -229,10 +256,10 @@ func (l *leaderLoop) readBudget(led *Leader, bot string) {
 			l.m.log.Error("the bot's shard setting is wrong", zap.String("bot", bot), zap.String("code", "bad_shards"), zap.Error(err))
 			return
 		}
-		l.m.submit(fsm.Encode(generation, cmd), func(fsm.Result, error) {})
+		l.m.leadSubmit(term, fsm.Encode(generation, cmd), func(fsm.Result, error) {})
 	}
 	budget := fsm.IdentifyBudget{Remaining: info.Remaining, Limit: info.Limit, MaxConcurrency: info.MaxConcurrency}
-	l.m.submit(fsm.Encode(generation, &fsm.Budget{Bot: bot, Budget: budget}), func(r fsm.Result, err error) {
+	l.m.leadSubmit(term, fsm.Encode(generation, &fsm.Budget{Bot: bot, Budget: budget}), func(r fsm.Result, err error) {
 		if err != nil || r.Code != fsm.OK {
 			return
 		}

@@ -13,13 +13,15 @@ import (
 	"github.com/botnode/botnode/fsm"
 )
 
-// Proposer brings commands to the leader. Submit blocks while too much waits;
-// done is called once, and an error means that the outcome is unknown.
+// Proposer brings commands to the leader.
 type Proposer interface {
+	// Submit blocks while too much waits. done is called once; an error means
+	// that the outcome is unknown.
 	Submit(cmd []byte, done func(res []byte, err error))
-	// LastVerified is when the newest request that a leader answered with
-	// success was sent.
-	LastVerified() time.Time
+	// Lead proposes to this node's own log and nowhere else, and only while it
+	// leads in term: what one leader decides is not for its successor to carry
+	// out. Commands are appended in the order of calls; wait brings the outcome.
+	Lead(term uint64, cmd []byte) (wait func(ctx context.Context) ([]byte, error))
 }
 
 // Cluster is what the package needs of consensus and of the other nodes.
@@ -98,7 +100,6 @@ type Manager struct {
 
 	mu      sync.RWMutex // guards what follows
 	runners map[fsm.ShardRef]*runner
-	killed  map[fsm.NodeRef]bool
 	stopped bool
 }
 
@@ -121,7 +122,6 @@ func NewManager(o Options) *Manager {
 		o: o, log: o.Logger, start: time.Now(),
 		bots:    make(map[string]*BotOptions),
 		runners: make(map[fsm.ShardRef]*runner),
-		killed:  make(map[fsm.NodeRef]bool),
 	}
 	m.ctx, m.stop = context.WithCancel(context.Background())
 	for _, b := range o.Bots {
@@ -256,16 +256,25 @@ func (m *Manager) submit(cmd []byte, done func(fsm.Result, error)) {
 	})
 }
 
-// Killed records the confirmed death of a node's process.
-func (m *Manager) Killed(ref fsm.NodeRef) {
-	m.mu.Lock()
-	m.killed[ref] = true
-	m.mu.Unlock()
-	_ = m.lead.with(func(l *Leader) error {
-		l.Killed(ref)
-		return nil
+// leadSubmit is submit for decisions of this node as the leader of term. It is
+// called on goroutines of the manager only.
+func (m *Manager) leadSubmit(term uint64, cmd []byte, done func(fsm.Result, error)) {
+	wait := m.o.Proposer.Lead(term, cmd)
+	m.wg.Go(func() {
+		b, err := wait(m.ctx)
+		if err != nil {
+			done(fsm.Result{}, err)
+			return
+		}
+		done(fsm.DecodeResult(b))
 	})
 }
+
+// Killed records the confirmed death of a node's process.
+func (m *Manager) Killed(ref fsm.NodeRef) { m.lead.death(ref, true) }
+
+// Alive takes Killed back: the process has answered since.
+func (m *Manager) Alive(ref fsm.NodeRef) { m.lead.death(ref, false) }
 
 // SetLeadership says whether this node leads a term whose Barrier has
 // succeeded.
