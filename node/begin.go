@@ -20,12 +20,20 @@ func (n *Node) begin() error {
 	}
 	switch {
 	case has:
+		if err := n.readopt(); err != nil {
+			return err
+		}
 		n.log.Info("rejoining the cluster that the data directory belongs to", zap.String("cluster", n.ClusterID()))
 		if n.o.Bootstrap {
 			n.log.Info("--bootstrap has no effect: the data directory already belongs to a cluster")
 		}
 	case n.o.Bootstrap:
-		return n.bootstrap()
+		// The port is open: a request to join may be bootstrapping already.
+		n.joinMu.Lock()
+		defer n.joinMu.Unlock()
+		if !n.inCluster() {
+			return n.bootstrap()
+		}
 	case len(n.o.Join) > 0:
 		n.wg.Go(n.joinLoop)
 	default:
@@ -36,8 +44,28 @@ func (n *Node) begin() error {
 	return nil
 }
 
-// bootstrap makes a cluster of this node alone. joinMu is held, or nothing
-// else runs yet.
+// readopt completes a bootstrap that was cut off between the log and the
+// identity.
+func (n *Node) readopt() error {
+	if n.identity == nil || n.ClusterID() != "" {
+		return nil
+	}
+	id, _, err := n.identity.Bootstrap()
+	if err != nil {
+		return err
+	}
+	if err := n.identity.Adopt(id); err != nil {
+		return err
+	}
+	n.setClusterID(id)
+	return nil
+}
+
+// errLogMissing refuses to found a cluster under an id that has a cluster.
+var errLogMissing = errors.New("the data directory belongs to a cluster, but its log is gone: " +
+	"restore it, or remove the node from the cluster and start it with an empty --data-dir")
+
+// bootstrap makes a cluster of this node alone. joinMu is held.
 func (n *Node) bootstrap() error {
 	id := ""
 	if n.identity == nil {
@@ -45,9 +73,13 @@ func (n *Node) bootstrap() error {
 		_, _ = rand.Read(b[:]) // never fails
 		id = hex.EncodeToString(b[:])
 	} else {
+		var done bool
 		var err error
-		if id, _, err = n.identity.Bootstrap(); err != nil {
+		if id, done, err = n.identity.Bootstrap(); err != nil {
 			return err
+		}
+		if done {
+			return errLogMissing
 		}
 	}
 	if err := n.raft.Load().Bootstrap(); err != nil {

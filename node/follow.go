@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/zap"
@@ -26,6 +27,7 @@ func (n *Node) onLink(e transport.LinkEvent) {
 		if r != nil {
 			r.NodeAlive(e.Peer.ID)
 		}
+		n.manager.Alive(fsm.NodeRef{ID: e.Peer.ID, Inc: e.Peer.Incarnation})
 	case transport.Lost:
 		n.log.Info("peer is silent", zap.String("peer", e.Peer.ID), zap.Error(e.Err))
 	}
@@ -135,11 +137,30 @@ func (n *Node) registered() (ok bool) {
 	return ok
 }
 
+// ErrDeclaredDead is given to Options.Fatal when the cluster has recorded the
+// death of this very process, as after a firewall that refuses connections. Its
+// name is used up: it gets nothing to do until it starts again, which gives it
+// another incarnation.
+var ErrDeclaredDead = errors.New("the cluster has declared this process dead: it has to start again")
+
+// register registers this process once its state is recent: a node that has
+// still to read a long log would get shards that others could serve at once.
 func (n *Node) register() {
 	ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
 	defer cancel()
+	if err := n.catchUp(ctx); err != nil {
+		return
+	}
 	res, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Up{Node: n.self} })
-	if err == nil && res.Code == fsm.Refused {
+	switch {
+	case err != nil:
+	case res.Code == fsm.OK:
+		_ = poll(ctx, n.registered) // else the next turn of the loop proposes it again
+	case res.Code == fsm.Refused && res.Version == n.self.Inc:
+		n.log.Error("this process was declared dead and must start again", zap.String("code", "declared_dead"))
+		n.o.Fatal(ErrDeclaredDead)
+		<-n.ctx.Done()
+	case res.Code == fsm.Refused:
 		n.log.Error("the cluster knows a newer process of this node; stop one of them",
 			zap.String("code", "id_conflict"), zap.Uint64("newer_incarnation", res.Version))
 		select {
@@ -147,6 +168,15 @@ func (n *Node) register() {
 		case <-n.ctx.Done():
 		}
 	}
+}
+
+// catchUp waits until this node has applied what was committed before.
+func (n *Node) catchUp(ctx context.Context) error {
+	index, err := n.proposer.LinearizableIndex(ctx)
+	if err != nil {
+		return err
+	}
+	return n.raft.Load().WaitApplied(ctx, index)
 }
 
 // propose proposes a command that is made from the applied state.

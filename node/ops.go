@@ -96,11 +96,10 @@ func (n *Node) View(bot string, f func(*fsm.Bot, *cache.Cache)) (admin.Read, err
 func (n *Node) Sync(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
-	index, err := n.proposer.LinearizableIndex(ctx)
-	if err != nil {
+	if err := n.catchUp(ctx); err != nil {
 		return fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
 	}
-	return n.raft.Load().WaitApplied(ctx, index)
+	return nil
 }
 
 // command proposes a command for an operator and turns its result into an
