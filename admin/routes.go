@@ -62,12 +62,16 @@ func notImplemented(*request) error {
 // handler puts all routes together.
 func (s *Server) handler() http.Handler {
 	mux := http.NewServeMux()
+	if s.o.MetricsOnly {
+		s.health(mux)
+		mux.Handle("GET /metrics", s.o.Metrics)
+		return mux
+	}
 	for _, r := range s.routes() {
 		method, path, _ := strings.Cut(r.pattern, " ")
 		mux.Handle(method+" /v1"+path, s.guard(serveFunc(s, r.serve)))
 	}
-	mux.HandleFunc("GET /livez", s.livez)
-	mux.HandleFunc("GET /readyz", s.readyz)
+	s.health(mux)
 	if s.o.Metrics != nil {
 		mux.Handle("GET /metrics", s.guard(s.o.Metrics))
 	}
@@ -78,6 +82,12 @@ func (s *Server) handler() http.Handler {
 		mux.Handle("/", s.o.Root)
 	}
 	return mux
+}
+
+// health adds what an orchestrator asks, which needs no token.
+func (s *Server) health(mux *http.ServeMux) {
+	mux.HandleFunc("GET /livez", s.livez)
+	mux.HandleFunc("GET /readyz", s.readyz)
 }
 
 // guard lets only requests with the token through. Digests are compared, so

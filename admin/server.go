@@ -39,6 +39,9 @@ type ServerOptions struct {
 	Insecure bool
 	// Metrics answers /metrics; nil for 404.
 	Metrics http.Handler
+	// MetricsOnly serves /metrics, /livez and /readyz alone, which need no
+	// token then: they show numbers and change nothing.
+	MetricsOnly bool
 	// Root answers what no route of the API has, the dashboard say; nil for 404.
 	Root   http.Handler
 	Logger *zap.Logger
@@ -58,6 +61,14 @@ type Server struct {
 	started    bool
 }
 
+// flag names the flag that sets the address, for errors.
+func (o *ServerOptions) flag() string {
+	if o.MetricsOnly {
+		return "--metrics-addr"
+	}
+	return "--http-addr"
+}
+
 // NewServer binds the address. Nothing is served before Start.
 func NewServer(o ServerOptions) (*Server, error) {
 	if o.Logger == nil {
@@ -66,7 +77,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 	ln := o.Listener
 	if ln == nil {
 		var err error
-		if ln, err = Listen(o.Addr, o.Token != "" || o.Insecure); err != nil {
+		if ln, err = Listen(o.flag(), o.Addr, o.Token != "" || o.Insecure || o.MetricsOnly); err != nil {
 			return nil, err
 		}
 	}
@@ -80,26 +91,26 @@ func NewServer(o ServerOptions) (*Server, error) {
 	return s, nil
 }
 
-// Listen binds the admin API's address. Beyond loopback it does so only if
+// Listen binds the address that a flag gave. Beyond loopback it does so only if
 // open is allowed: whoever reaches the API commands the cluster.
-func Listen(addr string, open bool) (net.Listener, error) {
+func Listen(flag, addr string, open bool) (net.Listener, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return nil, fmt.Errorf("%w: --http-addr %q is not host:port", ErrBadRequest, addr)
+		return nil, fmt.Errorf("%w: %s %q is not host:port", ErrBadRequest, flag, addr)
 	}
 	if host == "" {
 		host = "127.0.0.1"
 	}
 	if !open && !loopback(host) {
-		return nil, WithHint(fmt.Errorf("%w: --http-addr %s", ErrInsecureBind, addr),
+		return nil, WithHint(fmt.Errorf("%w: %s %s", ErrInsecureBind, flag, addr),
 			"set BOTNODE_ADMIN_TOKEN, listen on 127.0.0.1, or accept the risk with --insecure")
 	}
 	ln, err := net.Listen("tcp", net.JoinHostPort(host, port)) //nolint:noctx // binding doesn't block
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, WithHint(fmt.Errorf("port %s is already in use: %w", port, err), "stop what listens there, or choose another --http-addr")
+		return nil, WithHint(fmt.Errorf("port %s is already in use: %w", port, err), "stop what listens there, or choose another "+flag)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("--http-addr: %w", err)
+		return nil, fmt.Errorf("%s: %w", flag, err)
 	}
 	return ln, nil
 }

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"encoding/json"
+	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
+)
+
+// botKey is one key of a bot's section in a file.
+type botKey struct {
+	name  string
+	usage string
+	// set puts the value into a configuration; nil for keys of this node alone.
+	set func(c *fsm.Config, value string) error
+	// decode reads a structure; for keys whose value isn't plain.
+	decode func(c *fsm.Config, yml []byte) error
+}
+
+// botKeyTable is the one list of the keys of a bot.
+var botKeyTable = []botKey{
+	{name: "token_file", usage: "file with the bot's Discord token; this node's own, not replicated"},
+	{name: "discord_api", usage: "Discord's REST API", set: setAPI},
+	{name: "intents", usage: "gateway intents: names, or default, all, privileged, none", set: setIntents},
+	{name: "shards", usage: "auto, N, LO-HI/N or manual", set: setShards},
+	{name: "placement", usage: "spread, or prefer:joe,mike+robert", set: setPlacement},
+	{name: "failback", usage: "give shards back to a preferred node once it is stable", set: setFailback},
+	{name: "retain_bytes", usage: "how many bytes of the newest events are kept for readers that follow",
+		set: setNumber(func(c *fsm.Config, n int64) { c.RetainBytes = n })},
+	{name: "max_attempts", usage: "how often an event is tried before it is a dead letter",
+		set: setNumber(func(c *fsm.Config, n int64) { c.MaxAttempts = int(n) })},
+	{name: "identify_reserve", usage: "session starts of the daily limit that stay unused",
+		set: setNumber(func(c *fsm.Config, n int64) { c.IdentifyReserve = int(n) })},
+	{name: "rest_per_second", usage: "global limit of REST requests of each node; 0 for Discord's own",
+		set: setNumber(func(c *fsm.Config, n int64) { c.RESTPerSecond = int(n) })},
+	{name: "journal", usage: "event types that the journal takes without a handler (default: all but TYPING_START and PRESENCE_UPDATE)", set: setJournal},
+	{name: "presence", usage: "the presence object of IDENTIFY", decode: decodePresence},
+	{name: "caches", usage: "policy of each kind: {members: {mode: bounded, max_count: 100000}}", decode: decodeCaches},
+}
+
+func botKeys() []string {
+	var names []string
+	for _, k := range botKeyTable {
+		names = append(names, k.name)
+	}
+	return names
+}
+
+// apply puts a section of the file into a configuration.
+func (f *file) apply(c *fsm.Config, bot string, section map[string]entry) error {
+	for _, k := range botKeyTable {
+		e, ok := section[k.name]
+		if !ok {
+			continue
+		}
+		if err := f.applyKey(c, k, e); err != nil {
+			return usagef("%s:%d: bots: %s: %s: %w", f.path, e.line, bot, k.name, err)
+		}
+	}
+	return nil
+}
+
+func (f *file) applyKey(c *fsm.Config, k botKey, e entry) error {
+	switch {
+	case k.decode != nil:
+		return k.decode(c, []byte(e.node.String()))
+	case k.set != nil:
+		value, err := f.words(e)
+		if err != nil {
+			return err
+		}
+		return k.set(c, value)
+	}
+	return nil
+}
+
+func setAPI(c *fsm.Config, v string) error {
+	if !strings.HasPrefix(v, "http://") && !strings.HasPrefix(v, "https://") {
+		return fmt.Errorf("%q is not an http or https address", v)
+	}
+	c.API = strings.TrimRight(v, "/")
+	return nil
+}
+
+func setIntents(c *fsm.Config, v string) error {
+	i, err := discord.ParseIntents(v)
+	if err != nil {
+		return err
+	}
+	c.Intents = uint64(i)
+	return nil
+}
+
+var shardRange = regexp.MustCompile(`^(?:(\d+)-(\d+)/)?(\d+)$`)
+
+func setShards(c *fsm.Config, v string) error {
+	if v != "auto" && v != "manual" {
+		m := shardRange.FindStringSubmatch(v)
+		if m == nil {
+			return fmt.Errorf("%q is none of auto, N, LO-HI/N and manual", v)
+		}
+		total, err := strconv.Atoi(m[3])
+		if err != nil || total < 1 || total > fsm.MaxShards {
+			return fmt.Errorf("%q: a bot has 1 to %d shards", v, fsm.MaxShards)
+		}
+		lo, _ := strconv.Atoi(m[1]) // "" is 0, what is too long fails below
+		hi, _ := strconv.Atoi(m[2])
+		if m[1] != "" && (lo > hi || hi >= total) {
+			return fmt.Errorf("%q: a range lies in 0 to N-1", v)
+		}
+	}
+	c.Shards = v
+	return nil
+}
+
+var preferred = regexp.MustCompile(`^prefer:[A-Za-z0-9._-]+([,+][A-Za-z0-9._-]+)*$`)
+
+func setPlacement(c *fsm.Config, v string) error {
+	if v != "spread" && !preferred.MatchString(v) {
+		return fmt.Errorf("%q is neither spread nor prefer:NODE,NODE+NODE", v)
+	}
+	c.Placement = v
+	return nil
+}
+
+func setFailback(c *fsm.Config, v string) error {
+	b, err := strconv.ParseBool(v)
+	if err != nil {
+		return fmt.Errorf("%q is neither true nor false", v)
+	}
+	c.Failback = b
+	return nil
+}
+
+func setNumber(set func(*fsm.Config, int64)) func(*fsm.Config, string) error {
+	return func(c *fsm.Config, v string) error {
+		n, err := strconv.ParseInt(v, 10, 64)
+		if err != nil || n < 0 {
+			return fmt.Errorf("%q is not a number", v)
+		}
+		set(c, n)
+		return nil
+	}
+}
+
+func setJournal(c *fsm.Config, v string) error {
+	c.Journal = nil
+	for word := range strings.SplitSeq(v, ",") {
+		t := strings.ToUpper(strings.TrimSpace(word))
+		if t == "" {
+			continue
+		}
+		if !slices.Contains(discord.AllEvents(), t) {
+			msg := fmt.Sprintf("%q is not an event type", word)
+			if near := nearest(t, discord.AllEvents()); near != "" {
+				msg += fmt.Sprintf(": did you mean %q?", near)
+			}
+			return fmt.Errorf("%s", msg)
+		}
+		c.Journal = append(c.Journal, t)
+	}
+	return nil
+}
+
+func decodePresence(c *fsm.Config, yml []byte) error {
+	b, err := yaml.YAMLToJSON(yml)
+	if err != nil {
+		return err
+	}
+	var object map[string]any
+	if err := json.Unmarshal(b, &object); err != nil {
+		return fmt.Errorf("an object is wanted: %w", err)
+	}
+	if c.Presence, err = json.Marshal(object); err != nil {
+		return err
+	}
+	return nil
+}
+
+func decodeCaches(c *fsm.Config, yml []byte) error {
+	b, err := yaml.YAMLToJSON(yml)
+	if err != nil {
+		return err
+	}
+	dec := json.NewDecoder(strings.NewReader(string(b)))
+	dec.DisallowUnknownFields()
+	c.Caches = nil
+	if err := dec.Decode(&c.Caches); err != nil {
+		return err
+	}
+	_, err = c.Policies()
+	return err
+}
+
+// configJSON is a configuration as the API takes it.
+func configJSON(c fsm.Config) (json.RawMessage, error) { return json.Marshal(c) }

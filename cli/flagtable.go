@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/pflag"
+)
+
+// scope says which commands have a flag.
+type scope uint8
+
+const (
+	scopeGlobal scope = iota // every command that speaks to a node
+	scopeStart               // start: this node's own
+	scopeSeed                // start: seeds of a bot's replicated configuration
+)
+
+// flagDef is one row of the table of flags.
+type flagDef struct {
+	scope  scope
+	name   string
+	value  string // what stands for the value in texts; "" for a switch
+	def    any    // string, bool, int, time.Duration or []string
+	usage  string
+	absent bool     // in the contract, not in this version: refused
+	noFile bool     // not a key of the file
+	words  []string // completion
+}
+
+// flagTable is the one list of flags. The default of a seed is what holds
+// where nothing is given: a bot that exists keeps its replicated configuration.
+var flagTable = []flagDef{
+	{scope: scopeGlobal, name: "http", value: "URL", def: "http://127.0.0.1:7201", usage: "admin API of the node that is spoken to"},
+	{scope: scopeGlobal, name: "bot", value: "NAME", def: "", usage: "the bot that is meant, where there are several"},
+
+	{scope: scopeStart, name: "id", value: "ID", def: "", usage: "the node's name in the cluster (default: the short host name)"},
+	{scope: scopeStart, name: "data-dir", value: "DIR", def: "", usage: "where the node keeps its state (default: $STATE_DIRECTORY or ./botnode-data)"},
+	{scope: scopeStart, name: "cluster-addr", value: "HOST:PORT", def: "127.0.0.1:7101", usage: "address for the other nodes: TCP and UDP"},
+	{scope: scopeStart, name: "advertise-addr", value: "HOST:PORT", def: "", usage: "cluster address as the other nodes reach it (default: --cluster-addr)"},
+	{scope: scopeStart, name: "http-addr", value: "HOST:PORT", def: "127.0.0.1:7201", usage: "address of the admin API; beyond loopback it needs BOTNODE_ADMIN_TOKEN"},
+	{scope: scopeStart, name: "proxy-addr", value: "HOST:PORT", def: "", usage: "address of the Discord-compatible proxy", absent: true},
+	{scope: scopeStart, name: "metrics-addr", value: "HOST:PORT", def: "", usage: "a separate address for /metrics, without a token"},
+	{scope: scopeStart, name: "bootstrap", def: false, usage: "make a cluster of this node, if its directory is fresh"},
+	{scope: scopeStart, name: "join", value: "HOST:PORT,...", def: []string(nil), usage: "cluster addresses of nodes to join, tried in turn"},
+	{scope: scopeStart, name: "bootstrap-expect", value: "N", def: 0, usage: "make a cluster once N of the nodes in --join are up and none has one"},
+	{scope: scopeStart, name: "sync-nodes", value: "ID,...", def: []string(nil), usage: "nodes to wait for before the bot starts", absent: true},
+	{scope: scopeStart, name: "sync-timeout", value: "DURATION", def: 30 * time.Second, usage: "how long to wait for --sync-nodes", absent: true},
+	{scope: scopeStart, name: "config", value: "FILE", def: "", usage: "configuration file (YAML)", noFile: true},
+	{scope: scopeStart, name: "token-file", value: "FILE", def: "", usage: "file with the bot's Discord token (else BOTNODE_TOKEN, else DISCORD_TOKEN)"},
+	{scope: scopeStart, name: "builtin", value: "none|ping", def: "none", usage: "what a program without handlers runs: ping answers \"!ping X\" with \"pong X\"", words: []string{"none", "ping"}},
+	{scope: scopeStart, name: "log-level", value: "LEVEL", def: "info", usage: "debug, info, warn or error", words: []string{"debug", "info", "warn", "error"}},
+	{scope: scopeStart, name: "log-format", value: "json|console", def: "json", usage: "form of the log on standard error", words: []string{"json", "console"}},
+	{scope: scopeStart, name: "insecure", def: false, usage: "allow open ports beyond loopback: no TLS between nodes, no token for the admin API"},
+
+	{scope: scopeSeed, name: "discord-api", value: "URL", def: "https://discord.com/api/v10", usage: "Discord's REST API"},
+	{scope: scopeSeed, name: "shards", value: "auto|N|LO-HI/N|manual", def: "auto", usage: "which shards the cluster runs"},
+	{scope: scopeSeed, name: "intents", value: "NAME,...", def: "", usage: "gateway intents (default: what the program asks for, else \"default\")"},
+	{scope: scopeSeed, name: "placement", value: "POLICY", def: "spread", usage: "spread, or prefer:joe,mike+robert"},
+	{scope: scopeSeed, name: "failback", def: false, usage: "give shards back to a preferred node once it is stable"},
+}
+
+// env returns the variable that stands for a flag.
+func (d flagDef) env() string {
+	return "BOTNODE_" + strings.ToUpper(strings.ReplaceAll(d.name, "-", "_"))
+}
+
+// key returns the flag's key in the file.
+func (d flagDef) key() string { return strings.ReplaceAll(d.name, "-", "_") }
+
+// flags returns the rows of scopes.
+func flags(scopes ...scope) []flagDef {
+	var out []flagDef
+	for _, d := range flagTable {
+		if slices.Contains(scopes, d.scope) {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// addFlags adds the flags of scopes to a set.
+func addFlags(fs *pflag.FlagSet, scopes ...scope) {
+	for _, d := range flags(scopes...) {
+		switch def := d.def.(type) {
+		case string:
+			fs.String(d.name, def, d.usage)
+		case bool:
+			fs.Bool(d.name, def, d.usage)
+		case int:
+			fs.Int(d.name, def, d.usage)
+		case time.Duration:
+			fs.Duration(d.name, def, d.usage)
+		case []string:
+			fs.StringSlice(d.name, def, d.usage)
+		}
+		if f := fs.Lookup(d.name); d.value != "" {
+			f.Value = named{f.Value, d.value}
+			f.DefValue = strings.TrimSuffix(f.DefValue, "[]") // an empty list is no default worth saying
+		}
+	}
+}
+
+// named is a flag's value that help texts call by a name of its own.
+type named struct {
+	pflag.Value
+	name string
+}
+
+// Type implements pflag.Value.
+func (n named) Type() string { return n.name }
+
+func text(fs *pflag.FlagSet, name string) string { return fs.Lookup(name).Value.String() }
+
+func truth(fs *pflag.FlagSet, name string) bool { return text(fs, name) == "true" }
+
+func count(fs *pflag.FlagSet, name string) int {
+	n, _ := strconv.Atoi(text(fs, name)) // pflag has parsed it
+	return n
+}
+
+// list returns a list flag's words, without empty ones.
+func list(fs *pflag.FlagSet, name string) []string {
+	n, _ := fs.Lookup(name).Value.(named)
+	v, ok := n.Value.(pflag.SliceValue)
+	if !ok {
+		return nil
+	}
+	return slices.DeleteFunc(v.GetSlice(), func(s string) bool { return strings.TrimSpace(s) == "" })
+}
+
+// environment sets the flags of scopes that weren't given out of the
+// environment.
+func (a *app) environment(fs *pflag.FlagSet, scopes ...scope) error {
+	for _, d := range flags(scopes...) {
+		text, ok := a.o.LookupEnv(d.env())
+		if !ok || text == "" || fs.Changed(d.name) {
+			continue
+		}
+		if err := fs.Set(d.name, text); err != nil {
+			return usagef("%s: %w", d.env(), err)
+		}
+	}
+	return nil
+}
+
+// refuseAbsent refuses the flags that this version can't do: to ignore them
+// would be worse.
+func refuseAbsent(fs *pflag.FlagSet) error {
+	for _, d := range flags(scopeStart) {
+		if d.absent && fs.Changed(d.name) {
+			return usagef("--%s is not available in this version", d.name)
+		}
+	}
+	return nil
+}
+
+// startFlags returns a set of start's flags, to check values with.
+func startFlags() *pflag.FlagSet {
+	fs := pflag.NewFlagSet("start", pflag.ContinueOnError)
+	addFlags(fs, scopeStart, scopeSeed)
+	return fs
+}

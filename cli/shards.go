@@ -1,0 +1,64 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/botnode/botnode/admin"
+)
+
+func (a *app) shardCommand() *cobra.Command {
+	list := query(a, &cobra.Command{Use: "list", Short: "List the shards", Args: exactly()},
+		func(ctx context.Context, c *admin.Client, _ []string) ([]admin.Shard, error) { return c.Shards(ctx) },
+		func(shards []admin.Shard) {
+			bots := false
+			for _, s := range shards {
+				bots = bots || s.Bot != shards[0].Bot
+			}
+			a.printf("%s", shardTable(a.style, shards, bots))
+		})
+	show := query(a, &cobra.Command{Use: "show N", Short: "Show a shard", Args: exactly("N")},
+		func(ctx context.Context, c *admin.Client, args []string) (admin.Shard, error) {
+			return c.Shard(ctx, args[0])
+		},
+		a.showShard)
+	connect := a.act(&cobra.Command{Use: "connect N", Short: "Connect a manual shard (not in this version)", Args: exactly("N")}, "shard %s connects",
+		func(ctx context.Context, c *admin.Client, args []string) error { return c.ConnectShard(ctx, args[0]) })
+	disconnect := a.act(&cobra.Command{Use: "disconnect N", Short: "Disconnect a manual shard (not in this version)", Args: exactly("N")}, "shard %s is disconnected",
+		func(ctx context.Context, c *admin.Client, args []string) error {
+			return c.DisconnectShard(ctx, args[0])
+		})
+	return a.group("shard", "The bot's shards", []string{"shards"}, list, show, a.moveCommand(), connect, disconnect)
+}
+
+func (a *app) moveCommand() *cobra.Command {
+	c := &cobra.Command{Use: "move N --to ID", Short: "Move a shard to a node", Args: exactly("N")}
+	to := c.Flags().String("to", "", "the node that gets the shard")
+	return a.remote(c, commandTimeout, func(ctx context.Context, client *admin.Client, args []string) error {
+		if *to == "" {
+			return usagef("shard move needs --to ID")
+		}
+		begun := time.Now()
+		if err := client.MoveShard(ctx, args[0], *to); err != nil {
+			return err
+		}
+		a.printf("%s has shard %s after %s\n", *to, args[0], durationText(time.Since(begun)))
+		return nil
+	})
+}
+
+func (a *app) showShard(s admin.Shard) {
+	rows := [][2]string{
+		{"bot", s.Bot}, {"shard", fmt.Sprintf("%d of %d", s.ID, s.Total)}, {"owner", orDash(s.Owner)}, {"state", a.style.grade(s.State)},
+		{"epoch", fmt.Sprint(s.Epoch)}, {"seq", fmt.Sprint(s.Seq)}, {"guilds", fmt.Sprint(s.Guilds)},
+		{"latency", fmt.Sprintf("%.1f ms", s.LatencyMS)}, {"unacked", fmt.Sprint(s.Unacked)},
+	}
+	if t := s.LastTakeover; t != nil {
+		rows = append(rows, [2]string{"takeover", takeoverText(t)}, [2]string{"replayed", fmt.Sprint(t.Replayed)},
+			[2]string{"at", t.At.Local().Format(time.DateTime)})
+	}
+	a.facts(rows)
+}

@@ -1,0 +1,296 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/node"
+)
+
+// startConfig is what start runs: flags, environment and file put together.
+type startConfig struct {
+	node        node.Options
+	httpAddr    string
+	metricsAddr string
+	adminToken  string
+	logLevel    zapcore.Level
+	logFormat   string
+	attach      []func(*node.Node)
+}
+
+// startConfig resolves the flags of start. All its errors are of usage.
+func (a *app) startConfig(fs *pflag.FlagSet) (*startConfig, error) {
+	seeded, err := a.resolve(fs)
+	if err != nil {
+		return nil, err
+	}
+	f, err := a.configFile(fs)
+	if err != nil {
+		return nil, err
+	}
+	if err := refuseAbsent(fs); err != nil {
+		return nil, err
+	}
+	c := &startConfig{httpAddr: text(fs, "http-addr"), metricsAddr: text(fs, "metrics-addr"), logFormat: text(fs, "log-format")}
+	if c.logLevel, err = zapcore.ParseLevel(text(fs, "log-level")); err != nil {
+		return nil, usagef("--log-level: %q is none of debug, info, warn and error", text(fs, "log-level"))
+	}
+	if c.logFormat != "json" && c.logFormat != "console" {
+		return nil, usagef("--log-format: %q is neither json nor console", c.logFormat)
+	}
+	if c.adminToken, err = a.adminToken(); err != nil {
+		return nil, err
+	}
+	if c.node, err = a.nodeOptions(fs); err != nil {
+		return nil, err
+	}
+	return c, a.addBots(c, fs, f, seeded)
+}
+
+// resolve fills in the environment. It returns the seeds that were given by
+// flag or environment, which go before the file.
+func (a *app) resolve(fs *pflag.FlagSet) (map[string]bool, error) {
+	if err := a.environment(fs, scopeStart, scopeSeed); err != nil {
+		return nil, err
+	}
+	seeded := make(map[string]bool)
+	for _, d := range flags(scopeSeed) {
+		seeded[d.name] = fs.Changed(d.name)
+	}
+	return seeded, nil
+}
+
+// configFile reads --config, and fills in the flags that were not given
+// otherwise.
+func (a *app) configFile(fs *pflag.FlagSet) (*file, error) {
+	path := text(fs, "config")
+	if path == "" {
+		return &file{}, nil
+	}
+	f, err := readFile(path)
+	if err != nil {
+		return nil, err
+	}
+	for _, d := range flags(scopeStart) {
+		e, ok := f.keys[d.key()]
+		if !ok || fs.Changed(d.name) {
+			continue
+		}
+		value, err := f.words(e)
+		if err == nil {
+			err = fs.Set(d.name, value)
+		}
+		if err != nil {
+			return nil, usagef("%s:%d: %s: %w", path, e.line, d.key(), err)
+		}
+	}
+	return f, nil
+}
+
+func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
+	o := node.Options{
+		ID: text(fs, "id"), DataDir: text(fs, "data-dir"),
+		ClusterAddr: text(fs, "cluster-addr"), AdvertiseAddr: text(fs, "advertise-addr"),
+		Bootstrap: truth(fs, "bootstrap"), Join: list(fs, "join"), BootstrapExpect: count(fs, "bootstrap-expect"),
+		Insecure: truth(fs, "insecure"), Version: a.o.Version,
+	}
+	if o.ID == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return o, usagef("the host has no name: give the node one with --id (%w)", err)
+		}
+		o.ID, _, _ = strings.Cut(host, ".")
+	}
+	if o.DataDir == "" {
+		o.DataDir = "botnode-data"
+		if dir, ok := a.o.LookupEnv("STATE_DIRECTORY"); ok && dir != "" {
+			o.DataDir, _, _ = strings.Cut(dir, ":") // systemd lists all of a unit's directories
+		}
+	}
+	var err error
+	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
+		return o, &usageError{err}
+	}
+	return o, checkAddrs(fs, o)
+}
+
+func checkAddrs(fs *pflag.FlagSet, o node.Options) error {
+	for _, name := range []string{"cluster-addr", "advertise-addr", "http-addr", "metrics-addr"} {
+		addr := text(fs, name)
+		if addr == "" && name != "cluster-addr" && name != "http-addr" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(addr); err != nil {
+			return usagef("--%s: %q is not HOST:PORT", name, addr)
+		}
+	}
+	for _, peer := range o.Join {
+		if _, _, err := net.SplitHostPort(peer); err != nil {
+			return usagef("--join: %q is not HOST:PORT", peer)
+		}
+	}
+	switch {
+	case o.Bootstrap && len(o.Join) > 0:
+		return usagef("--bootstrap and --join exclude each other: one node is bootstrapped, the others join it")
+	case o.BootstrapExpect < 0:
+		return usagef("--bootstrap-expect: a number of nodes is wanted")
+	case o.BootstrapExpect > 0 && len(o.Join) == 0:
+		return usagef("--bootstrap-expect needs --join with the addresses of the nodes to wait for")
+	}
+	return nil
+}
+
+// addBots makes the bots out of the programs, the file's sections and the seeds.
+func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[string]bool) error {
+	programs, err := a.programs(text(fs, "builtin"), f)
+	if err != nil {
+		return err
+	}
+	for _, p := range programs {
+		b := &node.Bot{Name: p.Name, Seed: fsm.DefaultConfig(), Interests: p.Interests, Handlers: p.Handlers}
+		b.Seed.Intents = uint64(discord.IntentsDefault)
+		if p.Intents != 0 {
+			b.Seed.Intents = uint64(p.Intents)
+		}
+		section := f.bots[p.Name]
+		if err := f.apply(&b.Seed, p.Name, section); err != nil {
+			return err
+		}
+		if err := seed(&b.Seed, fs, seeded, len(programs)); err != nil {
+			return err
+		}
+		if b.Token, err = a.tokenOf(p.Name, fs, f, section, len(programs)); err != nil {
+			return &usageError{err}
+		}
+		c.node.Bots = append(c.node.Bots, b)
+		if p.Attach != nil {
+			c.attach = append(c.attach, p.Attach)
+		}
+	}
+	return nil
+}
+
+// programs returns the bots' code, one for each bot.
+func (a *app) programs(builtin string, f *file) ([]Program, error) {
+	programs := slices.Clone(a.o.Programs)
+	for i := range programs {
+		if programs[i].Name == "" {
+			programs[i].Name = DefaultBot
+		}
+	}
+	if len(programs) > 0 {
+		return programs, checkSections(programs, f)
+	}
+	create, ok := a.o.Builtins[builtin]
+	if !ok && builtin != "none" {
+		return nil, usagef("--builtin: there is no %q", builtin)
+	}
+	names := f.botNames()
+	if len(names) == 0 {
+		names = []string{DefaultBot}
+	}
+	for _, name := range names {
+		p := Program{}
+		if ok {
+			p = create()
+		}
+		p.Name = name
+		programs = append(programs, p)
+	}
+	return programs, nil
+}
+
+// checkSections refuses sections of bots that the program doesn't have.
+func checkSections(programs []Program, f *file) error {
+	var names []string
+	for _, p := range programs {
+		names = append(names, p.Name)
+	}
+	for _, name := range f.botNames() {
+		if !slices.Contains(names, name) {
+			return f.unknown(1, "bots: ", name, names)
+		}
+	}
+	return nil
+}
+
+// seed puts the seeds that were given by flag or environment into a bot's
+// configuration.
+func seed(c *fsm.Config, fs *pflag.FlagSet, seeded map[string]bool, bots int) error {
+	set := map[string]func(*fsm.Config, string) error{
+		"discord-api": setAPI, "shards": setShards, "intents": setIntents, "placement": setPlacement, "failback": setFailback,
+	}
+	for _, d := range flags(scopeSeed) {
+		if !seeded[d.name] {
+			continue
+		}
+		if bots > 1 && d.name != "discord-api" {
+			return usagef("--%s: there are %d bots: say it in the file, under bots:", d.name, bots)
+		}
+		if err := set[d.name](c, text(fs, d.name)); err != nil {
+			return usagef("--%s: %w", d.name, err)
+		}
+	}
+	return nil
+}
+
+func (a *app) tokenOf(bot string, fs *pflag.FlagSet, f *file, section map[string]entry, bots int) (string, error) {
+	path := ""
+	if e, ok := section["token_file"]; ok {
+		var err error
+		if path, err = f.words(e); err != nil {
+			return "", err
+		}
+	}
+	vars := []string{"BOTNODE_TOKEN", "DISCORD_TOKEN"}
+	if bots > 1 {
+		vars = []string{"BOTNODE_TOKEN_" + strings.ToUpper(strings.ReplaceAll(bot, "-", "_"))}
+	} else if own := text(fs, "token-file"); own != "" {
+		path = own
+	}
+	token, err := a.botToken(path, vars...)
+	if err != nil && bots > 1 {
+		return "", fmt.Errorf("bot %s: %w", bot, err)
+	}
+	return token, err
+}
+
+// logger makes the node's log, on standard error.
+func (a *app) logger(c *startConfig) *zap.Logger {
+	enc := zap.NewProductionEncoderConfig()
+	enc.EncodeTime = zapcore.RFC3339NanoTimeEncoder
+	enc.EncodeDuration = zapcore.StringDurationEncoder
+	encoder := zapcore.NewJSONEncoder(enc)
+	if c.logFormat == "console" {
+		enc.EncodeTime = zapcore.TimeEncoderOfLayout("15:04:05.000")
+		enc.EncodeLevel = zapcore.CapitalLevelEncoder
+		enc.EncodeName = nil
+		encoder = zapcore.NewConsoleEncoder(enc)
+	}
+	return zap.New(zapcore.NewCore(encoder, zapcore.Lock(zapcore.AddSync(a.errOut)), c.logLevel))
+}
+
+// classify tells errors of configuration from those that a restart may cure.
+func classify(err error) error {
+	for _, cause := range configErrors {
+		if errors.Is(err, cause) {
+			return &usageError{err}
+		}
+	}
+	if errors.Is(err, admin.ErrBadRequest) {
+		return &usageError{err}
+	}
+	return err
+}
