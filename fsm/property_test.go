@@ -101,7 +101,7 @@ func TestReplicasAgree(t *testing.T) {
 		one, two := newReplica(), newReplica()
 		g := &gen{t: t}
 		var old [][]byte
-		for index := uint64(1); index <= 60; index++ {
+		for index := uint64(1); index <= 50; index++ {
 			var raws [][]byte
 			for range g.n("commands", 1, 3) {
 				if len(old) > 0 && g.n("late", 0, 3) == 0 {
@@ -127,7 +127,7 @@ func TestReplicasAgree(t *testing.T) {
 					t.Fatalf("entry %d: %s fell from %d to %d", index, what, v, n)
 				}
 			}
-			if g.n("restart", 0, 9) == 0 {
+			if g.n("restart", 0, 24) == 0 {
 				two.restart(t)
 			}
 		}

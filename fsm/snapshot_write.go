@@ -17,7 +17,7 @@ func (c *Capture) WriteTo(to io.Writer) (int64, error) {
 	if _, err := io.WriteString(count, snapshotMagic+string(rune(snapshotVersion))); err != nil {
 		return count.n, err
 	}
-	packed := s2.NewWriter(count, s2.WriterConcurrency(1))
+	packed := s2.NewWriter(count, s2.WriterConcurrency(1), s2.WriterBlockSize(256<<10))
 	w := &sectionWriter{w: bufio.NewWriterSize(packed, 64<<10), hash: xxh3.New()}
 	c.writeHead(w)
 	for i := range c.bots {
