@@ -15,6 +15,9 @@ import (
 // clean: something was lost, duplicated, or needed a new session.
 var ErrLedger = errors.New("the ledger is not clean")
 
+// ErrInterrupted is returned when the context ended before the demo did.
+var ErrInterrupted = errors.New("interrupted")
+
 // errSlow ends a demo that hangs.
 var errSlow = errors.New("the demo took too long")
 
@@ -47,12 +50,12 @@ func (o *Options) fill() (err error) {
 }
 
 // The plan: how much load, and how long each scene has. The whole takes 12 to
-// 15 s, and its sparkline at 100 ms a column fits 100 columns.
+// 15 s, and its sparkline, at 100 ms a column, fits 100 columns.
 const (
 	rate      = 200 // pings a second
 	shards    = 3
 	guilds    = 9
-	calm      = 2500 * time.Millisecond // load before the kill
+	calm      = 3000 * time.Millisecond // load before the kill
 	down      = 2200 * time.Millisecond // until the killed node is started again
 	rejoin    = 1800 * time.Millisecond // until the planned move
 	after     = 2000 * time.Millisecond // until the load ends
@@ -116,7 +119,7 @@ func ended(c *cluster, err error) error {
 	closed := c.close(keep)
 	switch {
 	case interrupted:
-		err = errors.New("demo: interrupted")
+		err = fmt.Errorf("demo: %w", ErrInterrupted)
 	case keep:
 		err = fmt.Errorf("demo: %w\nthe nodes' logs are kept in %s", err, c.dir)
 	}

@@ -62,7 +62,7 @@ func (s *show) verdict() error {
 	s.screen.print("")
 	s.screen.print(nostrumLines(p, &s.res)...)
 	s.screen.print("")
-	s.screen.print(lastLine(p, &s.res))
+	s.screen.print(judgement(p, &s.res)...)
 	if bad := s.res.problems(); len(bad) > 0 {
 		return fmt.Errorf("%w: %s", ErrLedger, strings.Join(bad, "; "))
 	}
@@ -119,6 +119,9 @@ func ledgerLines(p palette, r *result) []string {
 		} else {
 			v = p.bold(v)
 		}
+		if note == "" {
+			return "  " + pad(name, 19) + v
+		}
 		return "  " + pad(name, 19) + v + "   " + p.dim(note)
 	}
 	lost, twice := len(sum.Unanswered)+sum.Undeliverable, len(sum.Duplicated)
@@ -149,10 +152,17 @@ func identifyNote(sum *sim.Summary) string {
 	return fmt.Sprintf("one a shard, at the start; then %s, no new session", count(sum.ResumesOK, "RESUME"))
 }
 
-// lastLine is the verdict in a line.
-func lastLine(p palette, r *result) string {
-	if bad := r.problems(); len(bad) > 0 {
-		return p.red("FAILED") + ": " + strings.Join(bad, "; ")
+// judgement is the verdict in words.
+func judgement(p palette, r *result) []string {
+	bad := r.problems()
+	if len(bad) == 0 {
+		return []string{
+			p.green("Nothing lost, nothing doubled, no session begun anew.") + p.dim(fmt.Sprintf("  (%.1f s)", r.took.Seconds())),
+		}
 	}
-	return p.green("Nothing lost, nothing doubled, no session begun anew.") + p.dim(fmt.Sprintf("  (%.1f s)", r.took.Seconds()))
+	out := []string{p.red("The ledger is not clean:")}
+	for _, b := range bad {
+		out = append(out, "  "+b)
+	}
+	return out
 }

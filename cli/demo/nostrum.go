@@ -24,7 +24,7 @@ func nostrumLines(p palette, r *result) []string {
 	}
 	out := []string{
 		"  " + p.bold("the same kill with nostrum's multi-node guide") + "  " + p.yellow("measured elsewhere, not now"),
-		p.dim(row("", "events again", "events lost", "session")),
+		p.dim(row("", "outage", "events lost", "session")),
 	}
 	for _, q := range nostrumKill {
 		out = append(out, row(q.what, q.outage, q.lost, "new (IDENTIFY), no state"))
@@ -43,9 +43,9 @@ func nostrumLines(p palette, r *result) []string {
 
 // conditions are those of both measurements, so that nobody takes them for one.
 func conditions(cpus int) []string {
-	return strings.Split(fmt.Sprintf(`nostrum: commit e63a62f, OTP 25, three BEAM nodes on one 2-core machine, kill -9 of the active
-node, a fake gateway on loopback with TLS, 1 shard, 200 events/s; time to the first event after the
-kill (5.43 s: median of 5). The timeout is how long the others wait before they start the bot anew.
-botnode: this machine (%s), loopback without TLS, %d shards, %d events/s; longest silence of a
-shard of the killed leader, from answer to answer.`, count(cpus, "core"), shards, rate), "\n")
+	return strings.Split(fmt.Sprintf(`nostrum: commit e63a62f, OTP 25, three BEAM nodes on one 2-core machine, a fake gateway on
+loopback with TLS, 1 shard, 200 events/s; time from kill -9 of the active node to the first event
+after it (5.43 s: median of 5). The timeout is how long the others wait before they start the bot.
+botnode: this machine (%s for nodes and simulator), loopback without TLS, %d shards,
+%d events/s; longest silence of a shard of the killed leader, from answer to answer.`, count(cpus, "core"), shards, rate), "\n")
 }

@@ -41,7 +41,7 @@ func (s *show) play(ctx context.Context) error {
 
 // begin starts three nodes that know nothing of each other.
 func (s *show) begin(ctx context.Context) error {
-	s.screen.event(time.Now(), "discord", "simulated on %s: %d guilds in %d shards; it notes every event and every answer",
+	s.screen.event(time.Now(), "discord", "simulated on %s: %d guilds, %d shards; it keeps the ledger",
 		s.srv.Addr(), guilds, shards)
 	for _, n := range s.c.nodes {
 		if err := s.c.start(n); err != nil {
