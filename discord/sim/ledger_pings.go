@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -123,9 +124,7 @@ func (l *Ledger) Summary() Summary {
 			s.Posted++
 		}
 	}
-	for k, v := range l.statuses {
-		s.Statuses[k] = v
-	}
+	maps.Copy(s.Statuses, l.statuses)
 	l.pings.score(&s)
 	return s
 }
@@ -145,11 +144,11 @@ func (p *pings) score(s *Summary) {
 			continue
 		}
 		s.Sent++
-		switch {
-		case x.answers == 0:
+		switch x.answers {
+		case 0:
 			s.Unanswered = append(s.Unanswered, i+1)
 			continue
-		case x.answers == 1:
+		case 1:
 			s.AnsweredOnce++
 		default:
 			s.Duplicated = append(s.Duplicated, i+1)

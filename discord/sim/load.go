@@ -131,13 +131,11 @@ func (r *Running) Wait() error {
 func (s *Server) StartLoad(l Load) *Running {
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Running{cancel: cancel, done: make(chan struct{})}
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
+	s.wg.Go(func() {
 		defer close(r.done)
 		defer cancel()
 		r.err = s.RunLoad(ctx, l)
-	}()
+	})
 	return r
 }
 

@@ -2,7 +2,7 @@ package sim
 
 import (
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"strconv"
 )
 
@@ -174,7 +174,7 @@ func (m *memberSet) ids() []ID {
 func (m *memberSet) pick(rng *rand.Rand) ID {
 	total := m.n + len(m.extra)
 	for range 32 {
-		i := rng.Intn(max(1, total))
+		i := rng.IntN(max(1, total))
 		switch {
 		case i >= m.n:
 			return m.extra[i-m.n]

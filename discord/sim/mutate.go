@@ -33,11 +33,11 @@ func (s *Server) Mutate(kind string, n int) error {
 		w.mu.Lock()
 		k := kind
 		if k == "mixed" {
-			k = mixed[w.rng.Intn(len(mixed))]
+			k = mixed[w.rng.IntN(len(mixed))]
 		}
 		f, ok := mutations[k]
 		if ok && len(w.guilds) > 0 {
-			if g := w.at(w.rng.Intn(len(w.guilds))); g != nil {
+			if g := w.at(w.rng.IntN(len(w.guilds))); g != nil {
 				f(s, g)
 			}
 		}
@@ -52,15 +52,15 @@ func (s *Server) Mutate(kind string, n int) error {
 func mutateMember(s *Server, g *guild) {
 	rng := s.world.rng
 	id := g.members.pick(rng)
-	switch rng.Intn(3) {
+	switch rng.IntN(3) {
 	case 0:
-		s.memberUpdate(g, id, obj{"nick": fmt.Sprintf("nick %d", rng.Intn(1000))})
+		s.memberUpdate(g, id, obj{"nick": fmt.Sprintf("nick %d", rng.IntN(1000))})
 	case 1:
 		s.memberUpdate(g, id, obj{"nick": nil})
 	default:
 		roles := []ID{}
 		for _, r := range g.roles.keys {
-			if r != g.id && rng.Intn(3) == 0 {
+			if r != g.id && rng.IntN(3) == 0 {
 				roles = append(roles, r)
 			}
 		}
@@ -71,13 +71,13 @@ func mutateMember(s *Server, g *guild) {
 func mutateRole(s *Server, g *guild) {
 	rng := s.world.rng
 	n := len(g.roles.keys)
-	switch op := rng.Intn(4); {
+	switch op := rng.IntN(4); {
 	case op == 0 || n < 2:
-		s.roleCreate(g, fmt.Sprintf("role %d", rng.Intn(1000)), obj{"color": rng.Intn(1 << 24)})
+		s.roleCreate(g, fmt.Sprintf("role %d", rng.IntN(1000)), obj{"color": rng.IntN(1 << 24)})
 	case op == 1 && n > 3:
-		s.roleDelete(g, g.roles.keys[1+rng.Intn(n-1)])
+		s.roleDelete(g, g.roles.keys[1+rng.IntN(n-1)])
 	default:
-		s.roleUpdate(g, g.roles.keys[rng.Intn(n)], obj{"color": rng.Intn(1 << 24), "hoist": rng.Intn(2) == 0})
+		s.roleUpdate(g, g.roles.keys[rng.IntN(n)], obj{"color": rng.IntN(1 << 24), "hoist": rng.IntN(2) == 0})
 	}
 }
 
@@ -85,37 +85,37 @@ func mutateRole(s *Server, g *guild) {
 func mutateChannel(s *Server, g *guild) {
 	rng := s.world.rng
 	n := len(g.channels.keys)
-	switch op := rng.Intn(4); {
+	switch op := rng.IntN(4); {
 	case op == 0 || n == 0:
-		s.channelCreate(g, 2*rng.Intn(2), fmt.Sprintf("channel-%d", rng.Intn(1000)), obj{"nsfw": rng.Intn(2) == 0})
+		s.channelCreate(g, 2*rng.IntN(2), fmt.Sprintf("channel-%d", rng.IntN(1000)), obj{"nsfw": rng.IntN(2) == 0})
 	case op == 1:
-		id := g.channels.keys[rng.Intn(n)]
+		id := g.channels.keys[rng.IntN(n)]
 		if !slices.Contains(g.text, id) && n > 2 {
 			s.channelDelete(g, id)
 		}
 	default:
-		s.channelUpdate(g, g.channels.keys[rng.Intn(n)], obj{"topic": fmt.Sprintf("topic %d", rng.Intn(1000))})
+		s.channelUpdate(g, g.channels.keys[rng.IntN(n)], obj{"topic": fmt.Sprintf("topic %d", rng.IntN(1000))})
 	}
 }
 
 func mutateThread(s *Server, g *guild) {
 	rng := s.world.rng
 	n := len(g.threads.keys)
-	switch op := rng.Intn(4); {
+	switch op := rng.IntN(4); {
 	case op == 0 && len(g.text) > 0, n == 0 && len(g.text) > 0:
-		s.threadCreate(g, g.text[rng.Intn(len(g.text))], g.members.pick(rng), fmt.Sprintf("thread %d", rng.Intn(1000)), 0)
+		s.threadCreate(g, g.text[rng.IntN(len(g.text))], g.members.pick(rng), fmt.Sprintf("thread %d", rng.IntN(1000)), 0)
 	case n == 0:
 	case op == 1:
-		s.threadDelete(g, g.threads.keys[rng.Intn(n)], true)
+		s.threadDelete(g, g.threads.keys[rng.IntN(n)], true)
 	default:
-		s.threadUpdate(g, g.threads.keys[rng.Intn(n)], obj{"name": fmt.Sprintf("thread %d", rng.Intn(1000))})
+		s.threadUpdate(g, g.threads.keys[rng.IntN(n)], obj{"name": fmt.Sprintf("thread %d", rng.IntN(1000))})
 	}
 }
 
 func mutatePresence(s *Server, g *guild) {
 	rng := s.world.rng
 	if id := g.members.pick(rng); id != 0 {
-		s.presenceUpdate(g, id, []string{"online", "idle", "dnd", "offline"}[rng.Intn(4)])
+		s.presenceUpdate(g, id, []string{"online", "idle", "dnd", "offline"}[rng.IntN(4)])
 	}
 }
 
@@ -131,27 +131,27 @@ func mutateVoice(s *Server, g *guild) {
 	_, in := g.voice[id]
 	switch {
 	case id == 0:
-	case in && rng.Intn(2) == 0:
+	case in && rng.IntN(2) == 0:
 		s.putVoice(g, id, 0, "", false, false)
 	case len(channels) > 0:
-		s.putVoice(g, id, channels[rng.Intn(len(channels))], fmt.Sprintf("%032x", uint64(id)), rng.Intn(2) == 0, false)
+		s.putVoice(g, id, channels[rng.IntN(len(channels))], fmt.Sprintf("%032x", uint64(id)), rng.IntN(2) == 0, false)
 	}
 }
 
 func mutateEmoji(s *Server, g *guild) {
 	rng := s.world.rng
 	n := len(g.emojis.keys)
-	if n > 1 && rng.Intn(2) == 0 {
-		g.emojis.del(g.emojis.keys[rng.Intn(n)])
+	if n > 1 && rng.IntN(2) == 0 {
+		g.emojis.del(g.emojis.keys[rng.IntN(n)])
 	} else {
 		id := s.world.ids.next()
-		g.emojis.put(id, emojiObject(id, fmt.Sprintf("emoji_%d", rng.Intn(1000))))
+		g.emojis.put(id, emojiObject(id, fmt.Sprintf("emoji_%d", rng.IntN(1000))))
 	}
 	s.emojisUpdate(g)
 }
 
 func mutateGuild(s *Server, g *guild) {
-	s.guildUpdate(g, obj{"name": fmt.Sprintf("Guild %d.%d", g.index, s.world.rng.Intn(1000))})
+	s.guildUpdate(g, obj{"name": fmt.Sprintf("Guild %d.%d", g.index, s.world.rng.IntN(1000))})
 }
 
 // AddGuild lets the bot be invited to a new guild and returns its id.

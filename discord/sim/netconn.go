@@ -75,7 +75,7 @@ func (c *corkConn) cut() {
 	if t, ok := c.Conn.(*net.TCPConn); ok {
 		_ = t.SetLinger(0)
 	}
-	_ = c.Conn.Close()
+	_ = c.Close()
 }
 
 func (c *corkConn) closeWrite() {

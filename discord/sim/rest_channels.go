@@ -1,6 +1,9 @@
 package sim
 
-import "net/http"
+import (
+	"maps"
+	"net/http"
+)
 
 func channelRoutes() []route {
 	return []route{
@@ -80,9 +83,7 @@ func editChannel(c *call) reply {
 	}
 	fields := pickFields(f, "name", "rate_limit_per_user", "flags")
 	meta, _ := decode(g.threads.rows[c.id(0)])["thread_metadata"].(obj)
-	for k, v := range pickFields(f, "archived", "auto_archive_duration", "locked") {
-		meta[k] = v
-	}
+	maps.Copy(meta, pickFields(f, "archived", "auto_archive_duration", "locked"))
 	fields["thread_metadata"] = meta
 	return ok(g.in(c.srv.threadUpdate(g, c.id(0), fields)))
 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"sync"
 )
@@ -97,9 +98,7 @@ func (c *call) upsert(t *table, scope string, o obj) (raw, bool, bool) {
 		"default_member_permissions": nil, "name_localizations": nil, "description_localizations": nil, "nsfw": false,
 		"integration_types": []int{0}, "contexts": nil,
 	}
-	for k, v := range o {
-		full[k] = v
-	}
+	maps.Copy(full, o)
 	if scope != "" {
 		full["guild_id"] = scope
 	} else {

@@ -141,7 +141,7 @@ func voiceRegions(*call) reply {
 
 func emptyAudit(*call) reply {
 	o := obj{}
-	for _, k := range strings.Fields("application_commands audit_log_entries auto_moderation_rules " +
+	for k := range strings.FieldsSeq("application_commands audit_log_entries auto_moderation_rules " +
 		"guild_scheduled_events integrations threads users webhooks") {
 		o[k] = []any{}
 	}

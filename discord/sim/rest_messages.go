@@ -3,6 +3,7 @@ package sim
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -152,9 +153,7 @@ func (s *Server) botMessage(id, channel ID, b *messageBody, files []attached, mo
 			o["referenced_message"] = h.rows[b.Reference.MessageID]
 		}
 	}
-	for k, v := range more {
-		o[k] = v
-	}
+	maps.Copy(o, more)
 	return encode(o)
 }
 

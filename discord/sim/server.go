@@ -58,11 +58,7 @@ func (s *Server) Start() error {
 	}
 	s.listener = l
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 30 * time.Second}
-	s.wg.Add(1)
-	go func() {
-		defer s.wg.Done()
-		_ = s.http.Serve(corkListener{l})
-	}()
+	s.wg.Go(func() { _ = s.http.Serve(corkListener{l}) })
 	return nil
 }
 

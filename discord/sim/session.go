@@ -1,7 +1,7 @@
 package sim
 
 import (
-	"math/rand"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -72,7 +72,7 @@ func (s *session) push(g ID, kind string, data raw) bool {
 
 func (s *session) pushLocked(kind string, data raw, keep bool) {
 	s.seq++
-	if s.holes > 0 && s.rng.Intn(100) < s.holes {
+	if s.holes > 0 && s.rng.IntN(100) < s.holes {
 		s.seq++
 	}
 	e := event{s: s.seq, kind: kind, data: data}

@@ -38,9 +38,7 @@ func decode(r raw) obj {
 // with is r with fields replaced; the original isn't changed.
 func with(r raw, fields obj) raw {
 	o := decode(r)
-	for k, v := range fields {
-		o[k] = v
-	}
+	maps.Copy(o, fields)
 	return encode(o)
 }
 

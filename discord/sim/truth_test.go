@@ -143,8 +143,8 @@ func TestTruthIsWhatEventsTell(t *testing.T) {
 		}
 	}
 	for _, id := range srv.GuildIDs() {
-		s, tr := shadows[id.String()], sim.Truth{}
-		tr, _ = srv.Truth(id)
+		s := shadows[id.String()]
+		tr, _ := srv.Truth(id)
 		sameObject(t, "guild", s.guild, tr.Guild)
 		same(t, "channel", s.channels, tr.Channels)
 		same(t, "thread", s.threads, tr.Threads)

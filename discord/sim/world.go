@@ -2,7 +2,7 @@ package sim
 
 import (
 	"fmt"
-	"math/rand"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -46,10 +46,13 @@ type guild struct {
 // ts formats a time as Discord does.
 func ts(t time.Time) string { return t.UTC().Format("2006-01-02T15:04:05.000000-07:00") }
 
+// newRand is repeatable for a seed.
+func newRand(seed int64) *rand.Rand { return rand.New(rand.NewPCG(uint64(seed), 0)) }
+
 func newWorld(o *Options) *world {
 	w := &world{
 		byID: map[ID]*guild{}, owner: map[ID]*guild{}, dms: map[ID]ID{}, msgs: map[ID]*history{},
-		rng: rand.New(rand.NewSource(o.Seed)),
+		rng: newRand(o.Seed),
 	}
 	for i := range max(0, o.Guilds) {
 		size := o.Members

@@ -4,5 +4,5 @@
 //
 // The tests need node, npm and the libraries, so they are behind a build tag:
 //
-//	go test -tags clients -count=1 ./test/clients/
+//	test/clients/run [-v]
 package clients
