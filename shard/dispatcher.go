@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -41,6 +42,7 @@ var (
 	// ErrNotFresh means that no leader has answered this node of late, so
 	// that another may be running the entry.
 	ErrNotFresh = errors.New("this node has lost contact with the leader")
+	errRefused  = fmt.Errorf("the acknowledgement was refused: %w", ErrNotRunner)
 	errDeadline = errors.New("the handler did not return in time")
 )
 
@@ -154,7 +156,9 @@ func (d *dispatcher) take(in dispatchInput) {
 		d.cancel(d.lanes.Apply(*in.changes))
 	case in.restored:
 		var all []*fsm.Entry
+		var generation uint64
 		d.m.o.Machine.View(func(_ uint64, s *fsm.State) {
+			generation = s.Generation
 			for _, name := range s.BotNames() {
 				for e := range s.Bot(name).PendingEntries() {
 					all = append(all, e)
@@ -167,7 +171,7 @@ func (d *dispatcher) take(in dispatchInput) {
 				}
 			}
 		})
-		d.cancel(d.lanes.Reset(all))
+		d.cancel(d.lanes.Reset(generation, all))
 	case in.granted != nil:
 		if v, ok := d.m.view(*in.granted); ok && v.Owner == d.m.o.Self {
 			if r := d.m.runner(*in.granted); r != nil {
@@ -183,7 +187,7 @@ func (d *dispatcher) take(in dispatchInput) {
 
 func (d *dispatcher) cancel(entries []*fsm.Entry) {
 	for _, e := range entries {
-		if x := d.running[entryKey{e.Bot, e.Pos}]; x != nil && !x.acked.Load() {
+		if x := d.running[entryKey{e.Bot, e.Pos}]; x != nil && x.entry == e && !x.acked.Load() {
 			d.m.stats.Cancelled.Add(1)
 			x.cancel(ErrNotRunner)
 		}
@@ -195,15 +199,21 @@ func (d *dispatcher) begin() {
 	if !d.m.Fresh() {
 		return
 	}
+	generation := d.m.generation()
+	if generation != d.lanes.Generation() {
+		// Positions may be other events' now: what is known of the journal is
+		// void, and the acknowledgements of what runs will be too.
+		d.take(dispatchInput{restored: true})
+	}
 	start, record := d.lanes.Next(d.m.now(), d.m.o.Workers-len(d.running))
 	for _, e := range record {
-		d.acknowledge(e, &fsm.Fail{
+		d.acknowledge(e, generation, &fsm.Fail{
 			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: d.m.o.Self, Attempts: e.Attempts, Alone: true,
 			Err: "about to run alone",
 		})
 	}
 	for _, e := range start {
-		x := newExecution(d, e)
+		x := newExecution(d, e, generation)
 		d.running[entryKey{e.Bot, e.Pos}] = x
 		d.m.stats.Started.Add(1)
 		d.handled.Add(1)
@@ -212,7 +222,13 @@ func (d *dispatcher) begin() {
 }
 
 func (d *dispatcher) finish(x *execution) {
-	delete(d.running, entryKey{x.entry.Bot, x.entry.Pos})
+	if key := (entryKey{x.entry.Bot, x.entry.Pos}); d.running[key] == x {
+		delete(d.running, key)
+	}
+	if x.settled {
+		d.lanes.Settled(x.entry)
+		return
+	}
 	notBefore := Time(0)
 	if x.failed {
 		notBefore = d.m.now() + min(failBackoff<<min(x.entry.Attempts, 8), failBackoffMax)
@@ -221,9 +237,10 @@ func (d *dispatcher) finish(x *execution) {
 }
 
 // acknowledge proposes a command until its outcome is known or the entry is
-// somebody else's.
-func (d *dispatcher) acknowledge(e *fsm.Entry, cmd fsm.Command) {
-	d.submit(e, fsm.Encode(d.m.generation(), cmd))
+// somebody else's. The generation is that in which the entry was read: in
+// another one its position may be another event's.
+func (d *dispatcher) acknowledge(e *fsm.Entry, generation uint64, cmd fsm.Command) {
+	d.submit(e, fsm.Encode(generation, cmd))
 }
 
 func (d *dispatcher) submit(e *fsm.Entry, cmd []byte) {

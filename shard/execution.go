@@ -25,11 +25,15 @@ type execution struct {
 	// acked: everything is proposed; there is nothing left to cancel.
 	acked atomic.Bool
 
-	passed, failed bool // read by the loop after over
+	generation uint64 // in which the entry was read
+
+	// Read by the loop after over. settled: the log holds what became of the
+	// entry, but this node may not have applied it yet.
+	passed, failed, settled bool
 }
 
-func newExecution(d *dispatcher, e *fsm.Entry) *execution {
-	x := &execution{d: d, entry: e}
+func newExecution(d *dispatcher, e *fsm.Entry, generation uint64) *execution {
+	x := &execution{d: d, entry: e, generation: generation}
 	x.ctx, x.cancel = context.WithCancelCause(d.m.ctx)
 	return x
 }
@@ -59,6 +63,7 @@ func (x *execution) run() {
 func (x *execution) end(err error, simple bool) {
 	x.acked.Store(true)
 	x.passed = err == nil && simple
+	x.settled = err == nil && !simple || errors.Is(err, errRefused)
 	if err != nil {
 		x.fail(err)
 	}
@@ -76,14 +81,14 @@ func (x *execution) abandon() {
 
 func (x *execution) fail(err error) {
 	cause := context.Cause(x.ctx)
-	if errors.Is(cause, ErrNotRunner) || errors.Is(cause, errStopping) || x.d.m.ctx.Err() != nil {
+	if errors.Is(err, errRefused) || errors.Is(cause, ErrNotRunner) || errors.Is(cause, errStopping) || x.d.m.ctx.Err() != nil {
 		return // not the handler's fault: whoever runs the entry now starts afresh
 	}
 	x.failed = true
 	x.d.m.stats.Failed.Add(1)
 	x.d.m.log.Warn("handler failed", zap.String("code", "handler_failed"), zap.String("bot", x.entry.Bot),
 		zap.String("event", x.entry.Type), zap.Uint64("pos", x.entry.Pos), zap.Uint32("attempts", x.entry.Attempts), zap.Error(err))
-	x.d.acknowledge(x.entry, &fsm.Fail{
+	x.d.acknowledge(x.entry, x.generation, &fsm.Fail{
 		Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Runner: x.d.m.o.Self,
 		Attempts: x.entry.Attempts, Err: clip(err.Error(), 500),
 	})
@@ -119,7 +124,7 @@ func (x *execution) handle(name string) (plain bool, err error) {
 		}
 		x.d.m.stats.Done.Add(1)
 		if len(out.Reads)+len(out.Writes) == 0 {
-			x.d.acknowledge(x.entry, done)
+			x.d.acknowledge(x.entry, x.generation, done)
 			return true, nil
 		}
 		res, err := x.commit(done)
@@ -132,7 +137,7 @@ func (x *execution) handle(name string) (plain bool, err error) {
 		case fsm.Conflict:
 			x.d.m.stats.Conflicts.Add(1)
 		default:
-			return false, ErrNotRunner
+			return false, errRefused
 		}
 	}
 	return false, fmt.Errorf("handler %s: its keys changed under it %d times", name, conflictTries)
@@ -144,7 +149,7 @@ func (x *execution) commit(cmd fsm.Command) (fsm.Result, error) {
 		res fsm.Result
 		err error
 	}
-	b := fsm.Encode(x.d.m.generation(), cmd)
+	b := fsm.Encode(x.generation, cmd)
 	for {
 		ch := make(chan answer, 1)
 		x.d.m.submit(b, func(r fsm.Result, err error) { ch <- answer{r, err} })

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/botnode/botnode/discord"
@@ -23,11 +24,14 @@ type entryKey struct {
 // job is an entry that handlers still want, as this node sees it.
 type job struct {
 	entry *fsm.Entry
-	// running: handed out by Next and not finished yet.
-	running bool
+	// run is the entry as Next handed it out, while it runs; else nil.
+	run *fsm.Entry
 	// passed: finished here with an acknowledgement that can't be refused for
 	// what it read, so the lane may go on before that is committed.
 	passed bool
+	// settled: finished here, and the log holds what became of it. Nothing of
+	// the lane starts until that is applied here.
+	settled bool
 	// notBefore holds back an entry that failed.
 	notBefore Time
 }
@@ -44,6 +48,8 @@ type Lanes struct {
 	// AloneFrom is the number of attempts from which an entry runs alone, after
 	// a Fail has recorded that it is about to.
 	AloneFrom uint32
+
+	generation uint64
 
 	lanes   map[laneKey][]*job
 	jobs    map[entryKey]*job
@@ -71,6 +77,9 @@ func (l *Lanes) clear() {
 
 func lane(e *fsm.Entry) laneKey { return laneKey{e.Bot, e.Shard, e.Lane} }
 
+// Generation returns the one that the entries are of: that of the last Reset.
+func (l *Lanes) Generation() uint64 { return l.generation }
+
 // Len returns the number of entries that are left, and how many run here.
 func (l *Lanes) Len() (left, running int) { return len(l.jobs), l.running }
 
@@ -83,11 +92,11 @@ func (l *Lanes) Apply(c fsm.Changes) (cancel []*fsm.Entry) {
 	}
 	for _, e := range c.Altered {
 		if j := l.jobs[entryKey{e.Bot, e.Pos}]; j != nil {
-			if j.running && e.Runner != l.Self {
-				cancel = append(cancel, j.entry)
+			if j.run != nil && e.Runner != l.Self {
+				cancel = append(cancel, j.run)
 			}
 			if j.entry.Runner != e.Runner || j.entry.Attempts != e.Attempts {
-				j.passed = false
+				j.passed, j.settled = false, false
 			}
 			j.entry = e
 			l.wake(lane(e))
@@ -95,8 +104,8 @@ func (l *Lanes) Apply(c fsm.Changes) (cancel []*fsm.Entry) {
 	}
 	for _, e := range c.Removed {
 		if j := l.jobs[entryKey{e.Bot, e.Pos}]; j != nil {
-			if j.running {
-				cancel = append(cancel, j.entry)
+			if j.run != nil {
+				cancel = append(cancel, j.run)
 			}
 			l.remove(j)
 		}
@@ -105,23 +114,33 @@ func (l *Lanes) Apply(c fsm.Changes) (cancel []*fsm.Entry) {
 }
 
 // Reset replaces all entries, as after a restore. Entries that run here go on
-// if they are among them; the others are returned to be cancelled.
-func (l *Lanes) Reset(entries []*fsm.Entry) (cancel []*fsm.Entry) {
+// if they are among them and the generation is the same: in another one a
+// position may be another event's. The others are returned to be cancelled.
+func (l *Lanes) Reset(generation uint64, entries []*fsm.Entry) (cancel []*fsm.Entry) {
 	old := l.jobs
+	if generation != l.generation {
+		old = nil
+		for _, j := range l.jobs {
+			if j.run != nil {
+				cancel = append(cancel, j.run)
+			}
+		}
+	}
 	l.clear()
+	l.generation = generation
 	for _, e := range entries {
 		l.add(e)
-		if was := old[entryKey{e.Bot, e.Pos}]; was != nil && was.running {
-			l.jobs[entryKey{e.Bot, e.Pos}].running = true
+		if was := old[entryKey{e.Bot, e.Pos}]; was != nil && was.run != nil {
+			l.jobs[entryKey{e.Bot, e.Pos}].run = was.run
 			delete(old, entryKey{e.Bot, e.Pos})
 			if e.Runner != l.Self {
-				cancel = append(cancel, e)
+				cancel = append(cancel, was.run)
 			}
 		}
 	}
 	for _, j := range old {
-		if j.running {
-			cancel = append(cancel, j.entry)
+		if j.run != nil {
+			cancel = append(cancel, j.run)
 		}
 	}
 	return cancel
@@ -178,11 +197,9 @@ func (l *Lanes) Next(now Time, limit int) (start, record []*fsm.Entry) {
 	if l.alone {
 		return nil, nil
 	}
-	for k, at := range l.held {
-		if now >= at {
-			delete(l.held, k)
-			l.wake(k)
-		}
+	for _, k := range l.due(now) {
+		delete(l.held, k)
+		l.wake(k)
 	}
 	queue := l.queue
 	l.queue = nil
@@ -205,9 +222,11 @@ func (l *Lanes) Next(now Time, limit int) (start, record []*fsm.Entry) {
 			delete(l.ready, k)
 			record = append(record, j.entry)
 		case j.entry.Alone:
-			if l.running > 0 || len(start) > 0 {
-				l.queue = append(l.queue, k) // it waits for its turn; the lane stays ready
-				continue
+			if l.running > 0 {
+				// It waits until nothing else runs, and nothing else starts
+				// before it, or it might wait for ever. Its lane stays ready.
+				l.queue = append(l.queue, queue[i:]...)
+				return start, record
 			}
 			delete(l.ready, k)
 			l.begin(j)
@@ -223,8 +242,24 @@ func (l *Lanes) Next(now Time, limit int) (start, record []*fsm.Entry) {
 	return start, record
 }
 
+// due returns the held lanes whose time has come, in an order that depends on
+// nothing but them.
+func (l *Lanes) due(now Time) []laneKey {
+	var due []laneKey
+	for k, at := range l.held {
+		if now >= at {
+			due = append(due, k)
+		}
+	}
+	slices.SortFunc(due, func(a, b laneKey) int {
+		return cmp.Or(cmp.Compare(l.held[a], l.held[b]), cmp.Compare(a.bot, b.bot),
+			cmp.Compare(a.k.Index, b.k.Index), cmp.Compare(a.lane, b.lane))
+	})
+	return due
+}
+
 func (l *Lanes) begin(j *job) {
-	j.running = true
+	j.run = j.entry
 	l.running++
 }
 
@@ -234,7 +269,7 @@ func (l *Lanes) head(k laneKey) *job {
 		if j.passed && j.entry.Runner == l.Self {
 			continue
 		}
-		if j.running || j.entry.Runner != l.Self {
+		if j.run != nil || j.settled || j.entry.Runner != l.Self {
 			return nil
 		}
 		return j
@@ -242,19 +277,33 @@ func (l *Lanes) head(k laneKey) *job {
 	return nil
 }
 
-// Finished says that a started entry is over. With passed the lane may go on
-// before the acknowledgement is applied; else the entry starts again, not
-// before the given time, unless it is removed until then.
+// Finished says that a started entry is over; e is what Next returned. With
+// passed the lane may go on before the acknowledgement is applied; else the
+// entry starts again, not before the given time, unless it is removed until
+// then. It starts again as well if it has gone to another runner and come back
+// meanwhile, since the acknowledgement may have been refused in between.
 func (l *Lanes) Finished(e *fsm.Entry, passed bool, notBefore Time) {
+	l.finish(e, passed, false, notBefore)
+}
+
+func (l *Lanes) finish(e *fsm.Entry, passed, settled bool, notBefore Time) {
 	l.running--
 	l.alone = false
 	j := l.jobs[entryKey{e.Bot, e.Pos}]
-	if j == nil {
+	if j == nil || j.run != e {
 		return
 	}
-	j.running, j.passed, j.notBefore = false, passed, notBefore
+	same := j.entry.Runner == e.Runner && j.entry.Attempts == e.Attempts
+	j.run, j.passed, j.settled, j.notBefore = nil, passed && same, settled && same, notBefore
 	l.wake(lane(e))
 }
+
+// Settled says that a started entry is over and that its outcome is in the
+// log already, where this node may not have applied it yet: acknowledged with
+// writes, or refused since another node runs it. It doesn't start again on
+// what this node knew when it began; and its lane waits, so that the next
+// entry reads what this one wrote.
+func (l *Lanes) Settled(e *fsm.Entry) { l.finish(e, false, true, 0) }
 
 // Deadline returns the earliest time at which a held lane may go on.
 func (l *Lanes) Deadline() (Time, bool) {

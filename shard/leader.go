@@ -56,6 +56,9 @@ type Leader struct {
 	// Weight returns a node's placement weight; nil means 1.
 	Weight func(id string) float64
 
+	generation uint64 // of the state at the last Plan, 0 before the first
+	renewed    Time   // when it last changed
+
 	answered map[fsm.NodeRef]Time // when it last answered a node's request for freshness
 	firstUp  map[fsm.NodeRef]Time
 	killed   map[fsm.NodeRef]bool // processes whose death is confirmed
@@ -128,6 +131,10 @@ func (l *Leader) propose(now Time, s *fsm.State, key string, cmd fsm.Command) {
 // slice is valid until the next call.
 func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
 	l.out = l.out[:0]
+	if l.generation != 0 && l.generation != s.Generation {
+		l.renew(now)
+	}
+	l.generation = s.Generation
 	for key, at := range l.sent {
 		if now >= at+10*l.Timing.Retry {
 			delete(l.sent, key)
@@ -140,6 +147,16 @@ func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
 		l.planPermits(now, s, b)
 	}
 	return l.out
+}
+
+// renew forgets what was planned on a state that a restore has replaced, where
+// epochs, permits and the budget may be older than what has happened since.
+func (l *Leader) renew(now Time) {
+	l.renewed = now
+	clear(l.sent)
+	clear(l.moves)
+	clear(l.keys)
+	clear(l.budgets)
 }
 
 // liveNode is a node whose process is up and not silent.

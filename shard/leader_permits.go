@@ -29,6 +29,9 @@ type permitAsk struct {
 // it is read again.
 const budgetEvery = 2 * time.Second
 
+// exhaustedEvery is how often the budget is read while it is used up.
+const exhaustedEvery = 20 * time.Second
+
 // AskedPermit takes an owner's request for an identify permit.
 func (l *Leader) AskedPermit(now Time, bot string, key uint32, k fsm.ShardKey, epoch, ask uint64) {
 	ks := l.key(permitKey{bot, key})
@@ -70,6 +73,28 @@ func (l *Leader) planPermits(now Time, s *fsm.State, b *fsm.Bot) {
 	}
 }
 
+// turn orders the shards of a key from the one after its last holder on, so
+// that one which never gets its session doesn't keep the others from theirs.
+func turn(k fsm.ShardKey, last fsm.PermitHolder) uint32 {
+	if last.Epoch > 0 && k.Index <= last.Shard.Index {
+		return k.Index + fsm.MaxShards
+	}
+	return k.Index
+}
+
+// freeAt returns when a key may be permitted again.
+func (l *Leader) freeAt(s *fsm.State, b *fsm.Bot, ks *keyState) Time {
+	if s.Generation > 1 {
+		// What was restored may not know of the last permit, and a node that
+		// has not applied the restore may yet use it.
+		return max(ks.free, max(l.Established, l.renewed)+l.Timing.Permit+l.Timing.Identify)
+	}
+	if len(b.PermitKeys()) == 0 {
+		return 0 // a bot that was never given a permit can't have used a key
+	}
+	return ks.free
+}
+
 // askedKeys lists the keys of a bot that somebody waits for, in order.
 func (l *Leader) askedKeys(bot string) []uint32 {
 	var keys []uint32
@@ -98,17 +123,22 @@ func (l *Leader) planKey(now Time, s *fsm.State, b *fsm.Bot, key uint32, ks *key
 		return
 	}
 	if !l.budgets[b.Name] {
-		if at, ok := l.asked[b.Name]; !ok || now >= at+budgetEvery {
-			l.asked[b.Name] = now
-			l.out = append(l.out, ReadBudget{Bot: b.Name})
+		l.WantBudget(now, b.Name)
+		return
+	}
+	if b.Budget.Remaining <= b.Config.IdentifyReserve {
+		// Discord gives new ones once a day, which nothing but its answer tells.
+		if now >= l.asked[b.Name]+exhaustedEvery {
+			l.WantBudget(now, b.Name)
 		}
 		return
 	}
-	// A bot that was never given a permit can't have used a key.
-	if now < ks.free && len(b.PermitKeys()) > 0 {
+	if now < l.freeAt(s, b, ks) {
 		return
 	}
-	first := slices.MinFunc(ks.asks, func(x, y permitAsk) int { return cmp.Compare(x.shard.Index, y.shard.Index) })
+	first := slices.MinFunc(ks.asks, func(x, y permitAsk) int {
+		return cmp.Compare(turn(x.shard, ks.holder), turn(y.shard, ks.holder))
+	})
 	l.propose(now, s, fmt.Sprintf("permit %s %d", b.Name, key), &fsm.Permit{
 		Bot: b.Name, Shard: first.shard, Epoch: first.epoch, Key: key, Ask: first.ask,
 	})

@@ -34,6 +34,8 @@ type Timing struct {
 	Ask time.Duration
 	// Retry is the wait before a proposal of unknown outcome is repeated.
 	Retry time.Duration
+	// Answer bounds how long Discord may take to answer RESUME or IDENTIFY.
+	Answer time.Duration
 	// BackoffMax bounds the wait between two dials.
 	BackoffMax time.Duration
 }
@@ -49,6 +51,7 @@ func DefaultTiming() Timing {
 		Drain:      30 * time.Second,
 		Ask:        500 * time.Millisecond,
 		Retry:      20 * time.Millisecond,
+		Answer:     30 * time.Second,
 		BackoffMax: 30 * time.Second,
 	}
 }
@@ -97,6 +100,7 @@ type conn struct {
 	sid      string // "" before READY
 	prev     int64  // the last s read, or the seq sent in RESUME
 	first    bool   // no event was read since RESUME
+	since    Time   // when RESUME or IDENTIFY was written
 	readying bool   // READY was read and is not applied yet
 }
 
@@ -200,6 +204,7 @@ func (o *Owner) do(a Action) { o.out = append(o.out, a) }
 // level-triggered: calling it once more changes nothing.
 func (o *Owner) decide(now Time) {
 	o.fence(now)
+	o.giveUp(now)
 	o.repeat(now)
 	switch o.conn.phase {
 	case Idle:
@@ -220,7 +225,8 @@ func (o *Owner) fence(now Time) {
 	}
 	switch {
 	case c.gen != o.view.Generation, o.view.Epoch > c.epoch, c.bound && !o.Mine():
-		if c.bound {
+		if c.bound && c.gen == o.view.Generation {
+			// An epoch of an older generation says nothing of this one's.
 			o.dead = max(o.dead, c.epoch)
 		}
 		o.drop()
@@ -235,6 +241,22 @@ func (o *Owner) fence(now Time) {
 	case c.bound && !c.readying && c.phase != Identifying && o.view.SID != c.sid && o.lostSID != c.sid:
 		o.drop() // the session was ended by a command
 	}
+}
+
+// giveUp drops a connection on which Discord doesn't answer RESUME or
+// IDENTIFY: its heartbeats may go on for ever.
+func (o *Owner) giveUp(now Time) {
+	if !o.unanswered() || now < o.conn.since+o.Timing.Answer {
+		return
+	}
+	o.drop()
+	o.failures++
+	o.retryAt = now + o.backoff()
+}
+
+func (o *Owner) unanswered() bool {
+	c := &o.conn
+	return o.Timing.Answer > 0 && (c.phase == Resuming || c.phase == Identifying && !c.readying)
 }
 
 // drop ends the connection without a close frame, which would end the session
@@ -305,11 +327,12 @@ func (o *Owner) decideHello(now Time) {
 	}
 	o.granted = 0
 	seq := o.view.C
-	o.bind(Resuming, o.view.SID, seq)
+	o.bind(now, Resuming, o.view.SID, seq)
 	o.do(Resume{Conn: o.conn.id, SID: o.view.SID, Seq: seq})
 }
 
-func (o *Owner) bind(p Phase, sid string, prev int64) {
+func (o *Owner) bind(now Time, p Phase, sid string, prev int64) {
+	o.conn.since = now
 	o.conn.phase, o.conn.bound, o.conn.sid, o.conn.prev, o.conn.first = p, true, sid, prev, p == Resuming
 	o.buf, o.bufBytes = nil, 0
 }
@@ -324,7 +347,7 @@ func (o *Owner) identify(now Time) {
 		for _, a := range o.asks {
 			if a.n == v.Permit.Ask && a.n > o.used {
 				o.used = a.n
-				o.bind(Identifying, "", 0)
+				o.bind(now, Identifying, "", 0)
 				o.do(Identify{Conn: o.conn.id})
 				o.clearPermit(now)
 				return
@@ -399,6 +422,9 @@ func (o *Owner) Deadline(now Time) (Time, bool) {
 		if f != nil && f.waiting {
 			sooner(f.retryAt)
 		}
+	}
+	if o.unanswered() {
+		sooner(o.conn.since + o.Timing.Answer)
 	}
 	switch o.conn.phase {
 	case Idle:

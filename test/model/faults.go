@@ -1,0 +1,256 @@
+package model
+
+import (
+	"bytes"
+	"time"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
+)
+
+// start brings up the cluster and plans the faults.
+func (s *Sim) start() {
+	s.raft.write(s.firstCommands())
+	for _, n := range s.nodes {
+		n.boot()
+	}
+	s.raft.elect(nil)
+	s.watch()
+	for k := range s.knobs.Shards {
+		s.worldLoop(k)
+	}
+	for range s.knobs.Faults {
+		s.after(s.between(100*time.Millisecond, s.knobs.Chaos), s.strike)
+	}
+	if s.knobs.Restore {
+		at := s.between(s.knobs.Chaos/4, s.knobs.Chaos)
+		s.after(s.between(0, at), s.oracle.takeBackup)
+		s.after(at, s.Restore)
+	} else if s.knobs.Snapshots {
+		s.after(s.between(0, s.knobs.Chaos), s.oracle.takeBackup)
+	}
+}
+
+func (s *Sim) firstCommands() []proposal {
+	total := uint32(s.knobs.Shards)
+	var out []proposal
+	for _, c := range []fsm.Command{
+		&fsm.Init{ClusterID: "model"},
+		&fsm.Configure{Bot: botName, Config: []byte(`{"max_attempts":6,"identify_reserve":0,"retain_bytes":4000}`)},
+		&fsm.Layout{Bot: botName, Total: total, To: total - 1},
+		&fsm.Budget{Bot: botName, Budget: fsm.IdentifyBudget{Remaining: 1, Limit: 1, MaxConcurrency: s.knobs.Concurrency}},
+		&fsm.Interests{Bot: botName, List: []fsm.Interest{
+			{Type: discord.EventReady, Handlers: []string{"h"}},
+			{Type: discord.EventResumed, Handlers: []string{"h"}},
+			{Type: discord.EventGuildCreate, Handlers: []string{"h"}},
+			{Type: discord.EventGuildDelete, Handlers: []string{"h"}},
+			{Type: discord.EventMessageCreate, Handlers: []string{"h"}},
+			{Type: discord.EventMessageUpdate, Handlers: []string{"h", "i"}},
+		}},
+	} {
+		out = append(out, proposal{command: command{bytes: fsm.Encode(1, c), gen: 1, cmd: c}})
+	}
+	return out
+}
+
+// watch has the others notice a leader that is gone.
+func (s *Sim) watch() {
+	s.raft.check()
+	s.after(50*time.Millisecond, s.watch)
+}
+
+func (s *Sim) worldLoop(k int) {
+	if !s.faults {
+		return
+	}
+	s.discord.happen(k)
+	s.after(s.between(time.Millisecond, 2*s.knobs.EventEvery), func() { s.worldLoop(k) })
+}
+
+// strike lets one fault happen.
+func (s *Sim) strike() {
+	if !s.faults {
+		return
+	}
+	n := s.nodes[s.rng.IntN(len(s.nodes))]
+	switch s.rng.IntN(12) {
+	case 0, 1:
+		s.Kill(n.ref.ID, s.between(50*time.Millisecond, 3*time.Second))
+	case 2, 3:
+		if n.alive {
+			n.freeze(s.between(20*time.Millisecond, 3*time.Second))
+		}
+	case 4:
+		s.Isolate(n.ref.ID, s.between(100*time.Millisecond, 3*time.Second))
+	case 5:
+		s.raft.elect(nil)
+	case 6, 7:
+		s.Move(s.rng.IntN(s.knobs.Shards), s.nodes[s.rng.IntN(len(s.nodes))].ref.ID)
+	case 8:
+		s.drain(n)
+	case 9, 10:
+		s.discordFault()
+	case 11:
+		s.discord.outage = s.now + s.between(200*time.Millisecond, 2*time.Second)
+		for _, c := range s.discord.conns {
+			if c.up {
+				c.close(discord.VerdictResume)
+			}
+		}
+	}
+}
+
+// Kill ends a process and starts another one after a while. The others may be
+// told of the death, or notice the silence.
+func (s *Sim) Kill(id string, down Time) {
+	n := s.node(id)
+	if !n.alive {
+		return
+	}
+	ref := n.ref
+	n.kill()
+	for _, m := range s.nodes {
+		if m != n && m.alive && s.chance(0.6) {
+			s.on(m, s.between(time.Millisecond, 100*time.Millisecond), func() {
+				m.killed[ref] = true
+				if m.lead != nil {
+					m.lead.Killed(ref)
+					m.planSoon(0)
+				}
+			})
+		}
+	}
+	s.after(down, func() {
+		if !n.alive {
+			n.boot()
+		}
+	})
+}
+
+// Isolate cuts a node off from the others, but not from Discord.
+func (s *Sim) Isolate(id string, d Time) {
+	n := s.node(id)
+	s.tracef("%s is cut off for %v", n.ref, d)
+	n.isolated = true
+	s.after(d, func() { n.heal() })
+}
+
+func (n *node) heal() {
+	if n.isolated {
+		n.s.tracef("%s is back in the network", n.ref)
+		n.isolated = false
+		n.applySoon()
+	}
+}
+
+// Move asks for a planned move at whoever takes itself for the leader.
+func (s *Sim) Move(k int, to string) {
+	for _, n := range s.nodes {
+		if n.alive && n.lead != nil {
+			s.on(n, 0, func() {
+				if n.lead == nil {
+					return
+				}
+				n.m.View(func(_ uint64, st *fsm.State) {
+					if n.lead.Move(n.local(), st, botName, s.key(k), to, fsm.WhyHandoff) == nil {
+						s.stats.Moves++
+						s.tracef("%s begins to move shard %d to %s", n.ref, k, to)
+					}
+				})
+				n.planSoon(0)
+			})
+		}
+	}
+}
+
+func (s *Sim) drain(n *node) {
+	leader := s.raft.leader
+	if leader == nil || !leader.alive {
+		return
+	}
+	on := s.chance(0.5)
+	leader.propose(&fsm.Drain{ID: n.ref.ID, On: on}, leader.generation(), func(fsm.Result, bool) {})
+	n.leaving = n.leaving || s.chance(0.2)
+}
+
+// discordFault does something to a connection that is up.
+func (s *Sim) discordFault() {
+	var up []*dconn
+	for _, c := range s.discord.conns {
+		if c.up && !c.gone {
+			up = append(up, c)
+		}
+	}
+	if len(up) == 0 {
+		return
+	}
+	c := up[s.rng.IntN(len(up))]
+	switch s.rng.IntN(6) {
+	case 0:
+		c.toClient(shard.ReconnectAsked{Conn: c.id})
+	case 1:
+		c.toClient(shard.Invalidated{Conn: c.id, Resumable: true})
+	case 2:
+		if c.sess != nil {
+			c.sess.ended = true
+		}
+		c.toClient(shard.Invalidated{Conn: c.id})
+	case 3:
+		c.close(discord.VerdictResume)
+	case 4:
+		if c.sess != nil {
+			c.sess.ended = true
+		}
+		c.close(discord.VerdictNewSession)
+	case 5:
+		c.black = true
+	}
+}
+
+// Restore puts the backup in force, as a new generation.
+func (s *Sim) Restore() {
+	snap := s.oracle.snapshot
+	if snap == nil || !s.faults || s.raft.leader == nil || !s.raft.leads(s.raft.leader) {
+		return
+	}
+	s.stats.Restores++
+	keep := s.chance(0.5)
+	next := s.oracle.m.generation() + 1
+	s.tracef("the backup of entry %d is restored as generation %d, sessions kept: %v", snap.index, next, keep)
+	m := s.oracle.scratch()
+	if err := m.Restore(bytes.NewReader(snap.bytes)); err != nil {
+		s.fail("I8", "a backup can't be restored: %v", err)
+		return
+	}
+	// The new generation is part of what is restored: were it a command of its
+	// own, old proposals could come between the two.
+	m.Apply(1, fsm.EncodeBatch([][]byte{fsm.Encode(next, &fsm.Renew{Generation: next, KeepSessions: keep})}))
+	renewed := capture(m)
+	s.oracle.restored(snap, renewed)
+	s.raft.restore(renewed)
+	s.oracle.noteDigest(len(s.raft.log))
+}
+
+// calm ends all faults.
+func (s *Sim) calm() {
+	s.tracef("---- all is quiet from here on ----")
+	s.faults = false
+	s.discord.outage = 0
+	s.discord.remaining += 1000
+	for _, n := range s.nodes {
+		n.heal()
+		if !n.alive {
+			n.boot()
+		}
+		n.leaving = false
+	}
+	for k := range s.knobs.Shards {
+		s.discord.happen(k)
+	}
+	for _, n := range s.nodes {
+		s.on(n, time.Second, func() {
+			n.propose(&fsm.Drain{ID: n.ref.ID}, n.generation(), func(fsm.Result, bool) {})
+		})
+	}
+}

@@ -1,0 +1,97 @@
+package model
+
+import (
+	"time"
+
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
+)
+
+// establish makes the rules of a new term.
+func (n *node) establish(term uint64) {
+	n.s.tracef("%s is established in term %d", n.ref, term)
+	n.lead, n.leadTerm = shard.NewLeader(n.s.timing, n.local()), term
+	n.lead.Stable = time.Second
+	for ref := range n.killed {
+		n.lead.Killed(ref)
+	}
+	n.planLoop(n.lead)
+}
+
+func (n *node) planLoop(led *shard.Leader) {
+	if n.lead != led {
+		return
+	}
+	n.plan()
+	n.s.on(n, 100*time.Millisecond, func() { n.planLoop(led) })
+}
+
+func (n *node) planSoon(d Time) {
+	if n.lead == nil || n.planning {
+		return
+	}
+	n.planning = true
+	n.s.on(n, d, func() {
+		n.planning = false
+		n.plan()
+	})
+}
+
+func (n *node) plan() {
+	if n.lead == nil {
+		return
+	}
+	var actions []shard.LeaderAction
+	n.m.View(func(_ uint64, s *fsm.State) { actions = n.lead.Plan(n.local(), s) })
+	n.lead1(append([]shard.LeaderAction(nil), actions...))
+}
+
+// lead1 carries out a leader's actions.
+func (n *node) lead1(actions []shard.LeaderAction) {
+	for _, a := range actions {
+		switch a := a.(type) {
+		case shard.LeaderPropose:
+			n.proposeAsLeader(a.Cmd, a.Generation, nil)
+		case shard.Announce:
+			n.s.tracef("%s announces %v epoch %d to %s", n.ref, a.Shard, a.Epoch, a.To)
+			n.tell(n.s.node(a.To.ID), func(to *node) {
+				to.input(int(a.Shard.Index), shard.Announced{Epoch: a.Epoch})
+			})
+		case shard.ReadBudget:
+			n.readBudget(n.lead)
+		}
+	}
+}
+
+// proposeAsLeader proposes a decision of this node's rules: to its own log and
+// nowhere else, since a successor has other grounds to decide on.
+func (n *node) proposeAsLeader(cmd fsm.Command, gen uint64, answer func(fsm.Result)) {
+	p := command{bytes: fsm.Encode(gen, cmd), gen: gen, cmd: cmd, by: n.ref, term: n.leadTerm, decided: n.s.now}
+	if n.s.knobs.Forward {
+		n.s.after(n.s.between(0, 2*time.Second), func() {
+			if to := n.s.raft.leader; to != nil {
+				n.s.on(to, 0, func() { n.s.raft.append(to, proposal{command: p, answer: answer}) })
+			}
+		})
+		return
+	}
+	if n.leadTerm == n.s.raft.term {
+		n.s.raft.append(n, proposal{command: p, answer: answer})
+	}
+}
+
+func (n *node) readBudget(led *shard.Leader) {
+	n.s.on(n, n.s.between(10*time.Millisecond, 200*time.Millisecond), func() {
+		if n.s.discord.out() {
+			return
+		}
+		n.proposeAsLeader(&fsm.Budget{Bot: botName, Budget: fsm.IdentifyBudget{
+			Remaining: n.s.discord.remaining, Limit: 1000, MaxConcurrency: n.s.knobs.Concurrency,
+		}}, n.generation(), func(r fsm.Result) {
+			if r.Code == fsm.OK && n.lead == led {
+				led.BudgetRead(botName)
+				n.planSoon(0)
+			}
+		})
+	})
+}

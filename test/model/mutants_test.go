@@ -1,0 +1,47 @@
+package model
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/botnode/botnode/internal/mutant"
+)
+
+// mutantSeeds bounds the histories in which a missing guard must show.
+const mutantSeeds = 3000
+
+// TestMutants takes one guard out at a time. A simulation that doesn't notice
+// would say nothing about the protocol with the guard in place.
+func TestMutants(t *testing.T) {
+	all := mutant.All()
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		t.Run(name, func(t *testing.T) { expectViolation(t, Options{Mutant: all[name]}) })
+	}
+}
+
+// TestLeaderProposalsStayInTheirTerm lets the proposals of a leader's rules
+// reach its successor, as ordinary proposals may: the successor has heard of
+// nodes that the other one took for silent.
+func TestLeaderProposalsStayInTheirTerm(t *testing.T) {
+	expectViolation(t, Options{Tune: func(k *Knobs) { k.Forward = true }})
+}
+
+// TestFreshnessNeedsTheIndex lets a node be fresh before it has applied what
+// was committed when its question was answered: back from a cut, it acts on
+// what it knew before.
+func TestFreshnessNeedsTheIndex(t *testing.T) {
+	expectViolation(t, Options{Tune: func(k *Knobs) { k.NoIndex = true }})
+}
+
+func expectViolation(t *testing.T, o Options) {
+	t.Helper()
+	for seed := uint64(1); seed <= mutantSeeds; seed++ {
+		o.Seed = seed
+		if v, _ := Run(o); v != nil {
+			t.Logf("found after %d seeds: %v", seed, v)
+			return
+		}
+	}
+	t.Errorf("not found in %d seeds", mutantSeeds)
+}
