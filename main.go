@@ -1,0 +1,39 @@
+package botnode
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/botnode/botnode/cli"
+	"github.com/botnode/botnode/cli/demo"
+)
+
+// Main runs botnode's command line with the bot's handlers, and ends the
+// process with its exit code. With a nil Bot it is the stock binary, which
+// has no handlers but those that `start --builtin` names.
+func Main(b *Bot) { os.Exit(Run(context.Background(), b, os.Args[1:])) }
+
+// Run is Main for programs that need to go on afterwards: it returns the exit
+// code. args are the command line without the program's name.
+func Run(ctx context.Context, b *Bot, args []string) int {
+	o := cli.Options{
+		Version: Version, Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Extra: []*cobra.Command{demo.Command()},
+	}
+	if b != nil {
+		o.Programs = []cli.Program{program(b)}
+	} else {
+		o.Builtins = map[string]func() cli.Program{"ping": func() cli.Program { return program(pingBot()) }}
+	}
+	return cli.Run(ctx, o)
+}
+
+// program makes a bot into what the command line starts.
+func program(b *Bot) cli.Program {
+	rt := newRuntime(b, cli.DefaultBot)
+	return cli.Program{
+		Name: cli.DefaultBot, Intents: b.intents(), Interests: b.interests(), Handlers: rt, Attach: rt.attach,
+	}
+}
