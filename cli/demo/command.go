@@ -9,7 +9,7 @@ import (
 
 // Command is `botnode demo`. It shows itself in colours, and lively, on a
 // terminal, and in plain text elsewhere or with NO_COLOR.
-func Command(o Options) *cobra.Command {
+func Command() *cobra.Command {
 	return &cobra.Command{
 		Use:   "demo",
 		Short: "Kill the leader of three nodes under load and see what it costs",
@@ -25,9 +25,7 @@ It exits with 0 only if nothing was lost or duplicated and no session had to be 
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), endSignals...)
 			defer stop()
-			if o.Stdout == nil {
-				o.Stdout = cmd.OutOrStdout()
-			}
+			o := Options{Stdout: cmd.OutOrStdout()}
 			if f, ok := o.Stdout.(*os.File); ok && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
 				if width := terminalWidth(f); width > 0 {
 					o.Color, o.Width = true, width
