@@ -31,6 +31,7 @@ type botRuntime struct {
 	trip    *rest.RoundTripper
 	api     string
 	gateway string // the general gateway address, as Discord last gave it
+	refused string // why Discord refuses the bot, "" if it doesn't
 }
 
 func newBotRuntime(n *Node, b *Bot) *botRuntime {
@@ -136,6 +137,7 @@ func (rt *botRuntime) get(ctx context.Context, path string, into any) error {
 		return rest.Redact(err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	rt.noteRefusal(res.StatusCode)
 	body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 	if err != nil {
 		return err
@@ -144,6 +146,24 @@ func (rt *botRuntime) get(ctx context.Context, path string, into any) error {
 		return fmt.Errorf("discord answers %s to GET %s", res.Status, path)
 	}
 	return json.Unmarshal(body, into)
+}
+
+// noteRefusal keeps in mind that Discord refuses the token: package rest sends
+// nothing with it any more, so that no later answer would tell.
+func (rt *botRuntime) noteRefusal(status int) {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	rt.refused = ""
+	if status == http.StatusUnauthorized {
+		rt.refused = "401 unauthorized: the token is wrong"
+	}
+}
+
+// refusal returns why Discord refuses the bot, "" if it doesn't.
+func (rt *botRuntime) refusal() string {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	return rt.refused
 }
 
 // info implements shard.BotOptions.Info (events/gateway.mdx, "Get Gateway Bot").

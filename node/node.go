@@ -57,11 +57,11 @@ type cleanup struct {
 }
 
 // New acquires what the node needs and starts nothing that acts.
-func New(o Options) (n *Node, err error) {
+func New(o Options) (_ *Node, err error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	n = &Node{
+	n := &Node{
 		o: o, log: o.Logger.With(zap.String("node", o.ID)), started: time.Now(),
 		bots: make(map[string]*botRuntime), left: make(chan struct{}),
 	}

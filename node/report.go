@@ -28,6 +28,8 @@ type report struct {
 	Identifies  uint64        `json:"identifies"`
 	Shards      []shardReport `json:"shards"`
 	HandlersRun uint64        `json:"handlers_run"`
+	// Refused says by bot why Discord's REST API refuses it.
+	Refused map[string]string `json:"refused,omitempty"`
 }
 
 // shardReport is one shard in a report of its owner.
@@ -91,8 +93,14 @@ func (n *Node) report() report {
 	}
 	rep.EventsPerS = n.rates.events.per(read)
 	var requests uint64
-	for _, rt := range n.bots {
+	for name, rt := range n.bots {
 		requests += rt.requests()
+		if why := rt.refusal(); why != "" {
+			if rep.Refused == nil {
+				rep.Refused = make(map[string]string)
+			}
+			rep.Refused[name] = why
+		}
 	}
 	rep.RESTPerS = n.rates.rest.per(requests)
 	return rep

@@ -126,6 +126,9 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 	}
 	for _, rep := range reports {
 		bot.RESTPerS += rep.RESTPerS
+		if why := rep.Refused[b.Name]; why != "" {
+			bot.Fatal = why
+		}
 	}
 	return bot, shards
 }
