@@ -3,6 +3,7 @@ package demo
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/botnode/botnode/discord/sim"
@@ -47,33 +48,57 @@ func (s *show) sparkline() []string {
 	s.mu.Lock()
 	marks := slices.Clone(s.marks)
 	s.mu.Unlock()
-	list := s.answers()
 	until := time.Now()
 	if !s.res.load.to.IsZero() {
 		until = s.res.load.to
 	}
 	// Without the bucket that isn't full yet: it would look like a dip.
-	n := int(until.Sub(s.res.load.from) / bucket)
-	return chart(s.screen.p, "answers per 100 ms", bucketed(list, s.res.load.from, bucket, n), rate*bucket.Seconds(),
-		axis(marks, s.res.load.from, bucket, 96))
+	n := min(int(until.Sub(s.res.load.from)/bucket), chartWidth)
+	return chart(s.screen.p, "answers per 100 ms", perShard(s.answers(), s.res.load.from, bucket, n),
+		axis(marks, s.res.load.from, bucket, chartWidth))
 }
 
-// closeUp draws the time around the kill, ten times as fine.
+// closeUp draws the time around the kill, four times as fine.
 func (s *show) closeUp() []string {
-	const before, n = 25, 92
+	const before = 20
 	from := s.res.kill.window.from.Add(-before * zoom)
-	return chart(s.screen.p, "the kill from close by: answers per 10 ms", bucketed(s.answers(), from, zoom, n), rate*zoom.Seconds(),
-		axis([]mark{{s.res.kill.window.from, "kill -9 " + s.res.kill.node}}, from, zoom, n))
+	return chart(s.screen.p, "the kill from close by: answers per 25 ms", perShard(s.answers(), from, zoom, chartWidth),
+		axis([]mark{{s.res.kill.window.from, "kill -9 " + s.res.kill.node}}, from, zoom, chartWidth))
 }
 
-// chart is a sparkline with a title and its axis, indented.
-func chart(p palette, title string, counts []int, par float64, axis []string) []string {
-	out := []string{
-		"  " + p.bold(title) + p.dim(fmt.Sprintf("  (%c none, %c all %.0f)", none, levels[parLevel-1], par)),
-		"  " + paintSpark(p, spark(counts, par)),
+// series is one row of a chart.
+type series struct {
+	name   string
+	counts []int
+	par    float64 // what a bucket has when every ping is answered at once
+}
+
+// perShard counts answers by bucket: all of them, then those of each shard.
+// The load goes to all shards alike.
+func perShard(list []answer, from time.Time, step time.Duration, n int) []series {
+	par := rate * step.Seconds()
+	rows := []series{{"all", bucketed(list, from, step, n), par}}
+	for id := range shards {
+		own := slices.DeleteFunc(slices.Clone(list), func(a answer) bool { return a.shard != id })
+		rows = append(rows, series{"shard " + strconv.Itoa(id), bucketed(own, from, step, n), par / shards})
+	}
+	return rows
+}
+
+// A chart is indented, its rows have names, and it fits 100 columns.
+const (
+	nameWidth  = 9
+	chartWidth = 88
+)
+
+// chart is sparklines below a title and above their axis.
+func chart(p palette, title string, rows []series, axis []string) []string {
+	out := []string{"  " + p.bold(title) + p.dim(fmt.Sprintf("   %c none   %c as many as there are pings", none, levels[parLevel-1]))}
+	for _, r := range rows {
+		out = append(out, "  "+p.dim(pad(r.name, nameWidth))+paintSpark(p, spark(r.counts, r.par)))
 	}
 	for _, l := range axis {
-		out = append(out, "  "+p.dim(l))
+		out = append(out, "  "+pad("", nameWidth)+p.dim(l))
 	}
 	return out
 }

@@ -55,7 +55,7 @@ const (
 	rate      = 200 // pings a second
 	shards    = 3
 	guilds    = 9
-	calm      = 3000 * time.Millisecond // load before the kill
+	calm      = 2500 * time.Millisecond // load before the kill
 	down      = 2200 * time.Millisecond // until the killed node is started again
 	rejoin    = 1800 * time.Millisecond // until the planned move
 	after     = 2000 * time.Millisecond // until the load ends
@@ -64,7 +64,7 @@ const (
 	settled   = 300 * time.Millisecond  // for answers that are too many
 	limit     = 60 * time.Second        // for everything
 	bucket    = 100 * time.Millisecond
-	zoom      = 10 * time.Millisecond
+	zoom      = 25 * time.Millisecond
 )
 
 // simulated is the Discord of the demo. Its REST limits are off, since Discord

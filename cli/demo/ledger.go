@@ -57,6 +57,7 @@ func (s *show) verdict() error {
 	s.screen.print(s.sparkline()...)
 	s.screen.print("")
 	s.screen.print(s.closeUp()...)
+	s.screen.print(busyNote(p, &s.res)...)
 	s.screen.print("")
 	s.screen.print(ledgerLines(p, &s.res)...)
 	s.screen.print("")
@@ -107,6 +108,19 @@ func intro(p palette) []string {
 		p.dim("The nodes are real processes, Discord is simulated; no internet, no token, about 12 seconds."),
 		"",
 	}
+}
+
+// busy is a typical answer's time above which the machine, or its disk, has
+// other things to do: three commits and a few messages on loopback take less.
+const busy = 15.0 // ms
+
+// busyNote explains uneven bars.
+func busyNote(p palette, r *result) []string {
+	if r.sum.P50MS < busy {
+		return nil
+	}
+	return []string{"  " + p.yellow(fmt.Sprintf(
+		"This machine or its disk is busy: a typical answer took %s. Bars are even on one that isn't.", millis(r.sum.P50MS)))}
 }
 
 // ledgerLines is the ledger.

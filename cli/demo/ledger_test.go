@@ -77,6 +77,17 @@ func TestMeasureLooksAtItsWindow(t *testing.T) {
 	}
 }
 
+func TestBusyNote(t *testing.T) {
+	r := cleanResult()
+	if got := busyNote(false, r); got != nil {
+		t.Errorf("%q", got)
+	}
+	r.sum.P50MS = 21.5
+	if got := busyNote(false, r); len(got) != 1 || !strings.Contains(got[0], "21 ms") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestText(t *testing.T) {
 	for want, got := range map[string]string{
 		"0.3 ms": short(300 * time.Microsecond), "9.5 ms": short(9500 * time.Microsecond), "41 ms": millis(41.5),

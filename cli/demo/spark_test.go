@@ -42,7 +42,17 @@ func TestAxis(t *testing.T) {
 }
 
 func TestChartGolden(t *testing.T) {
-	counts := []int{20, 20, 19, 21, 20, 8, 0, 27, 25, 20, 20, 20}
-	lines := chart(false, "answers per 100 ms", counts, 20, axis([]mark{{ms(550), "kill -9 joe"}}, zero, bucket, 96))
-	golden(t, "chart.txt", lines)
+	var list []answer
+	for n := 0; n < 1200; n += 5 { // a ping every 5 ms, to each shard in turn
+		shard := n / 5 % shards
+		switch {
+		case shard == 0 && n >= 550 && n < 690: // answered late
+			list = append(list, at(0, 700)...)
+		case n == 1000: // never
+		default:
+			list = append(list, at(shard, n)...)
+		}
+	}
+	rows := perShard(list, zero, bucket, 12)
+	golden(t, "chart.txt", chart(false, "answers per 100 ms", rows, axis([]mark{{ms(550), "kill -9 joe"}}, zero, bucket, chartWidth)))
 }
