@@ -20,7 +20,10 @@ func testNode(t *testing.T, s *sim.Server, id, dir string, log *zap.Logger, o no
 	rt := newRuntime(pingBot(), "default")
 	seed := fsm.DefaultConfig()
 	seed.API, seed.Intents = s.APIURL(), uint64(DefaultIntents())
-	o.ID, o.DataDir, o.ClusterAddr, o.Logger, o.Version = id, dir, "127.0.0.1:0", log, Version
+	o.ID, o.DataDir, o.Logger, o.Version = id, dir, log, Version
+	if o.ClusterAddr == "" {
+		o.ClusterAddr = "127.0.0.1:0"
+	}
 	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Interests: rt.bot.interests(), Handlers: rt}}
 	o.Fatal = func(err error) { t.Errorf("node %s: %v", id, err) }
 	n, err := node.New(o)

@@ -50,6 +50,7 @@ type record struct {
 	ClusterID   string `json:"cluster_id,omitempty"`    // set once, by Adopt
 	Bootstrap   string `json:"bootstrapping,omitempty"` // a cluster id that Bootstrap chose and Adopt hasn't confirmed
 	Joining     string `json:"joining,omitempty"`       // address; ClusterID and Bootstrap are empty then
+	AwaitsVote  bool   `json:"awaits_vote,omitempty"`   // it was admitted, and isn't a voter yet
 	Incarnation uint64 `json:"incarnation"`             // the highest ever given out
 }
 
@@ -254,6 +255,28 @@ func (i *Identity) Adopt(clusterID string) error {
 		return fmt.Errorf("%w (it founded %s, not %s)", ErrOtherCluster, i.rec.Bootstrap, clusterID)
 	}
 	rec := i.rec
+	rec.AwaitsVote = rec.Joining != ""
 	rec.ClusterID, rec.Bootstrap, rec.Joining = clusterID, "", ""
+	return i.store(rec)
+}
+
+// AwaitsVote reports whether the node was admitted to its cluster and has not
+// become a voter yet. A join that is cut off there would leave a node that
+// looks like a member and counts for no quorum.
+func (i *Identity) AwaitsVote() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.rec.AwaitsVote
+}
+
+// Voted notes that the node has become a voter: its join is complete.
+func (i *Identity) Voted() error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if !i.rec.AwaitsVote {
+		return nil
+	}
+	rec := i.rec
+	rec.AwaitsVote = false
 	return i.store(rec)
 }

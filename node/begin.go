@@ -18,6 +18,10 @@ func (n *Node) begin() error {
 	if err != nil {
 		return err
 	}
+	if n.identity != nil && n.identity.AwaitsVote() {
+		n.wg.Go(n.resumeJoin)
+		return nil
+	}
 	switch {
 	case has:
 		if err := n.readopt(); err != nil {

@@ -10,8 +10,6 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
-	"github.com/botnode/botnode/consensus"
-	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/transport"
 )
@@ -106,7 +104,10 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 	case "join":
 		return n.admit(ctx, r, req)
 	case "promote":
-		addr, _ := n.addrOf(req.ID)
+		addr, ok := n.addrOf(req.ID)
+		if !ok {
+			return clusterAnswer{Refused: admin.ErrUnknownNode.Error()}, nil
+		}
 		return clusterAnswer{}, r.AddVoter(ctx, req.ID, addr)
 	case "demote":
 		return clusterAnswer{}, r.Demote(ctx, req.ID)
@@ -116,114 +117,6 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 		return clusterAnswer{}, r.TransferLeadership(ctx, req.ID)
 	}
 	return clusterAnswer{}, fmt.Errorf("a request of unknown kind %q: is a node of another version?", req.Kind)
-}
-
-// admit answers a request to join.
-func (n *Node) admit(ctx context.Context, r *consensus.Raft, req clusterRequest) (clusterAnswer, error) {
-	if !n.joinMu.TryLock() {
-		if n.identity != nil && n.identity.Joining() != "" {
-			return n.refuse(membership.DecideJoinRequest(n.joinState(r, req))), nil
-		}
-		return clusterAnswer{Refused: "this node is busy with another join", Retryable: true}, nil
-	}
-	defer n.joinMu.Unlock()
-	d := membership.DecideJoinRequest(n.joinState(r, req))
-	switch d.Action {
-	case membership.Refuse:
-		return n.refuse(d), nil
-	case membership.ForwardToLeader:
-		if req.Forwarded {
-			return clusterAnswer{Refused: membership.ErrJoinNoLeader.Error(), Retryable: true}, nil
-		}
-		req.Forwarded = true
-		a, err := n.ask(ctx, d.Addr, req)
-		if a.Refused != "" {
-			return a, nil
-		}
-		return a, err
-	case membership.BootstrapThenAdmit:
-		if err := n.bootstrap(); err != nil {
-			return clusterAnswer{}, err
-		}
-	}
-	if err := n.waitEstablished(ctx); err != nil {
-		return clusterAnswer{}, err
-	}
-	if req.Prepare {
-		return clusterAnswer{ClusterID: n.ClusterID()}, nil
-	}
-	if err := n.addServer(ctx, r, req); err != nil {
-		return clusterAnswer{}, err
-	}
-	n.log.Info("admitted node", zap.String("joiner", req.ID), zap.String("addr", req.Addr))
-	return clusterAnswer{ClusterID: n.ClusterID(), Index: r.CommitIndex()}, nil
-}
-
-func (n *Node) refuse(d membership.Decision) clusterAnswer {
-	return clusterAnswer{Refused: d.Reason.Error(), Hint: d.Hint, Retryable: d.Retryable}
-}
-
-func (n *Node) joinState(r *consensus.Raft, req clusterRequest) membership.JoinState {
-	l := r.Leader()
-	_, established := r.Established()
-	s := membership.JoinState{
-		SelfID: n.o.ID, SelfAddr: n.transport.Addr(), ClusterID: n.ClusterID(),
-		Leads: established, JoinerID: req.ID, JoinerAddr: req.Addr,
-		JoinerIncarnation: req.Incarnation, JoinerClusterID: req.ClusterID,
-	}
-	if n.identity != nil {
-		s.Joining = n.identity.Joining()
-	}
-	if l.Known && l.ID != n.o.ID {
-		s.LeaderAddr, _ = n.addrOf(l.ID)
-	}
-	if m, ok := n.members.Lookup(req.ID); ok && m.Status == membership.Alive {
-		s.Twin, s.TwinAddr, s.TwinIncarnation = true, m.ClusterAddr, m.Incarnation
-	}
-	return s
-}
-
-// addServer adds a joiner as a non-voter. A server of that id that is in the
-// configuration already has lost its log: it must not keep its vote.
-func (n *Node) addServer(ctx context.Context, r *consensus.Raft, req clusterRequest) error {
-	for _, s := range r.Servers() {
-		if s.ID == req.ID {
-			if err := r.Remove(ctx, req.ID); err != nil {
-				return err
-			}
-		}
-	}
-	return r.AddNonvoter(ctx, req.ID, req.Addr)
-}
-
-func (n *Node) waitEstablished(ctx context.Context) error {
-	for {
-		if _, ok := n.raft.Load().Established(); ok {
-			return nil
-		}
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return fmt.Errorf("this node did not become the leader: %w", context.Cause(ctx))
-		}
-	}
-}
-
-// expel removes a node from the cluster.
-func (n *Node) expel(ctx context.Context, r *consensus.Raft, id string) (clusterAnswer, error) {
-	found := false
-	for _, s := range r.Servers() {
-		found = found || s.ID == id
-	}
-	if !found {
-		return clusterAnswer{Refused: admin.ErrUnknownNode.Error(), Hint: "`botnode node list` shows the nodes"}, nil
-	}
-	if err := r.Remove(ctx, id); err != nil {
-		return clusterAnswer{}, err
-	}
-	_, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Forget{ID: id} })
-	n.members.Forget(id)
-	return clusterAnswer{}, err
 }
 
 // Join implements admin.Backend.
@@ -257,7 +150,11 @@ func (n *Node) Join(ctx context.Context, peer string, stage func(string)) (admin
 	}
 	reached("contacted")
 	result.ClusterID = a.ClusterID
-	if err := n.completeJoin(ctx, a, reached); err != nil {
+	// From here on the cluster counts on this node. A caller who has gone must
+	// not leave it a member without a vote.
+	finish, cancel := context.WithTimeout(n.ctx, joinTimeout)
+	defer cancel()
+	if err := n.completeJoin(finish, a, reached); err != nil {
 		return result, err
 	}
 	result.TookMS = time.Since(begun).Milliseconds()
@@ -312,7 +209,11 @@ func (n *Node) insist(ctx context.Context, peer string, req clusterRequest) (clu
 	}
 }
 
-// completeJoin waits until this node is a voter.
+// joinTimeout bounds how long a join takes from its admission on. What is not
+// done by then is resumed at the node's next start.
+const joinTimeout = time.Minute
+
+// completeJoin makes this node a part of the cluster that has admitted it.
 func (n *Node) completeJoin(ctx context.Context, a clusterAnswer, reached func(string)) error {
 	if n.identity != nil {
 		if err := n.identity.Adopt(a.ClusterID); err != nil {
@@ -320,6 +221,28 @@ func (n *Node) completeJoin(ctx context.Context, a clusterAnswer, reached func(s
 		}
 	}
 	n.setClusterID(a.ClusterID)
+	return n.becomeVoter(ctx, a, reached)
+}
+
+// resumeJoin completes a join that was cut off after its admission.
+func (n *Node) resumeJoin() {
+	n.joinMu.Lock()
+	defer n.joinMu.Unlock()
+	n.log.Info("resuming an unfinished join")
+	err := poll(n.ctx, n.inCluster)
+	for err == nil && n.catchUp(n.ctx) != nil {
+		err = pause(n.ctx, 100*time.Millisecond) // there may be no leader for a moment
+	}
+	if err == nil {
+		err = n.becomeVoter(n.ctx, clusterAnswer{}, func(string) {})
+	}
+	if err != nil && n.ctx.Err() == nil {
+		n.log.Error("join not completed", zap.String("code", "join_incomplete"), zap.Error(err))
+	}
+}
+
+// becomeVoter waits until this node is a voter.
+func (n *Node) becomeVoter(ctx context.Context, a clusterAnswer, reached func(string)) error {
 	r := n.raft.Load()
 	if err := poll(ctx, n.inCluster); err != nil {
 		return fmt.Errorf("%w: admitted, but the leader has not reached this node yet: %w", admin.ErrNotReady, err)
@@ -334,9 +257,7 @@ func (n *Node) completeJoin(ctx context.Context, a clusterAnswer, reached func(s
 		if err == nil {
 			break
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
+		if pause(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("%w: a non-voter for now: %w", admin.ErrNotReady, err)
 		}
 	}
@@ -344,6 +265,9 @@ func (n *Node) completeJoin(ctx context.Context, a clusterAnswer, reached func(s
 		return err
 	}
 	reached("voter")
+	if n.identity != nil {
+		return n.identity.Voted()
+	}
 	return nil
 }
 
@@ -359,13 +283,21 @@ func (n *Node) voter() bool {
 // poll waits until ok returns true.
 func poll(ctx context.Context, ok func() bool) error {
 	for !ok() {
-		select {
-		case <-time.After(5 * time.Millisecond):
-		case <-ctx.Done():
-			return context.Cause(ctx)
+		if err := pause(ctx, 5*time.Millisecond); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// pause waits for d, or returns why ctx has ended.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // Leave implements admin.Backend.
@@ -382,7 +314,8 @@ func (n *Node) Leave(ctx context.Context) error {
 	if err == nil {
 		_, err = n.askLeader(ctx, clusterRequest{Kind: "remove", ID: n.o.ID})
 	}
-	if err != nil {
+	if err != nil && n.inCluster() {
+		n.setLeaving(false) // or it would stay a member that gets nothing to do
 		return fmt.Errorf("%w: the node is still a member: %w", admin.ErrNoQuorum, err)
 	}
 	_ = n.members.Leave(time.Second) // gossip finds out by itself otherwise

@@ -308,13 +308,17 @@ func (n *Node) end() error {
 // Left is closed when the node has left its cluster and should end.
 func (n *Node) Left() <-chan struct{} { return n.left }
 
+func (n *Node) setLeaving(on bool) {
+	n.leaving.Store(on)
+	n.manager.SetLeaving(on)
+}
+
 // handOver moves shards away, then leadership.
 func (n *Node) handOver(ctx context.Context) {
 	if len(n.raft.Load().Servers()) < 2 {
 		return
 	}
-	n.leaving.Store(true)
-	n.manager.SetLeaving(true)
+	n.setLeaving(true)
 	for !n.manager.Idle() {
 		select {
 		case <-n.machine.Changed():

@@ -112,6 +112,9 @@ func (l *leaderLoop) fresh(ctx context.Context, node fsm.NodeRef, leaving bool) 
 	if l.leader != led {
 		return ErrNotLeading
 	}
+	if !leaving {
+		delete(led.leaving, node) // it may have thought better of it
+	}
 	led.Answered(node, l.m.now(), leaving)
 	return nil
 }

@@ -1,0 +1,122 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/membership"
+)
+
+// admit answers a request to join.
+func (n *Node) admit(ctx context.Context, r *consensus.Raft, req clusterRequest) (clusterAnswer, error) {
+	if !n.joinMu.TryLock() {
+		if n.identity != nil && n.identity.Joining() != "" {
+			return n.refuse(membership.DecideJoinRequest(n.joinState(r, req))), nil
+		}
+		return clusterAnswer{Refused: "this node is busy with another join", Retryable: true}, nil
+	}
+	defer n.joinMu.Unlock()
+	d := membership.DecideJoinRequest(n.joinState(r, req))
+	switch d.Action {
+	case membership.Refuse:
+		return n.refuse(d), nil
+	case membership.ForwardToLeader:
+		if req.Forwarded {
+			return clusterAnswer{Refused: membership.ErrJoinNoLeader.Error(), Retryable: true}, nil
+		}
+		req.Forwarded = true
+		a, err := n.ask(ctx, d.Addr, req)
+		if a.Refused != "" {
+			return a, nil
+		}
+		return a, err
+	case membership.BootstrapThenAdmit:
+		if err := n.bootstrap(); err != nil {
+			return clusterAnswer{}, err
+		}
+	}
+	if err := n.waitEstablished(ctx); err != nil {
+		return clusterAnswer{}, err
+	}
+	if req.Prepare {
+		return clusterAnswer{ClusterID: n.ClusterID()}, nil
+	}
+	if err := n.addServer(ctx, r, req); err != nil {
+		return clusterAnswer{}, err
+	}
+	n.log.Info("admitted node", zap.String("joiner", req.ID), zap.String("addr", req.Addr))
+	return clusterAnswer{ClusterID: n.ClusterID(), Index: r.CommitIndex()}, nil
+}
+
+func (n *Node) refuse(d membership.Decision) clusterAnswer {
+	return clusterAnswer{Refused: d.Reason.Error(), Hint: d.Hint, Retryable: d.Retryable}
+}
+
+func (n *Node) joinState(r *consensus.Raft, req clusterRequest) membership.JoinState {
+	l := r.Leader()
+	_, established := r.Established()
+	s := membership.JoinState{
+		SelfID: n.o.ID, SelfAddr: n.transport.Addr(), ClusterID: n.ClusterID(),
+		Leads: established, JoinerID: req.ID, JoinerAddr: req.Addr,
+		JoinerIncarnation: req.Incarnation, JoinerClusterID: req.ClusterID,
+	}
+	if n.identity != nil {
+		s.Joining = n.identity.Joining()
+	}
+	if l.Known && l.ID != n.o.ID {
+		s.LeaderAddr, _ = n.addrOf(l.ID)
+	}
+	if m, ok := n.members.Lookup(req.ID); ok && m.Status == membership.Alive {
+		s.Twin, s.TwinAddr, s.TwinIncarnation = true, m.ClusterAddr, m.Incarnation
+	}
+	return s
+}
+
+// addServer adds a joiner as a non-voter. A server of that id that is in the
+// configuration already has lost its log: it must not keep its vote.
+func (n *Node) addServer(ctx context.Context, r *consensus.Raft, req clusterRequest) error {
+	for _, s := range r.Servers() {
+		if s.ID == req.ID {
+			if err := r.Remove(ctx, req.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return r.AddNonvoter(ctx, req.ID, req.Addr)
+}
+
+func (n *Node) waitEstablished(ctx context.Context) error {
+	for {
+		if _, ok := n.raft.Load().Established(); ok {
+			return nil
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("this node did not become the leader: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// expel removes a node from the cluster.
+func (n *Node) expel(ctx context.Context, r *consensus.Raft, id string) (clusterAnswer, error) {
+	found := false
+	for _, s := range r.Servers() {
+		found = found || s.ID == id
+	}
+	if !found {
+		return clusterAnswer{Refused: admin.ErrUnknownNode.Error(), Hint: "`botnode node list` shows the nodes"}, nil
+	}
+	if err := r.Remove(ctx, id); err != nil {
+		return clusterAnswer{}, err
+	}
+	_, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Forget{ID: id} })
+	n.members.Forget(id)
+	return clusterAnswer{}, err
+}
