@@ -1,0 +1,94 @@
+//go:build unix
+
+package integration
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/botnode/botnode/internal/testproc"
+)
+
+var roundsFlag = flag.Int("rounds", 0, "rounds of each repeated scenario; 0 is BOTNODE_ROUNDS, else 3")
+
+// programs builds what the tests run, each program once.
+var programs = struct {
+	dir   string
+	ports testproc.Ports
+
+	mu    sync.Mutex // guards paths
+	paths map[string]string
+}{paths: map[string]string{}}
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	os.Exit(run(m))
+}
+
+func run(m *testing.M) int {
+	dir, err := os.MkdirTemp("", "botnode-integration")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(dir) }()
+	programs.dir = dir
+	code := m.Run()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
+
+// program returns the path of a program of the module, built at its first use
+// unless BOTNODE_BINS names a folder of programs.
+func program(t *testing.T, pkg string) string {
+	t.Helper()
+	programs.mu.Lock()
+	defer programs.mu.Unlock()
+	if dir := os.Getenv("BOTNODE_BINS"); dir != "" {
+		return filepath.Join(dir, filepath.Base(pkg))
+	}
+	if p := programs.paths[pkg]; p != "" {
+		return p
+	}
+	root, err := filepath.Abs("../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	p, err := testproc.Build(ctx, root, pkg, programs.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	programs.paths[pkg] = p
+	return p
+}
+
+// rounds is how often a repeated scenario runs.
+func rounds(t *testing.T) int {
+	t.Helper()
+	if *roundsFlag > 0 {
+		return *roundsFlag
+	}
+	text := os.Getenv("BOTNODE_ROUNDS")
+	if text == "" {
+		return 3
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("BOTNODE_ROUNDS=%q is no number of rounds", text)
+	}
+	return n
+}

@@ -1,0 +1,52 @@
+// Command testbot is a bot whose handler does on command what handlers must
+// not: it panics, hangs, and ends its process.
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"strings"
+
+	"github.com/botnode/botnode"
+)
+
+func main() {
+	b := botnode.New()
+	botnode.OnRaw(b, "talk", "MESSAGE_CREATE", talk)
+	botnode.Main(b)
+}
+
+var errAsked = errors.New("asked to fail")
+
+// talk answers messages. "once" limits a misdeed to the first attempt.
+func talk(c *botnode.Context) error {
+	var m struct {
+		Content string `json:"content"`
+	}
+	if err := json.Unmarshal(c.Raw(), &m); err != nil {
+		return err
+	}
+	word, rest, _ := strings.Cut(m.Content, " ")
+	if rest == "once" && c.Attempt() > 1 {
+		word = "!answer"
+	}
+	switch word {
+	case "!ping":
+		if _, err := c.KV().Add("pings", 1); err != nil {
+			return err
+		}
+		return c.Reply("pong " + rest)
+	case "!answer":
+		return c.Reply("done")
+	case "!fail":
+		return errAsked
+	case "!panic":
+		panic("asked to")
+	case "!hang":
+		select {} // not even its context ends it
+	case "!die":
+		os.Exit(7)
+	}
+	return nil
+}
