@@ -59,6 +59,7 @@ const (
 	down      = 2200 * time.Millisecond // until the killed node is started again
 	rejoin    = 1800 * time.Millisecond // until the planned move
 	after     = 2000 * time.Millisecond // until the load ends
+	aftermath = 500 * time.Millisecond  // in which a move may still show
 	grace     = 5 * time.Second         // for answers that are late
 	spreading = 4 * time.Second         // for the shards to spread over the nodes
 	settled   = 300 * time.Millisecond  // for answers that are too many

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/botnode/botnode/admin"
@@ -164,16 +165,16 @@ func describe(st *admin.Status, err error) string {
 	if err != nil {
 		return err.Error()
 	}
-	text := fmt.Sprintf("node %s is %s, health %s", st.ID, st.State, st.Health)
+	parts := []string{fmt.Sprintf("node %s is %s, health %s", st.ID, st.State, st.Health)}
 	for _, p := range st.Problems {
-		text += "; " + p.Message
+		parts = append(parts, p.Message)
 	}
 	for _, s := range st.Shards {
 		if s.State != "ready" {
-			text += fmt.Sprintf("; shard %d is %s", s.ID, s.State)
+			parts = append(parts, fmt.Sprintf("shard %d is %s", s.ID, s.State))
 		}
 	}
-	return text
+	return strings.Join(parts, "; ")
 }
 
 // ready says whether all nodes vote and all shards are ready, and nothing is

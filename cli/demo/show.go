@@ -251,9 +251,8 @@ func (s *show) move(ctx context.Context) error {
 	}
 	s.screen.event(time.Now(), to, "botnode shard move %d --to %s  (from %s): done after %s", m.shards[0], to, m.from,
 		s.screen.p.bold(short(time.Since(m.window.from))))
-	err = s.wait(ctx, after)
-	m.window.to = time.Now()
-	return err
+	m.window.to = time.Now().Add(aftermath)
+	return s.wait(ctx, after)
 }
 
 // finish ends the load and gives late and surplus answers time to come.
