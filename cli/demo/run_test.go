@@ -75,7 +75,7 @@ func TestInterruptedDemoLeavesNothing(t *testing.T) {
 	if left, _ := os.ReadDir(tmp); len(left) > 0 {
 		t.Errorf("left behind: %v", left)
 	}
-	for _, line := range strings.SplitSeq(out.text.String(), "\n") {
+	for line := range strings.SplitSeq(out.text.String(), "\n") {
 		if _, pid, ok := strings.Cut(line, "pid "); ok {
 			checkGone(t, pid)
 		}
