@@ -108,14 +108,14 @@ func (s *Server) getGuildList(q *request) error {
 // list answers with an array of up to limit objects. Where it goes on is in the
 // header Botnode-Cursor, which only a list that was asked in pages can have.
 func (q *request) list(bot string, kind cache.Kind, guild, from discord.Snowflake, limit int) error {
-	p, err := q.readPage(bot, kind, guild, from, min(limit, cachePage))
+	p, err := q.readPage(bot, kind, guild, from, min(limit, q.s.page))
 	if err != nil {
 		return err
 	}
 	if !p.guild && len(p.objects) == 0 {
 		return WithHint(fmt.Errorf("%w: guild %s is not cached", ErrNotFound, guild), "`botnode cache stats` shows what is cached")
 	}
-	if p.more && limit <= cachePage {
+	if p.more && limit <= q.s.page {
 		q.w.Header().Set("Botnode-Cursor", strconv.FormatUint(uint64(p.next), 10))
 	}
 	q.w.Header().Set("Content-Type", "application/json")
@@ -131,7 +131,7 @@ func (q *request) list(bot string, kind cache.Kind, guild, from discord.Snowflak
 		if !p.more || limit == 0 {
 			return out.end()
 		}
-		if p, err = q.readPage(bot, kind, guild, p.next, min(limit, cachePage)); err != nil {
+		if p, err = q.readPage(bot, kind, guild, p.next, min(limit, q.s.page)); err != nil {
 			return err
 		}
 	}

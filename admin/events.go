@@ -138,7 +138,7 @@ func (e *eventStream) step() (bool, error) {
 	var out bytes.Buffer
 	if gap != nil {
 		data, _ := json.Marshal(gap) // plain fields
-		fmt.Fprintf(&out, "id: %d\nevent: gap\ndata: %s\n\n", gap.To, data)
+		fmt.Fprintf(&out, "id: %d\nevent: gap\ndata: %s\n\n", e.next-1, data)
 	}
 	for _, en := range entries {
 		e.next = en.Pos + 1
@@ -165,7 +165,7 @@ func (e *eventStream) read(b *fsm.Bot) (entries []*fsm.Entry, gap *Gap) {
 		e.next = first
 	case e.next > b.LastPos+1:
 		// Positions only rise within a generation, so the state is another one.
-		gap = &Gap{From: b.LastPos + 1, To: b.LastPos, Reason: "the state was restored, or the position is none yet"}
+		gap = &Gap{From: b.LastPos + 1, To: e.next - 1, Reason: "the state was restored, or the position is none yet"}
 		e.next = b.LastPos + 1
 	}
 	for en := range b.RetainedFrom(e.next) {

@@ -53,6 +53,7 @@ type Server struct {
 	log  *zap.Logger
 	ln   net.Listener
 	http *http.Server
+	page int // cachePage, or a test's
 
 	streams    context.Context // done when streams are to end
 	endStreams context.CancelFunc
@@ -81,7 +82,7 @@ func NewServer(o ServerOptions) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{o: o, log: o.Logger, ln: ln, done: make(chan struct{})}
+	s := &Server{o: o, log: o.Logger, ln: ln, page: cachePage, done: make(chan struct{})}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s.handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,

@@ -177,19 +177,13 @@ func (a *app) group(use, short string, aliases []string, subs ...*cobra.Command)
 	return c
 }
 
-// guess returns the command that a mistyped one may stand for: one that begins
-// so, or else one that is near.
+// guess returns the command that a mistyped one may stand for, or "".
 func guess(cmd *cobra.Command, word string) string {
 	near := cmd.SuggestionsFor(word)
-	for _, n := range near {
-		if strings.HasPrefix(n, word) {
-			return n
-		}
+	if best := nearest(word, near); best != "" || len(near) == 0 {
+		return best
 	}
-	if len(near) > 0 {
-		return near[0]
-	}
-	return ""
+	return near[0]
 }
 
 // bare runs a group without a subcommand: `nodes` lists, `node` explains itself.

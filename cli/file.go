@@ -154,12 +154,15 @@ func (f *file) botNames() []string { return slices.Sorted(maps.Keys(f.bots)) }
 func nearest(word string, known []string) string {
 	best, least := "", max(2, len(word)/3)+1
 	for _, k := range known {
-		if d := distance(strings.ReplaceAll(strings.ToLower(word), "-", "_"), k); d < least {
+		if d := distance(fold(word), fold(k)); d < least {
 			best, least = k, d
 		}
 	}
 	return best
 }
+
+// fold takes off what people mistake without meaning anything by it.
+func fold(s string) string { return strings.ReplaceAll(strings.ToLower(s), "-", "_") }
 
 // distance is the number of letters to insert, delete or replace.
 func distance(a, b string) int {

@@ -158,16 +158,16 @@ func (r *running) wait(ctx context.Context, signals <-chan os.Signal, dir string
 	case <-ctx.Done():
 		r.log.Info("stopping")
 	}
-	return r.stopOrBreak(signals)
+	return r.endOrBreak(signals, r.stop)
 }
 
-// stopOrBreak ends in order unless a second signal or a fatal error comes.
-func (r *running) stopOrBreak(signals <-chan os.Signal) error {
+// endOrBreak ends in order, unless a second signal or a fatal error comes.
+func (r *running) endOrBreak(signals <-chan os.Signal, stop func(context.Context) error) error {
 	done := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 		defer cancel()
-		done <- r.stop(ctx)
+		done <- stop(ctx)
 	}()
 	select {
 	case err := <-done:

@@ -223,7 +223,7 @@ func lastTakeover(shards []admin.Shard, bot string) string {
 	if last == nil {
 		return "-"
 	}
-	return last.At.Local().Format(time.TimeOnly) + " " + takeoverText(last)
+	return fmt.Sprintf("%s %s, %.0f ms", last.At.Local().Format(time.TimeOnly), last.Kind, last.GapMS)
 }
 
 func takeoverText(t *admin.Takeover) string {

@@ -1,0 +1,459 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// serve starts a server over a backend and returns its address.
+func serve(t *testing.T, o ServerOptions) string {
+	t.Helper()
+	o.Addr = "127.0.0.1:0"
+	s, err := NewServer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := s.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+		http.DefaultClient.CloseIdleConnections()
+	})
+	return "http://" + s.Addr()
+}
+
+// answer is a response that was read.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func ask(t *testing.T, method, url, body string, header ...string) answer {
+	t.Helper()
+	req, err := http.NewRequest(method, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i+1 < len(header); i += 2 {
+		req.Header.Set(header[i], header[i+1])
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return answer{res.StatusCode, res.Header, string(b)}
+}
+
+// TestRoutes asks every route once: what it answers, and what the backend was
+// asked.
+func TestRoutes(t *testing.T) {
+	f := newFake(t)
+	base := serve(t, ServerOptions{Backend: f})
+	for _, tt := range []struct {
+		request, body string
+		status        int
+		want          string // part of the answer
+		call          string // what the backend was asked last
+	}{
+		{"GET /v1/status", "", 200, `"schema":1`, "status"},
+		{"GET /v1/status?bot=nope", "", 404, `"code":"unknown_bot"`, "status"},
+		{"GET /v1/nodes", "", 200, `[{"id":"mike"`, "status"},
+		{"GET /v1/nodes/mike", "", 200, `{"id":"mike"`, "status"},
+		{"GET /v1/nodes/joe", "", 404, `"code":"unknown_node"`, "status"},
+		{"GET /v1/shards", "", 200, `[{"bot":"default","id":0`, "status"},
+		{"GET /v1/shards/0", "", 200, `{"bot":"default","id":0`, "status"},
+		{"GET /v1/shards/9", "", 404, `"code":"unknown_shard"`, "status"},
+		{"GET /v1/bots", "", 200, `[{"name":"default"`, "status"},
+		{"GET /v1/digest", "", 200, `{"applied_index":7,"digest":"abc"}`, ""},
+		{"GET /v1/snapshot", "", 200, "SNAPSHOT", "snapshot"},
+		{"GET /v1/cache/guilds/" + testGuild, "", 200, `"future":{"x":1}`, ""},
+		{"GET /v1/cache/guilds/" + testGuild, "", 200, `"G <&>"`, ""},
+		{"GET /v1/cache/guilds/1", "", 404, `"code":"not_found"`, ""},
+		{"GET /v1/cache/guilds/x", "", 400, `"code":"bad_request"`, ""},
+		{"GET /v1/cache/guilds/" + testGuild + "/channels", "", 200, `[{"id":"100000000000000002"`, ""},
+		{"GET /v1/cache/guilds/" + testGuild + "/roles", "", 200, `@everyone`, ""},
+		{"GET /v1/cache/guilds/" + testGuild + "/members", "", 200, `"username":"joe"`, ""},
+		{"GET /v1/cache/guilds/" + testGuild + "/emojis", "", 200, "[]", ""},
+		{"GET /v1/cache/guilds/" + testGuild + "/voice_states", "", 200, "[]", ""},
+		{"GET /v1/cache/guilds/" + testGuild + "/threads", "", 200, "[]", ""},
+		{"GET /v1/cache/guilds/" + testGuild + "/users", "", 404, `"code":"not_found"`, ""},
+		{"GET /v1/cache/guilds/1/roles", "", 404, `"code":"not_found"`, ""},
+		{"GET /v1/cache/users/100000000000000004", "", 200, `"username":"joe"`, ""},
+		{"GET /v1/cache/stats", "", 200, `"kind":"channels","policy":"on","count":2`, ""},
+		{"PUT /v1/kv/a/b", `{"n":1}`, 200, `"version":1`, "kv a/b"},
+		{"GET /v1/kv/a/b", "", 200, `{"key":"a/b","value":{"n":1},"version":1}`, ""},
+		{"GET /v1/kv/zz", "", 404, `"code":"not_found"`, ""},
+		{"GET /v1/kv?prefix=a", "", 200, `[{"key":"a/b"`, ""},
+		{"GET /v1/kv?limit=x", "", 400, `"code":"bad_request"`, ""},
+		{"DELETE /v1/kv/a/b", "", 200, `"key":"a/b"`, "kv a/b"},
+		{"GET /v1/config", "", 200, `"revision":1,"config":{"api":`, ""},
+		{"PUT /v1/config", `{"revision":1,"config":{"intents":1}}`, 200, `"revision":2`, `configure default 1 {"intents":1}`},
+		{"PUT /v1/config", `{"config":{"intents":1}}`, 400, `"code":"bad_request"`, ""},
+		{"PUT /v1/config", `nope`, 400, `"code":"bad_request"`, ""},
+		{"GET /v1/dead-letters", "", 200, "[]", ""},
+		{"POST /v1/dead-letters/4/retry", "", 200, `"ok":true`, "dead default 4 true"},
+		{"POST /v1/dead-letters/4/drop", "", 200, `"ok":true`, "dead default 4 false"},
+		{"DELETE /v1/dead-letters/4", "", 200, `"ok":true`, "dead default 4 false"},
+		{"POST /v1/dead-letters/x/drop", "", 400, `"code":"bad_request"`, ""},
+		{"POST /v1/join", `{"peer":"a:1"}`, 200, `"cluster_id":"c1"`, "join a:1"},
+		{"POST /v1/join", `{}`, 400, `"code":"bad_request"`, ""},
+		{"POST /v1/leave", "", 200, `"ok":true`, "leave"},
+		{"POST /v1/nodes/joe/drain", "", 200, `"ok":true`, "drain joe true"},
+		{"DELETE /v1/nodes/joe/drain", "", 200, `"ok":true`, "drain joe false"},
+		{"DELETE /v1/nodes/joe", "", 200, `"ok":true`, "remove joe"},
+		{"POST /v1/nodes/joe/promote", "", 200, `"ok":true`, "voter joe true"},
+		{"POST /v1/nodes/joe/demote", "", 200, `"ok":true`, "voter joe false"},
+		{"POST /v1/leader/transfer", "", 200, `"ok":true`, `transfer ""`},
+		{"POST /v1/leader/transfer", `{"to":"joe"}`, 200, `"ok":true`, `transfer "joe"`},
+		{"POST /v1/shards/3/move", `{"to":"joe"}`, 200, `"ok":true`, "move default/3 to joe"},
+		{"POST /v1/shards/x/move", `{"to":"joe"}`, 400, `"code":"bad_request"`, ""},
+		{"POST /v1/shards/3/move", ``, 400, `"code":"bad_request"`, ""},
+		{"POST /v1/takeover", `{"to":"joe"}`, 200, `"ok":true`, "takeover default to joe"},
+		{"POST /v1/shards/3/connect", "", 501, `"code":"not_implemented"`, ""},
+		{"POST /v1/shards/3/disconnect", "", 501, `"code":"not_implemented"`, ""},
+		{"POST /v1/restore", "", 501, `"code":"not_implemented"`, ""},
+		{"GET /v1/nope", "", 404, `"code":"not_found"`, ""},
+		{"GET /v1/digest?consistency=linearizable", "", 200, "abc", "sync"},
+		{"GET /v1/digest?consistency=eventual", "", 400, `"code":"bad_request"`, ""},
+		{"GET /livez", "", 200, "ok", ""},
+		{"GET /readyz", "", 200, "ok", ""},
+		{"GET /metrics", "", 404, "", ""},
+	} {
+		method, path, _ := strings.Cut(tt.request, " ")
+		got := ask(t, method, base+path, tt.body)
+		call := f.last()
+		if got.status != tt.status || !strings.Contains(got.body, tt.want) || call != tt.call {
+			t.Errorf("%s: %d %q, backend asked %q; want %d with %q and %q", tt.request, got.status, got.body, call, tt.status, tt.want, tt.call)
+		}
+	}
+}
+
+func TestEveryRouteIsAsked(t *testing.T) {
+	s := &Server{}
+	if n := len(s.routes()); n != 36 {
+		t.Errorf("%d routes: add the new one to TestRoutes, then here", n)
+	}
+}
+
+// TestErrors shows each error as the API writes it and as the client reads it.
+func TestErrors(t *testing.T) {
+	f := newFake(t)
+	client := &Client{BaseURL: serve(t, ServerOptions{Backend: f})}
+	codes := map[string]bool{}
+	for _, k := range kinds {
+		if k.err == ErrUnreachable || k.err == context.Canceled || k.err == context.DeadlineExceeded {
+			continue
+		}
+		f.fail(WithHint(fmt.Errorf("%w: because", k.err), "do this"))
+		err := client.Drain(t.Context(), "joe", true)
+		var e *APIError
+		if !errors.As(err, &e) {
+			t.Fatalf("%v: %v", k.err, err)
+		}
+		if e.Status != k.status || e.Code != k.code || e.Retryable != k.retryable || e.Hint != "do this" || !strings.HasSuffix(e.Message, "because") {
+			t.Errorf("%v: %+v, want %+v", k.err, e, k)
+		}
+		if !errors.Is(err, k.err) || ExitCode(err) != k.exit || Hint(err) != "do this" {
+			t.Errorf("%v: read as %v with exit code %d", k.err, err, ExitCode(err))
+		}
+		codes[k.code] = true
+	}
+	f.fail(errors.New("boom"))
+	if err := client.Leave(t.Context()); ExitCode(err) != ExitFailed || !strings.Contains(err.Error(), "boom") {
+		t.Errorf("an unknown error: %v", err)
+	}
+	if ExitCode(nil) != ExitDone || ExitCode(fmt.Errorf("x: %w", ErrNoQuorum)) != ExitUnknown {
+		t.Error("exit codes")
+	}
+}
+
+func TestToken(t *testing.T) {
+	f := newFake(t)
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("m")) })
+	base := serve(t, ServerOptions{Backend: f, Token: "right", Metrics: metrics})
+	for _, tt := range []struct {
+		path, auth string
+		want       int
+	}{
+		{"/v1/status", "", 401}, {"/v1/status", "Bearer wrong", 401}, {"/v1/status", "Basic right", 401}, {"/v1/status", "right", 401},
+		{"/v1/status", "Bearer right", 200}, {"/v1/status", "bearer right", 200}, {"/v1/nope", "", 401},
+		{"/metrics", "", 401}, {"/metrics", "Bearer right", 200}, {"/livez", "", 200}, {"/readyz", "", 200},
+	} {
+		got := ask(t, "GET", base+tt.path, "", "Authorization", tt.auth)
+		if got.status != tt.want || strings.Contains(got.body, "right") {
+			t.Errorf("%s with %q: %d %s, want %d", tt.path, tt.auth, got.status, got.body, tt.want)
+		}
+	}
+	_, err := (&Client{BaseURL: base, Token: "wrong"}).Status(t.Context(), false)
+	if !errors.Is(err, ErrUnauthorized) {
+		t.Errorf("a wrong token: %v", err)
+	}
+}
+
+func TestOtherSitesCantCommand(t *testing.T) {
+	f := newFake(t)
+	base := serve(t, ServerOptions{Backend: f})
+	got := ask(t, "POST", base+"/v1/leave", "", "Origin", "https://evil.example", "Sec-Fetch-Site", "cross-site")
+	if got.status != 401 || f.last() != "" {
+		t.Errorf("a request of another site: %d %s", got.status, got.body)
+	}
+}
+
+func TestBindRules(t *testing.T) {
+	f := newFake(t)
+	for _, tt := range []struct {
+		o    ServerOptions
+		want error
+	}{
+		{ServerOptions{Addr: "0.0.0.0:0"}, ErrInsecureBind},
+		{ServerOptions{Addr: "[::]:0"}, ErrInsecureBind},
+		{ServerOptions{Addr: "example.com:0"}, ErrInsecureBind},
+		{ServerOptions{Addr: "nonsense"}, ErrBadRequest},
+		{ServerOptions{Addr: "0.0.0.0:0", Token: "t"}, nil},
+		{ServerOptions{Addr: "0.0.0.0:0", Insecure: true}, nil},
+		{ServerOptions{Addr: "0.0.0.0:0", MetricsOnly: true, Metrics: http.NotFoundHandler()}, nil},
+		{ServerOptions{Addr: ":0"}, nil},
+		{ServerOptions{Addr: "localhost:0"}, nil},
+	} {
+		tt.o.Backend = f
+		s, err := NewServer(tt.o)
+		if !errors.Is(err, tt.want) {
+			t.Errorf("%+v: %v, want %v", tt.o.Addr, err, tt.want)
+		}
+		if err != nil {
+			continue
+		}
+		if tt.o.Addr == ":0" && !strings.HasPrefix(s.Addr(), "127.0.0.1:") {
+			t.Errorf("no host: bound %s", s.Addr())
+		}
+		if err := s.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	s, err := NewServer(ServerOptions{Addr: "127.0.0.1:0", Backend: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Stop(t.Context()) }()
+	_, err = NewServer(ServerOptions{Addr: s.Addr(), Backend: f})
+	if err == nil || !strings.Contains(err.Error(), "already in use") || !strings.Contains(Hint(err), "--http-addr") {
+		t.Errorf("a port in use: %v (%s)", err, Hint(err))
+	}
+}
+
+func TestMetricsOnly(t *testing.T) {
+	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("m")) })
+	base := serve(t, ServerOptions{Backend: newFake(t), MetricsOnly: true, Metrics: metrics})
+	for path, want := range map[string]int{"/metrics": 200, "/livez": 200, "/v1/status": 404} {
+		if got := ask(t, "GET", base+path, ""); got.status != want {
+			t.Errorf("%s: %d, want %d", path, got.status, want)
+		}
+	}
+}
+
+func TestHealthEndpoints(t *testing.T) {
+	f := newFake(t)
+	base := serve(t, ServerOptions{Backend: f})
+	f.ready, f.live = []string{"no leader is known"}, errors.New("stuck")
+	if got := ask(t, "GET", base+"/readyz?verbose", ""); got.status != 503 || got.body != "[-] no leader is known\n" {
+		t.Errorf("readyz: %+v", got)
+	}
+	if got := ask(t, "GET", base+"/readyz", ""); got.status != 503 || got.body != "not ready\n" {
+		t.Errorf("readyz: %+v", got)
+	}
+	if got := ask(t, "GET", base+"/livez", ""); got.status != 503 {
+		t.Errorf("livez: %+v", got)
+	}
+	missing, err := (&Client{BaseURL: base}).Ready(t.Context())
+	if err != nil || len(missing) != 1 || missing[0] != "no leader is known" {
+		t.Errorf("client: %v, %v", missing, err)
+	}
+}
+
+func TestFreshnessHeaders(t *testing.T) {
+	f := newFake(t)
+	base := serve(t, ServerOptions{Backend: f})
+	h := ask(t, "GET", base+"/v1/cache/stats", "").header
+	if h.Get("Botnode-Index") == "" || h.Get("Botnode-Stale") != "true" || h.Get("Botnode-Leader") != "mike" {
+		t.Errorf("headers of a read: %v", h)
+	}
+	h = ask(t, "GET", base+"/v1/status", "").header
+	if h.Get("Botnode-Index") != "5" || h.Get("Botnode-Stale") != "false" || h.Get("Botnode-Leader") != "mike" {
+		t.Errorf("headers of the status: %v", h)
+	}
+}
+
+func TestManyBotsNeedAName(t *testing.T) {
+	f := newFake(t)
+	f.addBot("second")
+	base := serve(t, ServerOptions{Backend: f})
+	got := ask(t, "GET", base+"/v1/config", "")
+	if got.status != 400 || !strings.Contains(got.body, "default, second") || !strings.Contains(got.body, "bot_required") {
+		t.Errorf("no name: %+v", got)
+	}
+	if got := ask(t, "GET", base+"/v1/config?bot=second", ""); !strings.Contains(got.body, `"bot":"second"`) {
+		t.Errorf("a name: %+v", got)
+	}
+	got = ask(t, "GET", base+"/v1/config?bot=third", "")
+	if got.status != 404 || !strings.Contains(got.body, "default, second") {
+		t.Errorf("a wrong name: %+v", got)
+	}
+	c, err := (&Client{BaseURL: base, Bot: "second"}).Config(t.Context())
+	if err != nil || c.Bot != "second" {
+		t.Errorf("client: %+v, %v", c, err)
+	}
+}
+
+func TestStatusShowsTheWorstShards(t *testing.T) {
+	f := newFake(t)
+	f.status.Shards = nil
+	for i := range 100 {
+		sh := Shard{Bot: "default", ID: i, Total: 100, State: "ready"}
+		switch i {
+		case 40:
+			sh.State = "unassigned"
+		case 50:
+			sh.State = "resuming"
+		case 60:
+			sh.Unacked = 5
+		}
+		f.status.Shards = append(f.status.Shards, sh)
+	}
+	client := &Client{BaseURL: serve(t, ServerOptions{Backend: f})}
+	st, err := client.Status(t.Context(), false)
+	if err != nil || len(st.Shards) != worstShards {
+		t.Fatalf("%d shards, %v", len(st.Shards), err)
+	}
+	if st.Shards[0].ID != 40 || st.Shards[1].ID != 50 || st.Shards[2].ID != 60 {
+		t.Errorf("the worst are %+v", st.Shards[:3])
+	}
+	if st, err = client.Status(t.Context(), true); err != nil || len(st.Shards) != 100 || st.Shards[3].ID != 3 {
+		t.Errorf("all: %d shards, %v", len(st.Shards), err)
+	}
+	if all, err := client.Shards(t.Context()); err != nil || len(all) != 100 {
+		t.Errorf("list: %d shards, %v", len(all), err)
+	}
+}
+
+func TestPages(t *testing.T) {
+	f := newFake(t)
+	base := serve(t, ServerOptions{Backend: f})
+	list := base + "/v1/cache/guilds/" + testGuild + "/channels"
+	got := ask(t, "GET", list+"?limit=1", "")
+	cursor := got.header.Get("Botnode-Cursor")
+	if !strings.Contains(got.body, "general") || strings.Contains(got.body, `"b"`) || cursor != "100000000000000003" {
+		t.Errorf("first page: %q, cursor %q", got.body, cursor)
+	}
+	got = ask(t, "GET", list+"?limit=1&cursor="+cursor, "")
+	if !strings.Contains(got.body, `"name":"b"`) || got.header.Get("Botnode-Cursor") != "" {
+		t.Errorf("second page: %+v", got)
+	}
+	for _, path := range []string{list, base + "/v1/cache/guilds/" + testGuild} {
+		if !json.Valid([]byte(ask(t, "GET", path, "").body)) {
+			t.Errorf("%s is not JSON", path)
+		}
+	}
+}
+
+func TestLongListsAreReadInSteps(t *testing.T) {
+	f := newFake(t)
+	f.event(3, "GUILD_CREATE", manyChannels(25))
+	s, err := NewServer(ServerOptions{Addr: "127.0.0.1:0", Backend: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.page = 10
+	s.Start()
+	defer func() {
+		http.DefaultClient.CloseIdleConnections()
+		_ = s.Stop(context.Background())
+	}()
+	for query, want := range map[string]int{"": 25, "?limit=25": 25, "?limit=24": 24, "?limit=11": 11, "?limit=10": 10, "?limit=30": 25} {
+		var list []struct{ ID string }
+		got := ask(t, "GET", "http://"+s.Addr()+"/v1/cache/guilds/"+testGuild+"/channels"+query, "")
+		if err := json.Unmarshal([]byte(got.body), &list); err != nil || len(list) != want {
+			t.Errorf("%q: %d channels, %v, want %d", query, len(list), err, want)
+		}
+		for i := 1; i < len(list); i++ {
+			if list[i].ID <= list[i-1].ID {
+				t.Errorf("%q: %s after %s", query, list[i].ID, list[i-1].ID)
+			}
+		}
+	}
+}
+
+func manyChannels(n int) string {
+	var list []string
+	for i := range n {
+		list = append(list, fmt.Sprintf(`{"id":"1000000000000001%02d","type":0}`, i))
+	}
+	return `{"id":"` + testGuild + `","channels":[` + strings.Join(list, ",") + `]}`
+}
+
+func TestBodyIsBounded(t *testing.T) {
+	f := newFake(t)
+	base := serve(t, ServerOptions{Backend: f})
+	got := ask(t, "PUT", base+"/v1/kv/k", strings.Repeat("x", maxBody+1))
+	if got.status != 400 || f.last() != "" {
+		t.Errorf("a body too large: %d %s", got.status, got.body)
+	}
+}
+
+func TestSnapshotThatFails(t *testing.T) {
+	f := newFake(t)
+	client := &Client{BaseURL: serve(t, ServerOptions{Backend: f})}
+	f.fail(ErrNotReady)
+	var b strings.Builder
+	if _, err := client.SaveSnapshot(t.Context(), &b); !errors.Is(err, ErrNotReady) || b.Len() > 0 {
+		t.Errorf("failed: %v, %q", err, b.String())
+	}
+	if n, err := client.SaveSnapshot(t.Context(), &b); err != nil || n != 8 || b.String() != "SNAPSHOT" {
+		t.Errorf("%d, %v, %q", n, err, b.String())
+	}
+}
+
+func TestStopEndsJoins(t *testing.T) {
+	f := newFake(t)
+	f.hold = make(chan struct{})
+	s, err := NewServer(ServerOptions{Addr: "127.0.0.1:0", Backend: f})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	ended := make(chan error, 1)
+	go func() {
+		_, err := (&Client{BaseURL: "http://" + s.Addr()}).Join(context.Background(), "a:1", nil)
+		ended <- err
+	}()
+	<-f.hold
+	if err := s.Stop(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if err := s.Stop(t.Context()); err != nil {
+		t.Errorf("a second stop: %v", err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the join ended without an error")
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
