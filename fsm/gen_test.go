@@ -93,7 +93,7 @@ func (g *gen) session(b *Bot, sh *Shard) Command {
 	}
 	g.sessions++
 	return &Ready{
-		Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: fmt.Sprintf("s%d", g.sessions), S: 1,
+		Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: fmt.Sprintf("s%d", g.sessions), S: 1, After: g.near(sh.Sessions),
 		Raw: fmt.Appendf(nil, `{"user":{"id":"9"},"guilds":[{"id":"%d","unavailable":true}]}`, g.n("guild", 1, 3)),
 	}
 }

@@ -43,7 +43,7 @@ func samples() map[Kind]Command {
 		KindPermit: &Permit{Bot: testBot, Shard: shard1, Epoch: 1, Key: 3, Ask: 7},
 		KindClear:  &Clear{Bot: testBot, Shard: shard1, Epoch: 1, Key: 3, Ask: 7},
 		KindReady: &Ready{
-			Bot: testBot, Shard: shard1, Epoch: 1, SID: "s", URL: "wss://r", S: 1, At: 1700000000000, Raw: []byte(`{}`),
+			Bot: testBot, Shard: shard1, Epoch: 1, SID: "s", URL: "wss://r", S: 1, At: 1700000000000, Raw: []byte(`{}`), After: 7,
 		},
 		KindEvents: &Events{
 			Bot: testBot, Shard: shard1, Epoch: 1, SID: "s", Prev: 1, At: 1700000000000, Jump: true,

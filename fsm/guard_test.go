@@ -154,7 +154,8 @@ func botCases() []guardCase {
 
 func shardCases() []guardCase {
 	ready := func(epoch uint64, sid string) *Ready {
-		return &Ready{Bot: testBot, Shard: shard0, Epoch: epoch, SID: sid, URL: "u", S: 3, Raw: []byte(`{"guilds":[]}`)}
+		after := map[string]uint64{"s1": 0, "s2": 1}
+		return &Ready{Bot: testBot, Shard: shard0, Epoch: epoch, SID: sid, URL: "u", S: 3, Raw: []byte(`{"guilds":[]}`), After: after[sid]}
 	}
 	lost := &Lost{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s1"}
 	away := ShardKey{Layout: 2, Index: 1}
@@ -179,8 +180,12 @@ func shardCases() []guardCase {
 		},
 		{name: "ready of a fenced owner", cmd: ready(0, "s2"), code: Fenced},
 		{name: "ready of this session", cmd: ready(1, "s1"), code: Old},
-		{name: "ready of a lost session", before: []Command{lost}, cmd: ready(1, "s1"), code: Old},
-		{name: "ready of a replaced session", before: []Command{ready(1, "s2")}, cmd: ready(1, "s1"), code: Old},
+		{name: "ready of a lost session", before: []Command{lost}, cmd: ready(1, "s1"), code: Refused},
+		{name: "ready of a replaced session", before: []Command{ready(1, "s2")}, cmd: ready(1, "s1"), code: Refused},
+		{
+			name: "ready of a session that never counted, after its successor's", before: []Command{ready(1, "s2")},
+			cmd: &Ready{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s0", After: 1}, code: Refused,
+		},
 		{name: "ready of no session", cmd: ready(1, ""), code: Refused, msg: "needs an id"},
 		{name: "ready of no shard", cmd: &Ready{Bot: "x", Shard: shard0, SID: "s"}, code: Refused},
 		{name: "lost", cmd: lost, holds: func(b *bench) bool {

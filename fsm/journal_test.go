@@ -180,7 +180,7 @@ func TestMissingGuilds(t *testing.T) {
 	b := setup(t)
 	create := `{"id":"40","name":"g","channels":[],"roles":[],"members":[]}`
 	b.must(events(1, 1, Event{S: 2, Type: "GUILD_CREATE", Guild: 40, Lane: 40, Raw: []byte(create)}))
-	b.must(&Ready{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s2", S: 1, Raw: []byte(`{"user":{"id":"9"},"guilds":[]}`)})
+	b.must(&Ready{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s2", S: 1, Raw: []byte(`{"user":{"id":"9"},"guilds":[]}`), After: 1})
 	p := b.pending()
 	if len(p) != 1 || p[0].Type != discord.EventGuildDelete || p[0].Guild != 40 || p[0].Lane != 40 || p[0].SID != "s2" {
 		t.Fatalf("%+v", p)

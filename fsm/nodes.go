@@ -193,7 +193,6 @@ func (c *Renew) apply(s *State) Result {
 			if !c.KeepSessions {
 				sh.SID, sh.URL = "", ""
 			}
-			sh.past = nil
 			b.rerun(s, sh, func(*Entry) (NodeRef, bool) { return NodeRef{}, true })
 		}
 	}

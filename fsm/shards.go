@@ -1,8 +1,6 @@
 package fsm
 
 import (
-	"slices"
-
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/internal/mutant"
 )
@@ -56,7 +54,6 @@ func (c *Grant) apply(s *State) Result {
 		return noNode
 	}
 	sh.Epoch++
-	sh.past = nil
 	sh.Owner, sh.Why, sh.From = c.To, c.Why, c.From
 	all := c.Adopt || s.Mutant.Has(mutant.MoveRunner)
 	b.adopt(s, sh, c.To, all)
@@ -65,8 +62,10 @@ func (c *Grant) apply(s *State) Result {
 
 // Ready records a new session.
 //
-// Guard: the epoch is in force, the session is another one and isn't over.
-// Effect: the
+// Guard: the epoch is in force, and the shard has had no other session since
+// the IDENTIFY. Without the second, a READY that comes late would bring back a
+// session whose connection broke at once, and with it events that another one
+// has reported since. Effect: the
 // committed sequence is that of the READY. A shard that had a session before
 // gets a gap record; guilds that the cache holds and READY doesn't name are
 // deleted, by entries in the journal like any GUILD_DELETE.
@@ -79,6 +78,9 @@ type Ready struct {
 	S     int64
 	At    int64 // Unix milliseconds
 	Raw   []byte
+	// After is the number of sessions that the shard had had when IDENTIFY was
+	// written.
+	After uint64
 }
 
 // Kind implements Command.
@@ -93,11 +95,12 @@ func (c *Ready) encode(w *writer) {
 	w.int(c.S)
 	w.int(c.At)
 	w.bytes(c.Raw)
+	w.uint(c.After)
 }
 
 func (c *Ready) decode(r *reader) {
 	c.Bot, c.Shard, c.Epoch = r.string(), r.shard(), r.uint()
-	c.SID, c.URL, c.S, c.At, c.Raw = r.string(), r.string(), r.int(), r.int(), r.bytes()
+	c.SID, c.URL, c.S, c.At, c.Raw, c.After = r.string(), r.string(), r.int(), r.int(), r.bytes(), r.uint()
 }
 
 func (c *Ready) apply(s *State) Result {
@@ -111,13 +114,15 @@ func (c *Ready) apply(s *State) Result {
 	if c.SID == "" {
 		return refused("a session needs an id")
 	}
-	if sh.SID == c.SID || slices.Contains(sh.past, c.SID) {
+	if sh.SID == c.SID {
 		return Result{Code: Old, C: sh.C, Epoch: sh.Epoch}
+	}
+	if sh.Sessions != c.After && !s.Mutant.Has(mutant.ReadyEpoch) {
+		return refused("the shard has had another session since that IDENTIFY")
 	}
 	if sh.Sessions > 0 {
 		b.gap(GapRecord{Shard: sh.Key, Kind: "session", From: sh.C, At: c.At})
 	}
-	sh.end()
 	sh.SID, sh.URL, sh.C = c.SID, c.URL, c.S
 	sh.Sessions++
 	missing := b.cache.MissingGuilds(int(sh.Key.Index), int(sh.Key.Layout), c.Raw)
@@ -177,6 +182,6 @@ func (c *Lost) apply(s *State) Result {
 	if sh.SID != c.SID || c.SID == "" {
 		return Result{Code: Old, Epoch: sh.Epoch}
 	}
-	sh.end()
+	sh.SID, sh.URL = "", ""
 	return sh.ok()
 }

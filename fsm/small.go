@@ -103,7 +103,6 @@ func (sh *Shard) encode(w *writer) {
 	w.string(sh.URL)
 	w.int(sh.C)
 	w.uint(sh.Sessions)
-	w.strings(sh.past)
 }
 
 func (s *State) decodeSmall(r *reader) {
@@ -157,7 +156,6 @@ func (b *Bot) decodeSmall(r *reader) {
 func (sh *Shard) decode(r *reader) {
 	sh.Key, sh.Epoch, sh.Owner, sh.From = r.shard(), r.uint(), r.ref(), r.ref()
 	sh.Why, sh.SID, sh.URL, sh.C, sh.Sessions = Why(r.byte()), r.string(), r.string(), r.int(), r.uint()
-	sh.past = r.strings()
 }
 
 func (e *Entry) encode(w *writer) {

@@ -32,7 +32,7 @@ func full(t *testing.T) *bench {
 		&Configure{Bot: "two", Config: []byte(`{}`)},
 		done(1, "log", joe),
 		&Lost{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s1"},
-		&Ready{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s2", S: 1, Raw: []byte(`{"user":{"id":"9"},"guilds":[{"id":"40"}]}`)},
+		&Ready{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s2", S: 1, Raw: []byte(`{"user":{"id":"9"},"guilds":[{"id":"40"}]}`), After: 1},
 	)
 	if b.bot().DeadCount() != 1 || len(b.pending()) != 2 || b.bot().GapCount != 1 {
 		t.Fatalf("%d dead letters, %d pending, %d gaps", b.bot().DeadCount(), len(b.pending()), b.bot().GapCount)

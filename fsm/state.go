@@ -2,7 +2,6 @@ package fsm
 
 import (
 	"fmt"
-	"slices"
 	"strconv"
 
 	"github.com/botnode/botnode/cache"
@@ -61,28 +60,11 @@ type Shard struct {
 	SID  string // session id, "" while there is none
 	URL  string // resume URL of the session
 	C    int64  // committed sequence: all events of SID with s <= C are applied, none above
-	// Sessions counts the sessions that the shard has had.
+	// Sessions counts the sessions that the shard has had. A READY follows from
+	// the number at its IDENTIFY.
 	Sessions uint64
 
-	// past holds sessions that are over, so that a late repeat of their Ready
-	// can't bring one back; only of this epoch, since older ones are fenced,
-	// and only the newest maxPast. It is replaced, never written to.
-	past    []string
 	pending *pendingTree // entries with handlers left, by position
-}
-
-// maxPast bounds the sessions of an epoch that are remembered. They are five
-// seconds apart at least, so a repeat would have to be minutes late.
-const maxPast = 16
-
-// end ends the shard's session, if it has one.
-func (sh *Shard) end() {
-	if sh.SID == "" {
-		return
-	}
-	from := max(0, len(sh.past)+1-maxPast)
-	sh.past = slices.Concat(sh.past[from:], []string{sh.SID})
-	sh.SID, sh.URL = "", ""
 }
 
 // Why says for what reason a shard changed its owner.
