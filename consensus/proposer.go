@@ -29,6 +29,8 @@ type ProposerOptions struct {
 	MaxInFlight int
 	// QueueBytes bounds what waits to be sent (default 8 MiB).
 	QueueBytes int
+	// Linger is how long a rider waits for a batch to ride in (default 4 ms).
+	Linger time.Duration
 	// CallTimeout bounds one batch (default 5 s); then its outcome is unknown.
 	CallTimeout time.Duration
 	// HoldTimeout is how long a command waits for a leader to be known (default 1 s), before it fails with ErrNoLeader.
@@ -49,6 +51,9 @@ type Proposer struct {
 	mu     sync.Mutex
 	queue  []command
 	queued int // bytes in queue
+	riders []command
+	due    bool        // the riders have waited long enough
+	linger *time.Timer // sets due
 	// space is closed and replaced when the queue shrinks.
 	space    chan struct{}
 	closed   bool
@@ -76,14 +81,18 @@ func NewProposer(o ProposerOptions) *Proposer {
 	defaultTo(&o.MaxInFlight, 4)
 	defaultTo(&o.QueueBytes, 8<<20)
 	defaultTo(&o.CallTimeout, 5*time.Second)
+	defaultTo(&o.Linger, 4*time.Millisecond)
 	defaultTo(&o.HoldTimeout, time.Second)
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	return &Proposer{
+	p := &Proposer{
 		o: o, session: rand.Uint64(), space: make(chan struct{}), wake: make(chan struct{}, 1),
 		stop: make(chan struct{}), stopped: make(chan struct{}), deliver: newDeliverer(),
 	}
+	p.linger = time.AfterFunc(time.Hour, p.FlushRiders)
+	p.linger.Stop()
+	return p
 }
 
 // Start starts the proposer's goroutines.
@@ -100,6 +109,7 @@ func (p *Proposer) Close() error {
 	p.stopOnce.Do(func() {
 		p.mu.Lock()
 		p.closed = true
+		p.linger.Stop()
 		p.mu.Unlock()
 		close(p.stop)
 		p.startOnce.Do(func() { // never started: there is nothing to wait for
@@ -174,7 +184,7 @@ func (p *Proposer) takeBatch() []command {
 		size += len(p.queue[n].bytes)
 		n++
 	}
-	return p.remove(n)
+	return p.board(p.remove(n), size)
 }
 
 // remove takes the first n commands off the queue and wakes who waits for space. The lock is held.
@@ -201,7 +211,7 @@ func (p *Proposer) failQueue(err error, before time.Time) (oldest time.Time) {
 	for n < len(p.queue) && (before.IsZero() || p.queue[n].at.Before(before)) {
 		n++
 	}
-	out := p.remove(n)
+	out := append(p.remove(n), p.failRiders(before)...)
 	if len(p.queue) > 0 {
 		oldest = p.queue[0].at
 	}
