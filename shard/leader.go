@@ -225,10 +225,9 @@ func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]
 			delete(l.moves, shardID{b.Name, sh.Key})
 			l.grant(now, s, b, sh, live[want[i]].ref)
 		case orphan[i]:
+		case l.adoptStrays(now, s, b, sh, live):
 		case want[i] != "" && want[i] != sh.Owner.ID:
 			l.even(now, b, sh, live[sh.Owner.ID], live[want[i]])
-		default:
-			l.adoptStrays(now, s, b, sh, live)
 		}
 	}
 	l.planMoves(now, s, b, live)
@@ -270,11 +269,12 @@ func (l *Leader) grant(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, to fsm.
 }
 
 // adoptStrays gives the owner those entries of its shard whose runner is gone
-// or has had its time to drain since a planned move.
-func (l *Leader) adoptStrays(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, live map[string]liveNode) {
+// or has had its time to drain since a planned move. It reports whether it is
+// about to.
+func (l *Leader) adoptStrays(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, live map[string]liveNode) bool {
 	e := sh.Oldest()
 	if e == nil || e.Runner == sh.Owner {
-		return
+		return false
 	}
 	id := shardID{b.Name, sh.Key}
 	if n, ok := live[e.Runner.ID]; ok && n.ref == e.Runner {
@@ -282,16 +282,17 @@ func (l *Leader) adoptStrays(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, l
 		if m == nil {
 			// The move was another leader's: its time begins here.
 			l.moves[id] = &move{to: sh.Owner, epoch: sh.Epoch, phase: draining, since: now}
-			return
+			return false
 		}
 		if m.phase != draining || now < m.since+l.Timing.Drain {
-			return
+			return false
 		}
 	}
 	delete(l.moves, id)
 	l.propose(now, s, "adopt "+b.Name+" "+sh.Key.String(), &fsm.Grant{
 		Bot: b.Name, Shard: sh.Key, Epoch: sh.Epoch, To: sh.Owner, Adopt: true, Why: fsm.WhyFailover, From: e.Runner,
 	})
+	return true
 }
 
 // permitKey is an identify key of a bot.

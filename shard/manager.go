@@ -227,7 +227,7 @@ func (m *Manager) view(ref fsm.ShardRef) (v View, ok bool) {
 		}
 		ok = true
 		v = View{
-			Generation: s.Generation, Epoch: sh.Epoch, Owner: sh.Owner, SID: sh.SID, URL: sh.URL, C: sh.C,
+			Generation: s.Generation, Epoch: sh.Epoch, Owner: sh.Owner, SID: sh.SID, URL: sh.URL, C: sh.C, Sessions: sh.Sessions,
 			Why: sh.Why, From: sh.From, Key: identifyKey(b, sh.Key),
 		}
 		v.Permit, v.HasPermit = b.Permit(v.Key)

@@ -64,6 +64,7 @@ type View struct {
 	SID        string
 	URL        string
 	C          int64
+	Sessions   uint64  // that the shard has had
 	Why        fsm.Why // why Owner got the shard, and from whom
 	From       fsm.NodeRef
 	Key        uint32 // the shard's identify key
@@ -100,6 +101,7 @@ type conn struct {
 	sid      string // "" before READY
 	prev     int64  // the last s read, or the seq sent in RESUME
 	first    bool   // no event was read since RESUME
+	after    uint64 // sessions that the shard had had when IDENTIFY was written
 	since    Time   // when RESUME or IDENTIFY was written
 	readying bool   // READY was read and is not applied yet
 }
@@ -297,8 +299,8 @@ func (o *Owner) decideIdle(now Time) {
 	o.connSeq++
 	o.conn = conn{id: o.connSeq, phase: Dialing, epoch: epoch, gen: o.view.Generation}
 	url := o.view.URL
-	if o.view.SID == "" || o.failures%2 == 1 {
-		url = "" // every other attempt goes to the general address
+	if o.view.SID == "" || o.failures > 1 && o.failures%2 == 0 {
+		url = "" // after a failure, every other attempt goes to the general address
 	}
 	o.do(Dial{Conn: o.conn.id, URL: url})
 }
@@ -348,6 +350,7 @@ func (o *Owner) identify(now Time) {
 			if a.n == v.Permit.Ask && a.n > o.used {
 				o.used = a.n
 				o.bind(now, Identifying, "", 0)
+				o.conn.after = v.Sessions
 				o.do(Identify{Conn: o.conn.id})
 				o.clearPermit(now)
 				return

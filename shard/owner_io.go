@@ -169,6 +169,7 @@ func (in ReadyRead) step(o *Owner, now Time) {
 	c.readying, c.sid, c.prev = true, in.SID, in.S
 	o.flight = o.propose(&fsm.Ready{
 		Bot: o.Bot, Shard: o.Shard, Epoch: c.epoch, SID: in.SID, URL: in.URL, S: in.S, At: in.At, Raw: in.Raw,
+		After: c.after,
 	})
 }
 
@@ -209,7 +210,8 @@ func (in ReconnectAsked) step(o *Owner, now Time) {
 		return
 	}
 	o.drop()
-	o.retryAt = now
+	o.failures++ // a Discord that asks for it each time is not dialled in a tight loop
+	o.retryAt = now + o.backoff()
 }
 
 func (in Closed) step(o *Owner, now Time) {

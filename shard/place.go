@@ -33,7 +33,7 @@ func Place(shards []Placed, targets []Target) []string {
 	if len(targets) == 0 {
 		return out
 	}
-	share := shares(len(shards), targets)
+	share := shares(shards, targets)
 	load := make(map[string]int, len(targets))
 	for i, sh := range shards {
 		if limit, ok := share[sh.Node]; ok && load[sh.Node] < limit {
@@ -50,9 +50,14 @@ func Place(shards []Placed, targets []Target) []string {
 	return out
 }
 
-// shares splits n shards over the targets by weight: whole parts first, the
-// rest to the largest remainders, ties by id.
-func shares(n int, targets []Target) map[string]int {
+// shares splits the shards over the targets by weight: whole parts first, then
+// the rest one by one: to those that have more than their whole part already,
+// lest a shard move for nothing, then to the largest remainders, ties by id.
+func shares(shards []Placed, targets []Target) map[string]int {
+	has := make(map[string]int, len(targets))
+	for _, sh := range shards {
+		has[sh.Node]++
+	}
 	total := 0.0
 	for _, t := range targets {
 		total += max(t.Weight, 0)
@@ -60,7 +65,9 @@ func shares(n int, targets []Target) map[string]int {
 	type part struct {
 		id   string
 		rest float64
+		more bool
 	}
+	n := len(shards)
 	out := make(map[string]int, len(targets))
 	parts := make([]part, 0, len(targets))
 	left := n
@@ -69,11 +76,18 @@ func shares(n int, targets []Target) map[string]int {
 		if total > 0 {
 			want = float64(n) * max(t.Weight, 0) / total
 		}
-		out[t.ID] = int(want)
-		left -= int(want)
-		parts = append(parts, part{t.ID, want - float64(int(want))})
+		whole := int(want)
+		out[t.ID] = whole
+		left -= whole
+		parts = append(parts, part{t.ID, want - float64(whole), want > 0 && has[t.ID] > whole})
 	}
 	slices.SortFunc(parts, func(a, b part) int {
+		if a.more != b.more {
+			if a.more {
+				return -1
+			}
+			return 1
+		}
 		return cmp.Or(cmp.Compare(b.rest, a.rest), cmp.Compare(a.id, b.id))
 	})
 	for i := 0; left > 0; i = (i + 1) % len(parts) {

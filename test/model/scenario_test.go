@@ -1,0 +1,108 @@
+package model
+
+import (
+	"testing"
+	"time"
+
+	"github.com/botnode/botnode/discord"
+)
+
+// scenarioSeeds is how many histories a scenario makes.
+const scenarioSeeds = 300
+
+// TestScenarios makes histories in which one kind of trouble is much more
+// frequent than a seed would have it. Each has shown a fault of the protocol's
+// code once.
+func TestScenarios(t *testing.T) {
+	for name, o := range map[string]Options{
+		// The READY of a session whose connection broke at once is committed
+		// after that of the next session, under the same epoch: it must not
+		// bring the first one back, whose events the second has reported.
+		"late ready": {
+			Tune: func(k *Knobs) {
+				k.Limbo, k.Loss, k.Window, k.Faults, k.Refuse, k.Freeze = 1, 0.5, 30*time.Second, 0, 0, 0
+			},
+			Script: func(s *Sim) { s.cutReadies(0.5) },
+		},
+		// Discord withholds events of a replay while a batch that was read
+		// before is still on its way.
+		"withheld replay": {
+			Tune:   func(k *Knobs) { k.Truncate, k.Limbo, k.Latency = 0.9, 0.5, 100*time.Millisecond },
+			Script: func(s *Sim) { s.cutOften(300 * time.Millisecond) },
+		},
+		// Everything is restored again and again, so that epochs, positions
+		// and permits rewind under what is on its way.
+		"restores": {
+			Tune:   func(k *Knobs) { k.Restore, k.Limbo = true, 0.3 },
+			Script: func(s *Sim) { s.restoreOften(1500 * time.Millisecond) },
+		},
+		// No identifies are left when a session is lost; Discord gives new
+		// ones later.
+		"exhausted": {Tune: func(k *Knobs) { k.Budget, k.Window = 1, 500*time.Millisecond }},
+		// Every second RESUME or IDENTIFY is never answered.
+		"no answer": {Tune: func(k *Knobs) { k.Swallow = 0.5 }},
+		// Nodes freeze between a decision and what they write.
+		"freezes": {Tune: func(k *Knobs) { k.Freeze, k.Faults = 0.2, 10 }},
+		// Handlers fail and fight for one key while shards move.
+		"contention": {Tune: func(k *Knobs) { k.FailRate, k.KVRate, k.TwoRate, k.Faults = 0.3, 0.9, 0.5, 10 }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			n := scenarioSeeds
+			if testing.Short() || raceEnabled {
+				n /= 6
+			}
+			if v, _ := search(1, n, o); v != nil {
+				o.Seed = v.Seed
+				replay(t, o)
+			}
+		})
+	}
+}
+
+// cutReadies has connections break right after READY.
+func (s *Sim) cutReadies(p float64) {
+	seen := 0
+	var look func()
+	look = func() {
+		if !s.faults {
+			return
+		}
+		if n := len(s.discord.sessions); n > seen {
+			seen = n
+			for _, c := range s.discord.conns {
+				if c.up && c.sess != nil && len(c.sess.stream) < 12 && s.chance(p) {
+					s.after(s.between(4*time.Millisecond, 30*time.Millisecond), func() { c.close(discord.VerdictResume) })
+				}
+			}
+		}
+		s.after(2*time.Millisecond, look)
+	}
+	look()
+}
+
+// cutOften has connections break again and again.
+func (s *Sim) cutOften(every Time) {
+	if !s.faults {
+		return
+	}
+	for _, c := range s.discord.conns {
+		if c.up && s.chance(0.7) {
+			c.close(discord.VerdictResume)
+		}
+	}
+	s.after(s.between(every/2, every*3/2), func() { s.cutOften(every) })
+}
+
+// restoreOften restores a backup of a while ago again and again.
+func (s *Sim) restoreOften(every Time) {
+	s.after(s.between(every/4, every), func() {
+		if !s.faults {
+			return
+		}
+		if s.chance(0.5) {
+			s.oracle.takeBackup()
+		}
+		s.after(s.between(0, every), s.Restore)
+		s.restoreOften(every)
+	})
+}
