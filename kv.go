@@ -57,8 +57,12 @@ func (kv *KV) Put(key string, value []byte) error {
 	return nil
 }
 
-// Delete removes a key.
-func (kv *KV) Delete(key string) { kv.write(fsm.KVChange{Key: key, Delete: true}) }
+// Delete removes a key, if there is such a one.
+func (kv *KV) Delete(key string) {
+	if len(key) > 0 && len(key) <= fsm.MaxKey {
+		kv.write(fsm.KVChange{Key: key, Delete: true})
+	}
+}
 
 func (kv *KV) write(ch fsm.KVChange) {
 	if _, again := kv.writes[ch.Key]; !again {

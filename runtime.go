@@ -61,7 +61,8 @@ func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 		kv: &KV{rt: rt, bot: d.Entry.Bot, reads: map[string]uint64{}, writes: map[string]fsm.KVChange{}},
 	}
 	if err := h.run(c); err != nil {
-		return shard.Outcome{Err: err}
+		// It is logged and kept with the entry: without the tokens of URLs.
+		return shard.Outcome{Err: rest.Redact(err)}
 	}
 	// Done is proposed only after every request has its answer.
 	if err := attempt.Wait(ctx); err != nil {

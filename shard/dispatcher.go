@@ -57,6 +57,7 @@ const (
 // dispatchInput is what the dispatcher's loop is told; one field is set.
 type dispatchInput struct {
 	changes  *fsm.Changes
+	index    uint64 // of the entry that made the changes
 	restored bool
 	granted  *fsm.ShardRef // a shard without a runner has changed
 	over     *execution
@@ -77,6 +78,7 @@ type dispatcher struct {
 	lanes   *Lanes
 	running map[entryKey]*execution
 	repeats []repeat
+	upTo    uint64         // the index that the lanes were last rebuilt at
 	handled sync.WaitGroup // executions
 
 	mu          sync.Mutex // guards what follows
@@ -153,12 +155,16 @@ func (d *dispatcher) shutdown() {
 func (d *dispatcher) take(in dispatchInput) {
 	switch {
 	case in.changes != nil:
-		d.cancel(d.lanes.Apply(*in.changes))
+		// What waited here while the lanes were rebuilt from a newer state is in
+		// it: an entry that is done by now must not be added again.
+		if in.index > d.upTo {
+			d.cancel(d.lanes.Apply(*in.changes))
+		}
 	case in.restored:
 		var all []*fsm.Entry
 		var generation uint64
-		d.m.o.Machine.View(func(_ uint64, s *fsm.State) {
-			generation = s.Generation
+		d.m.o.Machine.View(func(index uint64, s *fsm.State) {
+			d.upTo, generation = index, s.Generation
 			for _, name := range s.BotNames() {
 				for e := range s.Bot(name).PendingEntries() {
 					all = append(all, e)
@@ -229,11 +235,12 @@ func (d *dispatcher) finish(x *execution) {
 		d.lanes.Settled(x.entry)
 		return
 	}
-	notBefore := Time(0)
 	if x.failed {
-		notBefore = d.m.now() + min(failBackoff<<min(x.entry.Attempts, 8), failBackoffMax)
+		notBefore := d.m.now() + min(failBackoff<<min(x.entry.Attempts, 8), failBackoffMax)
+		d.lanes.Failed(x.entry, notBefore)
+		return
 	}
-	d.lanes.Finished(x.entry, x.passed, notBefore)
+	d.lanes.Finished(x.entry, x.passed, 0)
 }
 
 // acknowledge proposes a command until its outcome is known or the entry is

@@ -81,6 +81,9 @@ func (x *execution) abandon() {
 
 func (x *execution) fail(err error) {
 	cause := context.Cause(x.ctx)
+	if errors.Is(err, ErrNotFresh) {
+		return // this node's trouble: the entry starts again once a leader answers
+	}
 	if errors.Is(err, errRefused) || errors.Is(cause, ErrNotRunner) || errors.Is(cause, errStopping) || x.d.m.ctx.Err() != nil {
 		return // not the handler's fault: whoever runs the entry now starts afresh
 	}
@@ -124,7 +127,7 @@ func (x *execution) handle(name string) (plain bool, err error) {
 		}
 		x.d.m.stats.Done.Add(1)
 		if len(out.Reads)+len(out.Writes) == 0 {
-			x.d.acknowledge(x.entry, x.generation, done)
+			x.d.acknowledgeLater(x.entry, x.generation, done)
 			return true, nil
 		}
 		res, err := x.commit(done)
@@ -136,6 +139,9 @@ func (x *execution) handle(name string) (plain bool, err error) {
 			return false, nil
 		case fsm.Conflict:
 			x.d.m.stats.Conflicts.Add(1)
+		case fsm.Refused, fsm.Malformed:
+			// Nothing will change about that by itself.
+			return false, fmt.Errorf("handler %s: its writes were refused: %s", name, res.Msg)
 		default:
 			return false, errRefused
 		}

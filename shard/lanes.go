@@ -130,8 +130,16 @@ func (l *Lanes) Reset(generation uint64, entries []*fsm.Entry) (cancel []*fsm.En
 	l.generation = generation
 	for _, e := range entries {
 		l.add(e)
-		if was := old[entryKey{e.Bot, e.Pos}]; was != nil && was.run != nil {
-			l.jobs[entryKey{e.Bot, e.Pos}].run = was.run
+		was, j := old[entryKey{e.Bot, e.Pos}], l.jobs[entryKey{e.Bot, e.Pos}]
+		if was == nil {
+			continue
+		}
+		if was.entry.Runner == e.Runner && was.entry.Attempts == e.Attempts {
+			// What was finished here is on its way into the log still.
+			j.passed, j.settled, j.notBefore = was.passed, was.settled, was.notBefore
+		}
+		if was.run != nil {
+			j.run = was.run
 			delete(old, entryKey{e.Bot, e.Pos})
 			if e.Runner != l.Self {
 				cancel = append(cancel, was.run)
@@ -304,6 +312,10 @@ func (l *Lanes) finish(e *fsm.Entry, passed, settled bool, notBefore Time) {
 // what this node knew when it began; and its lane waits, so that the next
 // entry reads what this one wrote.
 func (l *Lanes) Settled(e *fsm.Entry) { l.finish(e, false, true, 0) }
+
+// Failed says that a started entry has failed and that a Fail of it is on its
+// way: it starts again once that is applied here, not before the given time.
+func (l *Lanes) Failed(e *fsm.Entry, notBefore Time) { l.finish(e, false, true, notBefore) }
 
 // Deadline returns the earliest time at which a held lane may go on.
 func (l *Lanes) Deadline() (Time, bool) {

@@ -97,6 +97,7 @@ type Manager struct {
 
 	fresh   atomic.Int64 // Time until which this node is fresh
 	leaving atomic.Bool
+	started atomic.Bool // the log that is replayed before need not be kept
 
 	mu      sync.RWMutex // guards what follows
 	runners map[fsm.ShardRef]*runner
@@ -138,6 +139,7 @@ func (m *Manager) Start() {
 	m.wg.Go(m.freshLoop)
 	m.wg.Go(m.lead.run)
 	m.wg.Go(m.disp.run)
+	m.started.Store(true)
 	m.Restored(0)
 }
 
@@ -158,18 +160,20 @@ func (m *Manager) now() Time { return time.Since(m.start) + time.Hour }
 func (m *Manager) Stats() *Stats { return &m.stats }
 
 // Applied implements fsm.Observer.
-func (m *Manager) Applied(_ uint64, c fsm.Changes) {
+func (m *Manager) Applied(index uint64, c fsm.Changes) {
+	started := m.started.Load() // before that, Start has everybody look
 	for _, ref := range c.Shards {
 		if r := m.known(ref); r != nil {
 			r.touch()
-		} else if c.Topology {
+		} else if c.Topology && started {
 			m.disp.mail.push(dispatchInput{granted: &ref})
 		}
 	}
-	if len(c.Added)+len(c.Altered)+len(c.Removed) > 0 {
-		m.disp.mail.push(dispatchInput{changes: &c})
+	if started && len(c.Added)+len(c.Altered)+len(c.Removed) > 0 {
+		m.disp.mail.push(dispatchInput{changes: &c, index: index})
 	}
 	if c.Topology {
+		m.hurry()
 		m.lead.poke()
 	}
 }
