@@ -102,6 +102,24 @@ func (n *Node) Sync(ctx context.Context) error {
 	return nil
 }
 
+const (
+	// leaderTimeout bounds how long an operator's command waits for a leader:
+	// longer than any election takes while a majority lives.
+	leaderTimeout = 4 * time.Second
+	hintQuorum    = "`botnode status` shows which nodes are missing"
+)
+
+// awaitLeader waits a while for a leader to be known, so that commands without
+// a quorum say so instead of waiting for one.
+func (n *Node) awaitLeader(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	if poll(ctx, func() bool { return n.raft.Load().Leader().Known }) != nil {
+		return admin.WithHint(fmt.Errorf("%w: no leader is known", admin.ErrNoQuorum), hintQuorum)
+	}
+	return nil
+}
+
 // command proposes a command for an operator and turns its result into an
 // error of package admin.
 func (n *Node) command(ctx context.Context, make func(*fsm.State) fsm.Command) (fsm.Result, error) {
@@ -110,10 +128,15 @@ func (n *Node) command(ctx context.Context, make func(*fsm.State) fsm.Command) (
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
+	if err := n.awaitLeader(ctx); err != nil {
+		return fsm.Result{}, err
+	}
 	res, err := n.propose(ctx, make)
 	switch {
 	case err != nil && consensus.NotAppended(err):
-		return res, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrNoQuorum, err), "`botnode status` shows which nodes are missing")
+		return res, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrNoQuorum, err), hintQuorum)
+	case errors.Is(err, consensus.ErrUnknownOutcome):
+		return res, admin.WithHint(fmt.Errorf("%w: no majority answered in time", admin.ErrUnknownOutcome), hintQuorum)
 	case err != nil:
 		return res, fmt.Errorf("%w: %w", admin.ErrUnknownOutcome, err)
 	case res.Code == fsm.OK, res.Code == fsm.Old:
@@ -185,6 +208,9 @@ func (n *Node) leaderDoes(ctx context.Context, req clusterRequest) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
+	if err := n.awaitLeader(ctx); err != nil {
+		return err
+	}
 	_, err := n.askLeader(ctx, req)
 	if err != nil && !errors.Is(err, admin.ErrRefused) && !errors.Is(err, admin.ErrNotReady) {
 		return fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
@@ -208,6 +234,9 @@ func (n *Node) move(ctx context.Context, bot string, index int, to string, why f
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for {
+		if err := n.awaitLeader(ctx); err != nil {
+			return err
+		}
 		changed := n.machine.Changed()
 		if n.owner(bot, key) == to {
 			return nil

@@ -2,6 +2,9 @@ package shard
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
 	"time"
 
 	"go.uber.org/zap"
@@ -53,7 +56,10 @@ func (m *Manager) freshLoop() {
 func (m *Manager) askFresh(ctx context.Context) {
 	before := m.Fresh()
 	sent := m.now()
-	_, err := m.send(ctx, "", message{Kind: msgFresh, Node: m.o.Self, Leaving: m.leaving.Load()})
+	answer, err := m.send(ctx, "", message{Kind: msgFresh, Node: m.o.Self, Leaving: m.leaving.Load()})
+	if err == nil && !m.Fresh() {
+		err = m.catchUp(ctx, answer)
+	}
 	if err != nil {
 		if before && !m.Fresh() {
 			m.log.Warn("no leader answers; this node is quiet until one does", zap.String("code", "not_fresh"), zap.Error(err))
@@ -65,6 +71,29 @@ func (m *Manager) askFresh(ctx context.Context) {
 	if !was {
 		m.log.Info("this node is fresh")
 		m.wakeAll()
+	}
+}
+
+// catchUp waits until this node has applied what the leader had when it
+// answered. A node that was stopped and goes on is answered before it has heard
+// of what was granted meanwhile: on its old state it would resume sessions that
+// are another's. While a node is fresh nothing is granted behind its back, so
+// that one is not asked for it again.
+func (m *Manager) catchUp(ctx context.Context, answer []byte) error {
+	index, n := binary.Uvarint(answer)
+	if n <= 0 {
+		return errors.New("the leader's answer can't be read")
+	}
+	for {
+		changed := m.o.Machine.Changed()
+		if m.o.Machine.Index() >= index {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("not caught up with the leader: %w", context.Cause(ctx))
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -54,7 +55,7 @@ func (m *Manager) send(ctx context.Context, to string, msg message) ([]byte, err
 		msg.Node = m.o.Self
 	}
 	if to == m.o.Self.ID {
-		return nil, m.receive(ctx, msg)
+		return m.receive(ctx, msg)
 	}
 	b, err := json.Marshal(msg)
 	if err != nil {
@@ -72,14 +73,23 @@ func (m *Manager) HandleMessage(ctx context.Context, from string, b []byte) ([]b
 	if msg.Node.ID != from {
 		return nil, fmt.Errorf("a message of %s that names %s", from, msg.Node.ID)
 	}
-	return nil, m.receive(ctx, msg)
+	return m.receive(ctx, msg)
 }
 
-func (m *Manager) receive(ctx context.Context, msg message) error {
+// receive takes a message. Only a question for freshness has an answer.
+func (m *Manager) receive(ctx context.Context, msg message) ([]byte, error) {
+	if msg.Kind == msgFresh {
+		if err := m.lead.fresh(ctx, msg.Node, msg.Leaving); err != nil {
+			return nil, err
+		}
+		return binary.AppendUvarint(nil, m.o.Machine.Index()), nil
+	}
+	return nil, m.take(msg)
+}
+
+func (m *Manager) take(msg message) error {
 	ref := fsm.ShardRef{Bot: msg.Bot, Shard: msg.Shard}
 	switch msg.Kind {
-	case msgFresh:
-		return m.lead.fresh(ctx, msg.Node, msg.Leaving)
 	case msgAsk:
 		return m.lead.with(func(l *Leader) error {
 			l.AskedPermit(m.now(), msg.Bot, msg.Key, msg.Shard, msg.Epoch, msg.Ask)
