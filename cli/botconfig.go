@@ -10,6 +10,7 @@ import (
 
 	"github.com/goccy/go-yaml"
 
+	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 )
@@ -29,9 +30,9 @@ var botKeyTable = []botKey{
 	{name: "token_file", usage: "file with the bot's Discord token; this node's own, not replicated"},
 	{name: "discord_api", usage: "Discord's REST API", set: setAPI},
 	{name: "intents", usage: "gateway intents: names, or default, all, privileged, none", set: setIntents},
-	{name: "shards", usage: "auto, N, LO-HI/N or manual", set: setShards},
-	{name: "placement", usage: "spread, or prefer:joe,mike+robert", set: setPlacement},
-	{name: "failback", usage: "give shards back to a preferred node once it is stable", set: setFailback},
+	{name: "shards", usage: "auto, N or LO-HI/N (manual: not in this version)", set: setShards},
+	{name: "placement", usage: "spread (prefer:joe,mike+robert: not in this version)", set: setPlacement},
+	{name: "failback", usage: "give shards back to a preferred node once it is stable (true: not in this version)", set: setFailback},
 	{name: "retain_bytes", usage: "how many bytes of the newest events are kept for readers that follow",
 		set: setNumber(func(c *fsm.Config, n int64) { c.RetainBytes = n })},
 	{name: "max_attempts", usage: "how often an event is tried before it is a dead letter",
@@ -81,6 +82,10 @@ func (f *file) applyKey(c *fsm.Config, k botKey, e entry) error {
 	return nil
 }
 
+// notYet refuses a value that nothing acts on yet: to take it would promise
+// what doesn't happen.
+func notYet(v string) error { return fmt.Errorf("%q is %w", v, admin.ErrNotImplemented) }
+
 func setAPI(c *fsm.Config, v string) error {
 	if !strings.HasPrefix(v, "http://") && !strings.HasPrefix(v, "https://") {
 		return fmt.Errorf("%q is not an http or https address", v)
@@ -116,6 +121,9 @@ func setShards(c *fsm.Config, v string) error {
 			return fmt.Errorf("%q: a range lies in 0 to N-1", v)
 		}
 	}
+	if v == "manual" {
+		return notYet(v)
+	}
 	c.Shards = v
 	return nil
 }
@@ -126,6 +134,9 @@ func setPlacement(c *fsm.Config, v string) error {
 	if v != "spread" && !preferred.MatchString(v) {
 		return fmt.Errorf("%q is neither spread nor prefer:NODE,NODE+NODE", v)
 	}
+	if v != "spread" {
+		return notYet(v)
+	}
 	c.Placement = v
 	return nil
 }
@@ -134,6 +145,9 @@ func setFailback(c *fsm.Config, v string) error {
 	b, err := strconv.ParseBool(v)
 	if err != nil {
 		return fmt.Errorf("%q is neither true nor false", v)
+	}
+	if b {
+		return notYet(v)
 	}
 	c.Failback = b
 	return nil

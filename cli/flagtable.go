@@ -41,13 +41,13 @@ var flagTable = []flagDef{
 	{scope: scopeStart, name: "cluster-addr", value: "HOST:PORT", def: "127.0.0.1:7101", usage: "address for the other nodes: TCP and UDP"},
 	{scope: scopeStart, name: "advertise-addr", value: "HOST:PORT", def: "", usage: "cluster address as the other nodes reach it (default: --cluster-addr)"},
 	{scope: scopeStart, name: "http-addr", value: "HOST:PORT", def: "127.0.0.1:7201", usage: "address of the admin API; beyond loopback it needs BOTNODE_ADMIN_TOKEN"},
-	{scope: scopeStart, name: "proxy-addr", value: "HOST:PORT", def: "", usage: "address of the Discord-compatible proxy", absent: true},
+	{scope: scopeStart, name: "proxy-addr", value: "HOST:PORT", def: "", usage: "address of the Discord-compatible proxy (not in this version)", absent: true},
 	{scope: scopeStart, name: "metrics-addr", value: "HOST:PORT", def: "", usage: "a separate address for /metrics, without a token"},
 	{scope: scopeStart, name: "bootstrap", def: false, usage: "make a cluster of this node, if its directory is fresh"},
 	{scope: scopeStart, name: "join", value: "HOST:PORT,...", def: []string(nil), usage: "cluster addresses of nodes to join, tried in turn"},
 	{scope: scopeStart, name: "bootstrap-expect", value: "N", def: 0, usage: "make a cluster once N of the nodes in --join are up and none has one"},
-	{scope: scopeStart, name: "sync-nodes", value: "ID,...", def: []string(nil), usage: "nodes to wait for before the bot starts", absent: true},
-	{scope: scopeStart, name: "sync-timeout", value: "DURATION", def: 30 * time.Second, usage: "how long to wait for --sync-nodes", absent: true},
+	{scope: scopeStart, name: "sync-nodes", value: "ID,...", def: []string(nil), usage: "nodes to wait for before the bot starts (not in this version)", absent: true},
+	{scope: scopeStart, name: "sync-timeout", value: "DURATION", def: 30 * time.Second, usage: "how long to wait for --sync-nodes (not in this version)", absent: true},
 	{scope: scopeStart, name: "config", value: "FILE", def: "", usage: "configuration file (YAML)", noFile: true},
 	{scope: scopeStart, name: "token-file", value: "FILE", def: "", usage: "file with the bot's Discord token (else BOTNODE_TOKEN, else DISCORD_TOKEN)"},
 	{scope: scopeStart, name: "builtin", value: "none|ping", def: "none", usage: "what a program without handlers runs: ping answers \"!ping X\" with \"pong X\"", words: []string{"none", "ping"}},
@@ -56,10 +56,10 @@ var flagTable = []flagDef{
 	{scope: scopeStart, name: "insecure", def: false, usage: "allow open ports beyond loopback: no TLS between nodes, no token for the admin API"},
 
 	{scope: scopeSeed, name: "discord-api", value: "URL", def: "https://discord.com/api/v10", usage: "Discord's REST API"},
-	{scope: scopeSeed, name: "shards", value: "auto|N|LO-HI/N|manual", def: "auto", usage: "which shards the cluster runs"},
+	{scope: scopeSeed, name: "shards", value: "auto|N|LO-HI/N|manual", def: "auto", usage: "which shards the cluster runs (manual: not in this version)"},
 	{scope: scopeSeed, name: "intents", value: "NAME,...", def: "", usage: "gateway intents (default: what the program asks for, else \"default\")"},
-	{scope: scopeSeed, name: "placement", value: "POLICY", def: "spread", usage: "spread, or prefer:joe,mike+robert"},
-	{scope: scopeSeed, name: "failback", def: false, usage: "give shards back to a preferred node once it is stable"},
+	{scope: scopeSeed, name: "placement", value: "POLICY", def: "spread", usage: "spread, or prefer:joe,mike+robert (not in this version)"},
+	{scope: scopeSeed, name: "failback", def: false, usage: "give shards back to a preferred node once it is stable (not in this version)"},
 }
 
 // env returns the variable that stands for a flag.

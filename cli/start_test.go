@@ -59,7 +59,7 @@ func write(t *testing.T, text string) string {
 }
 
 func TestPrecedence(t *testing.T) {
-	path := write(t, "id: file\nhttp_addr: 127.0.0.1:1\njoin: [a:1, b:2]\nlog_level: warn\nbots:\n  default:\n    shards: 3\n    intents: guilds\n    placement: prefer:joe\n")
+	path := write(t, "id: file\nhttp_addr: 127.0.0.1:1\njoin: [a:1, b:2]\nlog_level: warn\nbots:\n  default:\n    shards: 3\n    intents: guilds\n    max_attempts: 9\n")
 	vars := map[string]string{"BOTNODE_TOKEN": "t", "BOTNODE_CONFIG": path, "BOTNODE_HTTP_ADDR": "127.0.0.1:2", "BOTNODE_ID": "env", "BOTNODE_SHARDS": "5", "BOTNODE_INTENTS": ""}
 	c, err := configOf(t, Options{}, vars, "--id", "flag")
 	if err != nil {
@@ -69,7 +69,7 @@ func TestPrecedence(t *testing.T) {
 		t.Errorf("flag, environment, file: %q %q %v %q", c.node.ID, c.httpAddr, c.logLevel, c.node.Join)
 	}
 	seed := c.node.Bots[0].Seed
-	if seed.Shards != "5" || seed.Intents != uint64(discord.IntentGuilds) || seed.Placement != "prefer:joe" || seed.API != "https://discord.com/api/v10" {
+	if seed.Shards != "5" || seed.Intents != uint64(discord.IntentGuilds) || seed.MaxAttempts != 9 || seed.API != "https://discord.com/api/v10" {
 		t.Errorf("seeds: %+v", seed)
 	}
 	if c.node.ClusterAddr != "127.0.0.1:7101" {
