@@ -95,6 +95,8 @@ func (l *Leader) Answered(ref fsm.NodeRef, now Time, leaving bool) {
 	l.answered[ref] = now
 	if leaving {
 		l.leaving[ref] = true
+	} else {
+		delete(l.leaving, ref) // it may have thought better of it
 	}
 }
 
