@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+	wal "github.com/hashicorp/raft-wal"
 	"go.etcd.io/bbolt"
 )
 
@@ -48,7 +49,33 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open snapshot store: %w", err), bolt.Close())
 	}
-	return &stores{log: bolt, stable: bolt, snaps: &snapStore{SnapshotStore: files}, close: bolt.Close}, nil
+	s := &stores{log: bolt, stable: bolt, snaps: &snapStore{SnapshotStore: files}, close: bolt.Close}
+	if o.NoSync {
+		return s, nil // what the log is for, an append that lasts, is switched off
+	}
+	log, err := openWAL(filepath.Join(o.Dir, "wal"), hl)
+	if err != nil {
+		return nil, errors.Join(err, bolt.Close())
+	}
+	s.log = log
+	s.close = func() error { return errors.Join(log.Close(), bolt.Close()) }
+	return s, nil
+}
+
+// segmentSize is the size of a log file. It is allocated whole, so that an append changes no metadata of the file.
+const segmentSize = 64 << 20
+
+// openWAL opens the log. An append is one write and one fdatasync, where a transaction of bbolt needs two of each and
+// copies pages: with small entries that is what a commit's latency is made of (docs/design/consensus.md, "Log store").
+func openWAL(dir string, hl hclog.Logger) (*wal.WAL, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make log directory: %w", err)
+	}
+	log, err := wal.Open(dir, wal.WithSegmentSize(segmentSize), wal.WithLogger(hl.Named("wal")))
+	if err != nil {
+		return nil, fmt.Errorf("open log %s: %w", dir, err)
+	}
+	return log, nil
 }
 
 // openBolt opens the log file. The free list isn't written with each transaction: it is rebuilt on opening, which is
