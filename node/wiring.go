@@ -49,6 +49,22 @@ func (l *lateProposer) Submit(cmd []byte, done func([]byte, error)) {
 	done(nil, errNotReady)
 }
 
+// SubmitRider submits a command that may wait for a batch to ride in.
+func (l *lateProposer) SubmitRider(cmd []byte, done func([]byte, error)) {
+	if p := l.p.Load(); p != nil {
+		p.SubmitRider(cmd, done)
+		return
+	}
+	done(nil, errNotReady)
+}
+
+// FlushRiders sends what waits for a batch.
+func (l *lateProposer) FlushRiders() {
+	if p := l.p.Load(); p != nil {
+		p.FlushRiders()
+	}
+}
+
 // Lead implements shard.Proposer.
 func (l *lateProposer) Lead(term uint64, cmd []byte) func(context.Context) ([]byte, error) {
 	r := l.raft()
