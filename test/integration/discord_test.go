@@ -91,8 +91,8 @@ func TestDiscordRefusesTheIntents(t *testing.T) {
 func TestDiscordIsUnreachable(t *testing.T) {
 	c := newCluster(t, simOptions(3))
 	c.Three()
-	c.Load(3*roundPings, func() {
-		c.inject(sim.Fault{Kind: "outage", MS: 4000})
+	c.Load(2*roundPings, func() {
+		c.inject(sim.Fault{Kind: "outage", MS: 3000})
 	})
 	c.WaitReady()
 	c.Unharmed()

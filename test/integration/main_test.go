@@ -18,7 +18,7 @@ import (
 	"github.com/botnode/botnode/internal/testproc"
 )
 
-var roundsFlag = flag.Int("rounds", 0, "rounds of each repeated scenario; 0 is BOTNODE_ROUNDS, else 3")
+var roundsFlag = flag.Int("rounds", 0, "rounds of each repeated scenario; 0 is BOTNODE_ROUNDS, else 2")
 
 // programs builds what the tests run, each program once.
 var programs = struct {
@@ -84,7 +84,7 @@ func rounds(t *testing.T) int {
 	}
 	text := os.Getenv("BOTNODE_ROUNDS")
 	if text == "" {
-		return 3
+		return 2
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {

@@ -41,9 +41,7 @@ func (c *cluster) refused(id string, code int, words []string, args ...string) {
 	begun := time.Now()
 	res := c.CLI(id, args...)
 	c.wants("botnode "+strings.Join(args, " "), res.Code, code, res.Stdout+res.Stderr, words...)
-	took := time.Since(begun)
-	c.t.Logf("botnode %s: %v: %s", strings.Join(args, " "), took.Round(time.Millisecond), strings.TrimSpace(res.Stderr))
-	if took > 30*time.Second {
+	if took := time.Since(begun); took > 10*time.Second {
 		c.t.Errorf("botnode %s took %v to say so", strings.Join(args, " "), took)
 	}
 }
@@ -175,9 +173,11 @@ func TestCommandsThatAreRefused(t *testing.T) {
 		}
 		return yes(st.Health == "down" && st.Leader == nil, "health %s, leader %v", st.Health, st.Leader)
 	})
-	c.refused("mike", 3, nil, "drain", "joe")
-	c.refused("mike", 3, nil, "kv", "put", "color", "red")
-	c.refused("mike", 3, nil, "shard", "move", "0", "--to", "mike")
+	for _, args := range [][]string{
+		{"kv", "put", "color", "red"}, {"shard", "move", "0", "--to", "robert"}, {"leader", "transfer"},
+	} {
+		c.refused("mike", 3, []string{"no quorum", "botnode status"}, args...)
+	}
 	c.refused("joe", 3, nil, "status")
 	// What it has it still tells, and says that it may be old.
 	if res := c.CLI("mike", "kv", "get", "color"); res.Code != 0 || !strings.Contains(res.Stdout, "blue") {
@@ -220,10 +220,9 @@ func TestDiskIsFull(t *testing.T) {
 	}
 	ballast := dir + "/ballast"
 	var code int
-	r := c.Load(3*roundPings, func() {
+	r := c.Load(2*roundPings, func() {
 		fill(t, ballast)
 		code = c.WaitExit("joe", 40*time.Second)
-		t.Log("joe ended")
 	})
 	if code == 0 {
 		t.Error("exit code 0")

@@ -41,7 +41,7 @@ func TestLeaderIsTerminatedAndComesBack(t *testing.T) {
 	if s := c.brief(); c.messages() != s.Sent {
 		t.Errorf("%d messages sent for %d pings: handlers started twice", c.messages(), s.Sent)
 	}
-	c.report("SIGTERM of the leader, owner of a shard", all, moveMedian, moveMost)
+	c.report("SIGTERM of the leader, owner of a shard", all, killMedian, killMost)
 }
 
 // TestDrainAndLeave empties a node, fills it again, and takes it out of the
