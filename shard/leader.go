@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -256,6 +257,11 @@ func (l *Leader) targets(live map[string]liveNode) []Target {
 	return out
 }
 
+// shardTask is the key of a proposal about a shard as it is in this epoch.
+func shardTask(what string, b *fsm.Bot, sh fsm.Shard) string {
+	return fmt.Sprintf("%s %s %v %d", what, b.Name, sh.Key, sh.Epoch)
+}
+
 // grant gives a shard without a living owner to a node, with all its entries.
 func (l *Leader) grant(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, to fsm.NodeRef) {
 	from, why := sh.Owner, fsm.WhyFailover
@@ -265,7 +271,7 @@ func (l *Leader) grant(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, to fsm.
 	if from.None() || sh.Epoch == 0 {
 		why = fsm.WhyNormal
 	}
-	l.propose(now, s, "grant "+b.Name+" "+sh.Key.String(), &fsm.Grant{
+	l.propose(now, s, shardTask("grant", b, sh), &fsm.Grant{
 		Bot: b.Name, Shard: sh.Key, Epoch: sh.Epoch, To: to, Adopt: true, Why: why, From: from,
 	})
 }
@@ -291,7 +297,7 @@ func (l *Leader) adoptStrays(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, l
 		}
 	}
 	delete(l.moves, id)
-	l.propose(now, s, "adopt "+b.Name+" "+sh.Key.String(), &fsm.Grant{
+	l.propose(now, s, shardTask("adopt", b, sh), &fsm.Grant{
 		Bot: b.Name, Shard: sh.Key, Epoch: sh.Epoch, To: sh.Owner, Adopt: true, Why: fsm.WhyFailover, From: e.Runner,
 	})
 	return true

@@ -132,7 +132,7 @@ func (l *Leader) planMove(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, m *m
 	case !alive || target.ref != m.to || now >= m.since+l.Timing.Prepare:
 		delete(l.moves, id) // the target can't connect: the shard stays where it is
 	case m.phase == granting:
-		l.propose(now, s, "move "+b.Name+" "+sh.Key.String(), &fsm.Grant{
+		l.propose(now, s, shardTask("move", b, sh), &fsm.Grant{
 			Bot: b.Name, Shard: sh.Key, Epoch: m.epoch - 1, To: m.to, Why: m.why, From: m.from,
 		})
 	case now >= m.told+l.Timing.Ask:

@@ -76,8 +76,9 @@ func (n *node) handle(x *run, i int) {
 			n.acknowledge(e, x.gen, &fsm.Fail{
 				Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts, Err: "failed",
 			})
-			n.s.oracle.excuse(n, x)
-			n.over(x, false, n.local()+100*time.Millisecond)
+			n.forget(x)
+			n.lanes.Failed(e, n.local()+100*time.Millisecond)
+			n.dispatch()
 		default:
 			done := &fsm.Done{Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Handler: e.Handlers[i], Runner: n.ref}
 			if !useKV {

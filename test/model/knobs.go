@@ -47,7 +47,7 @@ func drawKnobs(s *Sim) Knobs {
 		Nodes:       3,
 		Shards:      1 + s.rng.IntN(2),
 		Concurrency: 1 + s.rng.IntN(2),
-		Chaos:       s.between(3*time.Second, 9*time.Second),
+		Chaos:       s.between(2*time.Second, 7*time.Second),
 		Quiet:       60 * time.Second,
 		Latency:     Time(pick(1, 3, 20)) * time.Millisecond,
 		Lag:         Time(pick(2, 10, 150)) * time.Millisecond,

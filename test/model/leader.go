@@ -43,11 +43,11 @@ func (n *node) plan() {
 	}
 	var actions []shard.LeaderAction
 	n.m.View(func(_ uint64, s *fsm.State) { actions = n.lead.Plan(n.local(), s) })
-	n.lead1(append([]shard.LeaderAction(nil), actions...))
+	n.carryOutPlan(append([]shard.LeaderAction(nil), actions...))
 }
 
-// lead1 carries out a leader's actions.
-func (n *node) lead1(actions []shard.LeaderAction) {
+// carryOutPlan carries out a leader's actions.
+func (n *node) carryOutPlan(actions []shard.LeaderAction) {
 	for _, a := range actions {
 		switch a := a.(type) {
 		case shard.LeaderPropose:

@@ -47,6 +47,7 @@ func (v *Violation) Story(n int) string {
 
 // Stats say how much of the protocol a history has exercised.
 type Stats struct {
+	Histories                                                      int
 	Commands, Events, Identifies, Resumes, Elections, Kills, Moves int
 	Restores, Gaps, Starts, Conflicts, Sessions, Dead, Fenced      int
 	End                                                            Time

@@ -1,0 +1,410 @@
+package shard
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/botnode/botnode/fsm"
+)
+
+const testBot = "default"
+
+// leaderBench is a Leader over a real state.
+type leaderBench struct {
+	t     *testing.T
+	m     *fsm.Machine
+	l     *Leader
+	now   Time
+	index uint64
+	nodes []fsm.NodeRef
+}
+
+func newLeaderBench(t *testing.T, shards uint32, nodes ...string) *leaderBench {
+	b := &leaderBench{t: t, m: fsm.NewMachine(), now: time.Hour}
+	b.apply(
+		&fsm.Init{ClusterID: "c"},
+		&fsm.Configure{Bot: testBot, Config: []byte(`{"identify_reserve":0}`)},
+		&fsm.Layout{Bot: testBot, Total: shards, To: shards - 1},
+		&fsm.Interests{Bot: testBot, List: []fsm.Interest{{Type: "READY", Handlers: []string{"h"}}}},
+	)
+	for _, id := range nodes {
+		ref := fsm.NodeRef{ID: id, Inc: 1}
+		b.apply(&fsm.Up{Node: ref})
+		b.nodes = append(b.nodes, ref)
+	}
+	b.l = NewLeader(DefaultTiming(), b.now)
+	return b
+}
+
+func (b *leaderBench) generation() (g uint64) {
+	b.m.View(func(_ uint64, s *fsm.State) { g = s.Generation })
+	return g
+}
+
+func (b *leaderBench) apply(cmds ...fsm.Command) {
+	b.t.Helper()
+	for _, c := range cmds {
+		b.index++
+		r := b.m.Apply(b.index, fsm.EncodeBatch([][]byte{fsm.Encode(b.generation(), c)})).([]fsm.Result)
+		if r[0].Code != fsm.OK {
+			b.t.Fatalf("%T: %+v", c, r[0])
+		}
+	}
+}
+
+func (b *leaderBench) shard(k uint32) (sh fsm.Shard) {
+	b.m.View(func(_ uint64, s *fsm.State) {
+		bot := s.Bot(testBot)
+		sh, _ = bot.Shard(fsm.ShardKey{Layout: bot.Layout, Index: k})
+	})
+	return sh
+}
+
+// oldest returns who runs the shard's oldest entry.
+func (b *leaderBench) oldest(k uint32) fsm.NodeRef {
+	sh := b.shard(k)
+	return sh.Oldest().Runner
+}
+
+// pass lets time pass while every node but the silent ones is answered.
+func (b *leaderBench) pass(d time.Duration, silent ...string) {
+	for end := b.now + d; b.now < end; b.now += 200 * time.Millisecond {
+		for _, ref := range b.nodes {
+			quiet := false
+			for _, id := range silent {
+				quiet = quiet || id == ref.ID
+			}
+			if !quiet {
+				b.l.Answered(ref, b.now, false)
+			}
+		}
+	}
+}
+
+// plan returns what the leader does now, and applies what it proposes.
+func (b *leaderBench) plan() []LeaderAction {
+	b.t.Helper()
+	var out []LeaderAction
+	b.m.View(func(_ uint64, s *fsm.State) { out = append(out, b.l.Plan(b.now, s)...) })
+	for _, a := range out {
+		if p, ok := a.(LeaderPropose); ok {
+			b.apply(p.Cmd)
+		}
+	}
+	return out
+}
+
+// settle plans until nothing is left to do at this instant.
+func (b *leaderBench) settle() (all []LeaderAction) {
+	b.t.Helper()
+	for range 20 {
+		out := b.plan()
+		if len(out) == 0 {
+			return all
+		}
+		all = append(all, out...)
+	}
+	b.t.Fatalf("the leader doesn't come to rest: %v", all)
+	return nil
+}
+
+func proposals[C fsm.Command](actions []LeaderAction) (out []C) {
+	for _, a := range actions {
+		if p, ok := a.(LeaderPropose); ok {
+			if c, ok := p.Cmd.(C); ok {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
+}
+
+func TestLeaderGrantsWhatHasNoOwner(t *testing.T) {
+	b := newLeaderBench(t, 6, "a", "b", "c")
+	b.settle()
+	load := map[string]int{}
+	for k := range uint32(6) {
+		load[b.shard(k).Owner.ID]++
+	}
+	if load["a"] != 2 || load["b"] != 2 || load["c"] != 2 {
+		t.Errorf("six shards on three nodes: %v", load)
+	}
+}
+
+func TestLeaderWaitsForSilence(t *testing.T) {
+	b := newLeaderBench(t, 1, "a", "b")
+	b.settle()
+	owner := b.shard(0).Owner.ID
+	b.pass(3 * time.Second)
+	b.settle()
+	quiet := b.now
+	limit := b.l.Timing.Fresh * 5 / 4
+	for b.now < quiet+limit-300*time.Millisecond {
+		b.pass(200*time.Millisecond, owner)
+		if g := proposals[*fsm.Grant](b.plan()); len(g) > 0 {
+			t.Fatalf("granted %v after %v of silence", g[0], b.now-quiet)
+		}
+	}
+	b.pass(600*time.Millisecond, owner)
+	g := proposals[*fsm.Grant](b.settle())
+	if len(g) != 1 || !g[0].Adopt || g[0].To.ID == owner || g[0].Why != fsm.WhyFailover {
+		t.Fatalf("after the silence: %+v", g)
+	}
+}
+
+func TestLeaderNewTermCountsEveryoneAsAnswered(t *testing.T) {
+	b := newLeaderBench(t, 1, "a", "b")
+	b.settle()
+	owner := b.shard(0).Owner
+	b.now += time.Minute // an election took its time
+	b.l = NewLeader(b.l.Timing, b.now)
+	b.now += b.l.Timing.Fresh
+	if out := b.plan(); len(out) != 0 {
+		t.Fatalf("within 1.25 F of the Barrier: %v", out)
+	}
+	b.pass(400*time.Millisecond, owner.ID)
+	if g := proposals[*fsm.Grant](b.settle()); len(g) != 1 {
+		t.Fatalf("grants %v", g)
+	}
+}
+
+func TestLeaderTakesConfirmedDeathAtOnce(t *testing.T) {
+	b := newLeaderBench(t, 1, "a", "b")
+	b.settle()
+	owner := b.shard(0).Owner
+	b.l.Killed(owner)
+	out := b.settle()
+	if len(proposals[*fsm.Down](out)) != 1 || b.shard(0).Owner == owner || b.shard(0).Owner.None() {
+		t.Fatalf("%v; the owner is %v", out, b.shard(0).Owner)
+	}
+}
+
+// budget answers the leader's question for identifies.
+func (b *leaderBench) budget(out []LeaderAction, remaining int) int {
+	b.t.Helper()
+	asked := 0
+	for _, a := range out {
+		if _, ok := a.(ReadBudget); ok {
+			asked++
+			b.apply(&fsm.Budget{Bot: testBot, Budget: fsm.IdentifyBudget{Remaining: remaining, MaxConcurrency: 1}})
+			b.l.BudgetRead(testBot)
+		}
+	}
+	return asked
+}
+
+func (b *leaderBench) ask(k uint32, n uint64) {
+	sh := b.shard(k)
+	b.l.AskedPermit(b.now, testBot, 0, sh.Key, sh.Epoch, n)
+}
+
+func TestLeaderPacesPermits(t *testing.T) {
+	b := newLeaderBench(t, 3, "a")
+	b.settle()
+	b.ask(2, 1)
+	b.budget(b.settle(), 100)
+	var order []uint32
+	last := Time(0)
+	for n := uint64(2); n < 400 && len(order) < 6; n++ {
+		for k := range uint32(3) {
+			b.ask(k, n) // none of them ever gets its session
+		}
+		for _, p := range proposals[*fsm.Permit](b.settle()) {
+			if last > 0 && b.now-last < b.l.Timing.Identify {
+				t.Errorf("two permits %v apart", b.now-last)
+			}
+			last = b.now
+			order = append(order, p.Shard.Index)
+			b.apply(&fsm.Clear{Bot: testBot, Shard: p.Shard, Epoch: p.Epoch, Key: p.Key, Ask: p.Ask})
+		}
+		b.pass(200 * time.Millisecond)
+	}
+	seen := map[uint32]int{}
+	for _, k := range order {
+		seen[k]++
+	}
+	if len(order) != 6 || seen[0] != 2 || seen[1] != 2 || seen[2] != 2 {
+		t.Errorf("permits went to %v", order)
+	}
+}
+
+func TestLeaderClearsWhatIsNotReported(t *testing.T) {
+	b := newLeaderBench(t, 1, "a")
+	b.settle()
+	b.ask(0, 1)
+	b.budget(b.settle(), 100)
+	if len(proposals[*fsm.Permit](b.settle())) != 1 {
+		t.Fatal("no permit")
+	}
+	began := b.now
+	for {
+		b.pass(200 * time.Millisecond)
+		if len(proposals[*fsm.Clear](b.settle())) > 0 {
+			break
+		}
+		if b.now > began+time.Minute {
+			t.Fatal("the key is never free again")
+		}
+	}
+	if took := b.now - began; took < b.l.Timing.Permit+b.l.Timing.Identify {
+		t.Errorf("cleared after %v", took)
+	}
+}
+
+func TestLeaderReadsAnExhaustedBudgetAgain(t *testing.T) {
+	b := newLeaderBench(t, 1, "a")
+	b.settle()
+	b.ask(0, 1)
+	b.budget(b.settle(), 0)
+	asked, n := 0, uint64(2)
+	for range 300 {
+		b.ask(0, n)
+		n++
+		out := b.settle()
+		if len(proposals[*fsm.Permit](out)) > 0 {
+			t.Fatal("a permit without an identify left")
+		}
+		asked += b.budget(out, 0)
+		b.pass(200 * time.Millisecond)
+	}
+	if asked < 2 || asked > 5 {
+		t.Errorf("asked %d times in a minute", asked)
+	}
+	for range 300 {
+		b.ask(0, n)
+		n++
+		out := b.settle()
+		b.budget(out, 1000)
+		if len(proposals[*fsm.Permit](out)) > 0 {
+			return
+		}
+		b.pass(200 * time.Millisecond)
+	}
+	t.Error("no permit although there are identifies again")
+}
+
+func TestLeaderKeysCountAsUsedAfterARestore(t *testing.T) {
+	b := newLeaderBench(t, 1, "a")
+	b.settle()
+	b.index++
+	renew := fsm.Encode(1, &fsm.Renew{Generation: 2})
+	b.m.Apply(b.index, fsm.EncodeBatch([][]byte{renew}))
+	b.apply(&fsm.Up{Node: b.nodes[0]})
+	restored := b.now
+	b.settle()
+	for n := uint64(1); ; n++ {
+		b.ask(0, n)
+		out := b.settle()
+		b.budget(out, 100)
+		if len(proposals[*fsm.Permit](out)) > 0 {
+			break
+		}
+		b.pass(200 * time.Millisecond)
+		if b.now > restored+time.Minute {
+			t.Fatal("no permit")
+		}
+	}
+	if took := b.now - restored; took < b.l.Timing.Permit+b.l.Timing.Identify {
+		t.Errorf("a permit %v after a restore", took)
+	}
+}
+
+// session gives a shard a session and an entry that its owner runs.
+func (b *leaderBench) session(k uint32) {
+	sh := b.shard(k)
+	b.apply(&fsm.Ready{Bot: testBot, Shard: sh.Key, Epoch: sh.Epoch, SID: "s", URL: "u", S: 1, Raw: []byte(`{}`)})
+}
+
+func other(b *leaderBench, owner fsm.NodeRef) fsm.NodeRef {
+	for _, ref := range b.nodes {
+		if ref != owner {
+			return ref
+		}
+	}
+	return owner
+}
+
+func (b *leaderBench) move(k uint32, to string) error {
+	var err error
+	b.m.View(func(_ uint64, s *fsm.State) {
+		k := fsm.ShardKey{Layout: s.Bot(testBot).Layout, Index: k}
+		err = b.l.Move(b.now, s, testBot, k, to, fsm.WhyHandoff)
+	})
+	return err
+}
+
+func TestLeaderPlannedMoveLeavesEntriesAndAdoptsLateOnes(t *testing.T) {
+	b := newLeaderBench(t, 1, "a", "b")
+	b.settle()
+	b.session(0)
+	from := b.shard(0).Owner
+	to := other(b, from)
+	if err := b.move(0, to.ID); err != nil {
+		t.Fatal(err)
+	}
+	if b.settle(); b.shard(0).Owner != from {
+		t.Fatal("moved before the target was prepared")
+	}
+	b.l.Prepared(testBot, b.shard(0).Key, b.shard(0).Epoch+1)
+	g := proposals[*fsm.Grant](b.settle())
+	if len(g) != 1 || g[0].Adopt || b.shard(0).Owner != to || b.oldest(0) != from {
+		t.Fatalf("%+v; the oldest entry is with %v", g, b.oldest(0))
+	}
+	moved := b.now
+	for b.oldest(0) != to {
+		b.pass(200 * time.Millisecond)
+		b.settle()
+		if b.now > moved+2*b.l.Timing.Drain {
+			t.Fatal("what the old owner doesn't finish is never adopted")
+		}
+	}
+	if took := b.now - moved; took < b.l.Timing.Drain {
+		t.Errorf("adopted after %v", took)
+	}
+}
+
+func TestLeaderGivesUpAMoveWhoseTargetCannotConnect(t *testing.T) {
+	b := newLeaderBench(t, 1, "a", "b")
+	b.settle()
+	b.session(0)
+	from := b.shard(0).Owner
+	if err := b.move(0, other(b, from).ID); err != nil {
+		t.Fatal(err)
+	}
+	for range 100 {
+		b.pass(200 * time.Millisecond)
+		b.settle()
+	}
+	if b.l.Moving(testBot, b.shard(0).Key) || b.shard(0).Owner != from {
+		t.Errorf("moving %v, owner %v", b.l.Moving(testBot, b.shard(0).Key), b.shard(0).Owner)
+	}
+}
+
+func TestLeaderMoveRefusals(t *testing.T) {
+	b := newLeaderBench(t, 1, "a", "b")
+	if err := b.move(0, "a"); !errors.Is(err, ErrNoOwner) {
+		t.Errorf("of a shard without an owner: %v", err)
+	}
+	b.settle()
+	if err := b.move(0, "zoe"); !errors.Is(err, ErrNoTarget) {
+		t.Errorf("to nobody: %v", err)
+	}
+	to := other(b, b.shard(0).Owner)
+	b.apply(&fsm.Drain{ID: to.ID, On: true})
+	if err := b.move(0, to.ID); !errors.Is(err, ErrNoTarget) {
+		t.Errorf("to a draining node: %v", err)
+	}
+}
+
+func TestLeaderHearsThatANodeStays(t *testing.T) {
+	b := newLeaderBench(t, 1, "a")
+	b.l.Answered(b.nodes[0], b.now, true)
+	if out := b.settle(); len(out) > 0 {
+		t.Fatalf("a leaving node gets %v", out)
+	}
+	b.l.Answered(b.nodes[0], b.now, false)
+	if b.settle(); b.shard(0).Owner != b.nodes[0] {
+		t.Error("it stays, and gets nothing")
+	}
+}
