@@ -76,7 +76,7 @@ func (n *Node) report() report {
 	runtime.ReadMemStats(&mem)
 	st := n.manager.Stats()
 	rep := report{
-		ClusterID: n.ClusterID(), ID: n.o.ID, State: n.state(), Applied: n.machine.Index(), Commit: r.CommitIndex(),
+		ClusterID: n.ClusterID(), ID: n.o.ID, State: n.state(), Applied: r.AppliedIndex(), Commit: r.CommitIndex(),
 		UptimeS: int64(time.Since(n.started).Seconds()), Memory: mem.Sys - mem.HeapReleased,
 		Fresh: n.manager.Fresh(), Version: n.o.Version, Identifies: st.Identifies.Load(), HandlersRun: st.Started.Load(),
 	}

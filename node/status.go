@@ -37,8 +37,8 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 	if st.Quorum.Need > 0 {
 		st.Quorum.Need = st.Quorum.Need/2 + 1
 	}
-	n.machine.View(func(index uint64, s *fsm.State) {
-		st.AppliedIndex = index
+	st.AppliedIndex = r.AppliedIndex()
+	n.machine.View(func(_ uint64, s *fsm.State) {
 		for _, name := range s.BotNames() {
 			bot, shards := botStatus(s.Bot(name), reports, s)
 			st.Bots = append(st.Bots, bot)
