@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/url"
@@ -72,9 +73,7 @@ func (c *Client) open(ctx context.Context, r call) (*http.Response, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
 	}
-	for k, v := range r.header {
-		req.Header[k] = v
-	}
+	maps.Copy(req.Header, r.header)
 	if r.accept != "" {
 		req.Header.Set("Accept", r.accept)
 	}
@@ -101,8 +100,7 @@ func (c *Client) failed(r call, err error) error {
 	var dial *net.OpError
 	reading := r.method == http.MethodGet || r.method == http.MethodHead
 	notSent := errors.Is(err, syscall.ECONNREFUSED) || (errors.As(err, &dial) && dial.Op == "dial")
-	var ue *url.Error
-	if errors.As(err, &ue) {
+	if ue, ok := errors.AsType[*url.Error](err); ok {
 		err = ue.Err // the URL is in the message already
 	}
 	switch {

@@ -95,12 +95,10 @@ func ExitCode(err error) int {
 
 // Hint returns what to do about an error, or "".
 func Hint(err error) string {
-	var h *HintError
-	if errors.As(err, &h) {
+	if h, ok := errors.AsType[*HintError](err); ok {
 		return h.Hint
 	}
-	var e *APIError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*APIError](err); ok {
 		return e.Hint
 	}
 	return ""
@@ -123,7 +121,7 @@ func (e *APIError) Error() string { return e.Message }
 func (e *APIError) Is(target error) bool {
 	for _, k := range kinds {
 		if k.code == e.Code {
-			return k.err == target //nolint:errorlint // the table holds the sentinels themselves
+			return k.err == target
 		}
 	}
 	return false
@@ -131,8 +129,7 @@ func (e *APIError) Is(target error) bool {
 
 // toAPI describes err for an answer.
 func toAPI(err error) *APIError {
-	var e *APIError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*APIError](err); ok {
 		return e
 	}
 	k := kindOf(err)

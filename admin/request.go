@@ -187,8 +187,7 @@ func writeJSON(w http.ResponseWriter, status int, v any) {
 }
 
 func writeError(w http.ResponseWriter, err error) {
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
+	if tooLarge, ok := errors.AsType[*http.MaxBytesError](err); ok {
 		err = WithHint(err, fmt.Sprintf("a body has at most %d bytes", tooLarge.Limit))
 	}
 	e := toAPI(err)

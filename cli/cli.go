@@ -114,19 +114,17 @@ func newApp(o Options) *app {
 
 // exit reports an error and returns the exit code.
 func (a *app) exit(cmd *cobra.Command, err error) int {
-	var own exitError
-	var usage *usageError
-	switch {
-	case err == nil:
+	if err == nil {
 		return admin.ExitDone
-	case errors.As(err, &own):
+	}
+	if own, ok := errors.AsType[exitError](err); ok {
 		return own.code
 	}
 	_, _ = fmt.Fprintf(a.errOut, "%s: %s\n", a.o.Name, err)
 	if hint := admin.Hint(err); hint != "" {
 		_, _ = fmt.Fprintf(a.errOut, "  hint: %s\n", hint)
 	}
-	if !errors.As(err, &usage) {
+	if _, usage := errors.AsType[*usageError](err); !usage {
 		return admin.ExitCode(err)
 	}
 	if admin.Hint(err) == "" && cmd != nil {

@@ -82,8 +82,6 @@ func newTable(s style, headings ...string) *table {
 
 func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
 
-func (t *table) len() int { return len(t.rows) - 1 }
-
 // String lays the table out, two blanks between columns.
 func (t *table) String() string { return t.indent("") }
 
@@ -118,8 +116,8 @@ func width(s string) int {
 	n := 0
 	for s != "" {
 		if rest, ok := strings.CutPrefix(s, "\x1b["); ok {
-			if i := strings.IndexByte(rest, 'm'); i >= 0 {
-				s = rest[i+1:]
+			if _, after, ok := strings.Cut(rest, "m"); ok {
+				s = after
 				continue
 			}
 		}

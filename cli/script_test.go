@@ -3,19 +3,19 @@ package cli
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.uber.org/goleak"
 
 	"github.com/botnode/botnode/admin"
 )
@@ -26,12 +26,13 @@ const secret = "MTA5c2VjcmV0.Gabcde.do-not-print-me"
 var update = flag.Bool("update", false, "rewrite what tests compare with")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"botnode": func() {
-		os.Exit(Run(context.Background(), Options{
-			Version: "v1.2.3", Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-			Builtins: map[string]func() Program{"ping": func() Program { return Program{} }},
-		}))
-	}})
+	code := m.Run()
+	http.DefaultClient.CloseIdleConnections()
+	if err := goleak.Find(); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
 }
 
 // TestScripts runs the transcripts of testdata/script. BOTNODE_HTTP is a stub
@@ -50,27 +51,25 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			s := httptest.NewServer(stub())
 			env.Defer(s.Close)
-			env.Vars = append(env.Vars, "BOTNODE_HTTP="+s.URL, "DEAD="+dead, "SECRET="+secret, "TZ=UTC")
+			env.Vars = append(env.Vars, "BOTNODE_HTTP="+s.URL, "DEAD="+dead, "SECRET="+secret)
 			return nil
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "nosecret": noSecret},
 	})
 }
 
-// exits runs a command and wants its exit code: exits 3 botnode status.
+// exits runs a command line in this process and wants its exit code:
+// exits 3 botnode status.
 func exits(ts *testscript.TestScript, _ bool, args []string) {
 	want, err := strconv.Atoi(args[0])
-	if err != nil {
-		ts.Fatalf("exits CODE COMMAND...")
+	if err != nil || args[1] != "botnode" {
+		ts.Fatalf("exits CODE botnode ARGUMENTS...")
 	}
-	err = ts.Exec(args[1], args[2:]...)
-	code := 0
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		code = exit.ExitCode()
-	} else if err != nil {
-		ts.Fatalf("%v", err)
-	}
+	code := Run(context.Background(), Options{
+		Version: "v1.2.3", Args: args[2:], Stdin: strings.NewReader("from stdin"), Stdout: ts.Stdout(), Stderr: ts.Stderr(),
+		LookupEnv: func(name string) (string, bool) { v := ts.Getenv(name); return v, v != "" },
+		Builtins:  map[string]func() Program{"ping": func() Program { return Program{} }},
+	})
 	if code != want {
 		ts.Fatalf("exit code %d, want %d", code, want)
 	}
@@ -151,7 +150,7 @@ func testStatus() admin.Status {
 		},
 		Bots: []admin.Bot{{Name: "default", Guilds: 3, Layout: 2, Identify: admin.Identify{Remaining: 990, Limit: 1000}, ShardsByState: map[string]int{"ready": 1, "resuming": 1}, Unacked: 4, OldestMS: 1500}},
 		Shards: []admin.Shard{
-			{Bot: "default", ID: 0, Total: 2, Owner: "joe", Epoch: 4, State: "ready", Seq: 1234, Guilds: 2, LatencyMS: 41.6, LastTakeover: &admin.Takeover{Kind: "failover", From: "robert", GapMS: 38}},
+			{Bot: "default", ID: 0, Total: 2, Owner: "joe", Epoch: 4, State: "ready", Seq: 1234, Guilds: 2, LatencyMS: 41.6, LastTakeover: &admin.Takeover{Kind: "failover", From: "robert", GapMS: 38, At: time.Date(2026, 1, 2, 3, 4, 5, 0, time.Local)}},
 			{Bot: "default", ID: 1, Total: 2, Owner: "joe", Epoch: 2, State: "resuming", Seq: 99, Guilds: 1},
 		},
 	}

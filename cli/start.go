@@ -195,7 +195,7 @@ func (r *running) stop(ctx context.Context) error {
 }
 
 // stateFiles are what a node keeps in its data directory.
-var stateFiles = []string{"raft.db", "snapshots", "node.json"}
+var stateFiles = []string{"raft.db", "wal", "snapshots", "node.json"}
 
 // wipe makes the data directory of a node that has left its cluster fresh. Only
 // what nodes make is removed, and not the lock: another process may hold it.
