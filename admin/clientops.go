@@ -188,7 +188,7 @@ func (c *Client) StreamEvents(ctx context.Context, q EventsQuery, event func(Eve
 // sseReader reads a stream of server-sent events line by line.
 type sseReader struct {
 	next  uint64
-	id    uint64
+	id    *uint64 // of the block that is being read
 	kind  string
 	data  string
 	event func(Event) error
@@ -199,7 +199,9 @@ func (s *sseReader) line(text string) (err error) {
 	name, value, _ := strings.Cut(text, ": ")
 	switch name {
 	case "id":
-		s.id, err = strconv.ParseUint(value, 10, 64)
+		var id uint64
+		id, err = strconv.ParseUint(value, 10, 64)
+		s.id = &id
 	case "event":
 		s.kind = value
 	case "data":
@@ -214,9 +216,9 @@ func (s *sseReader) line(text string) (err error) {
 
 func (s *sseReader) dispatch() error {
 	id, kind, data := s.id, s.kind, s.data
-	s.id, s.kind, s.data = 0, "", ""
-	if id > 0 {
-		defer func() { s.next = id + 1 }()
+	s.id, s.kind, s.data = nil, "", ""
+	if id != nil {
+		defer func() { s.next = *id + 1 }()
 	}
 	if data == "" {
 		return nil

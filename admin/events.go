@@ -97,7 +97,9 @@ func (e *eventStream) run() error {
 	e.q.begun = true
 	beat := time.NewTicker(keepAlive)
 	defer beat.Stop()
-	if err := e.write([]byte(": botnode events\n\n")); err != nil {
+	// The first id tells where the stream stands, so that a client that breaks
+	// off before the first event misses nothing.
+	if err := e.write(fmt.Appendf(nil, ": botnode events\nid: %d\n\n", e.next-1)); err != nil {
 		return err
 	}
 	for {

@@ -60,7 +60,7 @@ func TestEventsResume(t *testing.T) {
 		t.Errorf("of a guild without events: %v", got)
 	}
 	raw := ask(t, "GET", base+"/v1/events?follow=0", "", "Last-Event-ID", "3")
-	if !strings.Contains(raw.body, "id: 4\ndata: {") || strings.Contains(raw.body, "id: 3\n") || raw.header.Get("Content-Type") != "text/event-stream" {
+	if !strings.Contains(raw.body, "id: 4\ndata: {") || strings.Contains(raw.body, "id: 3\ndata") || raw.header.Get("Content-Type") != "text/event-stream" {
 		t.Errorf("Last-Event-ID: %+v", raw)
 	}
 	for _, bad := range []string{"?from=x", "?guild=x", "?bot=x"} {
@@ -101,5 +101,22 @@ func TestEventsGapIsSaid(t *testing.T) {
 	got, next := collect(t, c, EventsQuery{From: 99}, 0)
 	if len(got) != 1 || !strings.HasPrefix(got[0], "gap 5-98") || next != 5 {
 		t.Errorf("ahead of everything: %v, go on at %d", got, next)
+	}
+}
+
+// TestEventsPositionIsKnownAtOnce: a follower that breaks off before the first
+// event must be able to go on from where it was.
+func TestEventsPositionIsKnownAtOnce(t *testing.T) {
+	f := newFake(t)
+	f.addBot("quiet")
+	for bot, want := range map[string]uint64{"default": 2, "quiet": 1} {
+		c := &Client{BaseURL: serve(t, ServerOptions{Backend: f}), Bot: bot}
+		if next, err := c.StreamEvents(t.Context(), EventsQuery{From: want}, nil, nil); err != nil || next != want {
+			t.Errorf("%s: go on at %d, %v, want %d", bot, next, err, want)
+		}
+		got := ask(t, "GET", c.BaseURL+"/v1/events?follow=0&bot="+bot+"&from="+number(want), "").body
+		if !strings.Contains(got, fmt.Sprintf("\nid: %d\n\n", want-1)) {
+			t.Errorf("%s: %q", bot, got)
+		}
 	}
 }
