@@ -40,7 +40,7 @@ func (o *oracle) judgeDone(d *fsm.Done, pre sight) {
 }
 
 // shadow checks what no single command accounts for.
-func (o *oracle) shadow(gen uint64) {
+func (o *oracle) shadow(c fsm.Command, gen uint64) {
 	o.m.View(func(_ uint64, s *fsm.State) {
 		b := s.Bot(botName)
 		if b == nil {
@@ -51,6 +51,9 @@ func (o *oracle) shadow(gen uint64) {
 		}
 		o.frontier = b.LastPos
 	})
+	if _, grant := c.(*fsm.Grant); grant {
+		return // judged there
+	}
 	for _, e := range o.changes.Altered {
 		o.moved[e.Pos] = o.s.now
 	}

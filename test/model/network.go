@@ -159,11 +159,11 @@ type answer struct {
 	index          int    // what was committed then
 }
 
-// refreshed takes an answer. It counts once the node's state holds what was
-// committed when leadership was verified: a node that comes back would else
-// act on what it knew before it was cut off.
+// refreshed takes an answer. For a node that is not fresh it counts once the
+// node's state holds what was committed when leadership was verified: one that
+// comes back would else act on what it knew before it was cut off.
 func (n *node) refreshed(a answer) {
-	if n.applied < a.index && !n.s.knobs.NoIndex {
+	if n.applied < a.index && n.local() >= n.freshUntil && !n.s.knobs.NoIndex {
 		if n.s.now < a.sentTrue+n.s.timing.Fresh {
 			n.s.on(n, time.Millisecond, func() { n.refreshed(a) })
 		}

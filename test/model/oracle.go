@@ -187,7 +187,7 @@ func (o *oracle) apply(c command) fsm.Result {
 	}
 	o.judge(c, pre, post)
 	o.judgeAttempts(c.cmd, before)
-	o.shadow(post.gen)
+	o.shadow(c.cmd, post.gen)
 	return res
 }
 
@@ -241,7 +241,13 @@ func (o *oracle) judgeGrant(c command, g *fsm.Grant, pre, post sight) {
 		if e.Runner != g.To {
 			o.s.fail("I4", "a Grant to %s gave entry %d to %s", g.To, e.Pos, e.Runner)
 		}
-		o.moved[e.Pos] = o.s.now
+		if g.Adopt && old == g.To {
+			// Out of time to drain: its runner is fresh, and may have started
+			// it before it hears of this.
+			delete(o.moved, e.Pos)
+		} else {
+			o.moved[e.Pos] = o.s.now
+		}
 	}
 	n := o.s.node(old.ID)
 	if !g.Adopt || n == nil || !n.alive || n.ref != old || old == g.To || o.s.now >= n.lease {
