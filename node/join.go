@@ -114,6 +114,9 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 	case "remove":
 		return n.expel(ctx, r, req.ID)
 	case "transfer":
+		if req.ID == n.o.ID {
+			return clusterAnswer{}, nil // it has become the leader meanwhile
+		}
 		return clusterAnswer{}, r.TransferLeadership(ctx, req.ID)
 	}
 	return clusterAnswer{}, fmt.Errorf("a request of unknown kind %q: is a node of another version?", req.Kind)

@@ -5,7 +5,6 @@ package integration
 import (
 	"fmt"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -195,63 +194,6 @@ func TestCommandsThatAreRefused(t *testing.T) {
 	c.Load(roundPings/3, func() {})
 	c.SameDigests()
 	c.Unharmed()
-}
-
-// TestDiskIsFull fills the disk of the leader, owner of a shard: it must end
-// rather than lead a cluster that can't commit, and be back when there is room.
-func TestDiskIsFull(t *testing.T) {
-	c := newCluster(t, simOptions(3))
-	dir := c.dir + "/small"
-	if err := mountSmall(t, dir, 48<<20); err != nil {
-		t.Skip("a small file system can't be mounted here:", err)
-	}
-	joe := c.New("joe", "--builtin", "ping")
-	joe.dir = dir + "/joe"
-	c.Launch(joe, c.bin)
-	c.WaitServing("joe")
-	for _, id := range []string{"mike", "robert"} {
-		c.Start(id)
-		c.Join(id, "joe")
-	}
-	c.WaitReady()
-	if l := c.Leader(); l != "joe" {
-		c.OK(l, "leader", "transfer", "--to", "joe")
-		c.WaitReady()
-	}
-	ballast := dir + "/ballast"
-	var code int
-	r := c.Load(2*roundPings, func() {
-		fill(t, ballast)
-		code = c.WaitExit("joe", 40*time.Second)
-	})
-	if code == 0 {
-		t.Error("exit code 0")
-	}
-	c.wants("full disk", code, code, joe.proc.Log(), "no space left")
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
-	c.Restart("joe")
-	c.WaitReady()
-	c.Unharmed()
-	c.Emptied()
-	c.SameDigests()
-	t.Logf("FIGURE full disk of the leader: the shard hit was silent for %v", r.worst.Round(time.Millisecond))
-}
-
-// fill writes zeroes until there is no room.
-func fill(t *testing.T, path string) {
-	t.Helper()
-	f, err := os.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = f.Close() }()
-	for block := make([]byte, 64<<10); len(block) > 0; {
-		if _, err := f.Write(block); err != nil {
-			block = block[:len(block)/2]
-		}
-	}
 }
 
 // must is for what fails only if the machine does.
