@@ -142,13 +142,13 @@ func (b *Bot) rerun(s *State, sh *Shard, pick func(*Entry) (to NodeRef, ok bool)
 	}
 }
 
-// adopt moves entries of a shard to its new owner: those without a runner, or
-// all of them. An entry that was running alone because it had failed before
+// adopt moves entries of a shard to its new owner: those whose runner is taken
+// from. An entry that was running alone because it had failed before
 // has now outlived another runner: it is a dead letter.
-func (b *Bot) adopt(s *State, sh *Shard, to NodeRef, all bool) {
+func (b *Bot) adopt(s *State, sh *Shard, to NodeRef, taken func(runner NodeRef) bool) {
 	var killers []*Entry
 	sh.pending.Scan(func(_ uint64, e *Entry) bool {
-		if e.Alone && (all || e.Runner.None()) && e.Runner != to {
+		if e.Alone && taken(e.Runner) && e.Runner != to {
 			killers = append(killers, e)
 		}
 		return true
@@ -156,5 +156,5 @@ func (b *Bot) adopt(s *State, sh *Shard, to NodeRef, all bool) {
 	for _, e := range killers {
 		b.journal.bury(s, sh, e, e, "its runner died or fell silent again while it ran alone")
 	}
-	b.rerun(s, sh, func(e *Entry) (NodeRef, bool) { return to, all || e.Runner.None() })
+	b.rerun(s, sh, func(e *Entry) (NodeRef, bool) { return to, taken(e.Runner) })
 }

@@ -51,6 +51,9 @@ func TestAdopt(t *testing.T) {
 	grant := func(epoch uint64, adopt bool) *Grant {
 		return &Grant{Bot: testBot, Shard: shard0, Epoch: epoch, To: mike, Adopt: adopt, Why: WhyFailover}
 	}
+	zoe := NodeRef{"zoe", 1}
+	moved := &Grant{Bot: testBot, Shard: shard0, Epoch: 1, To: zoe}
+	late := &Grant{Bot: testBot, Shard: shard0, Epoch: 2, To: zoe, Adopt: true, Why: WhyFailover, From: joe}
 	alone := &Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: joe, Alone: true}
 	type runs struct {
 		runner   NodeRef
@@ -63,6 +66,8 @@ func TestAdopt(t *testing.T) {
 		dead int
 	}{
 		"planned: the old owner goes on":      {cmds: []Command{grant(1, false)}, want: []runs{{joe, 0, WhyNormal}, {joe, 0, WhyNormal}}},
+		"a third node goes on":                {cmds: []Command{&Up{Node: zoe}, moved, grant(2, true)}, want: []runs{{joe, 0, WhyNormal}, {joe, 0, WhyNormal}}},
+		"out of time to drain":                {cmds: []Command{&Up{Node: zoe}, moved, late}, want: []runs{{zoe, 1, WhyFailover}, {zoe, 1, WhyFailover}}},
 		"adopted":                             {cmds: []Command{grant(1, true)}, want: []runs{{mike, 1, WhyFailover}, {mike, 1, WhyFailover}}},
 		"adopted once":                        {cmds: []Command{grant(1, true), grant(1, true)}, want: []runs{{mike, 1, WhyFailover}, {mike, 1, WhyFailover}}},
 		"planned: what nobody runs":           {cmds: []Command{&Down{Node: joe}, grant(1, false)}, want: []runs{{mike, 1, WhyFailover}, {mike, 1, WhyFailover}}},

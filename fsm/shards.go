@@ -8,9 +8,10 @@ import (
 // Grant makes a node the owner of a shard.
 //
 // Guard: the shard's epoch is Epoch, and To is up. Effect: the epoch rises by
-// one and To owns the shard. Entries of the shard that nobody runs go to To;
-// with Adopt all of them do, since their runner is dead, silent, or out of
-// time to drain.
+// one and To owns the shard. Entries of the shard that nobody runs go to To.
+// With Adopt so do those that the owner before or From runs, since that one is
+// dead, silent, or out of time to drain. What a third node still runs after an
+// earlier move stays with it: it may be alive, and in the middle of a handler.
 type Grant struct {
 	Bot   string
 	Shard ShardKey
@@ -18,7 +19,9 @@ type Grant struct {
 	To    NodeRef
 	Adopt bool
 	Why   Why
-	From  NodeRef // the owner before, as the leader saw it
+	// From is the owner before, as the leader saw it, or the runner that is out
+	// of time to drain.
+	From NodeRef
 }
 
 // Kind implements Command.
@@ -53,10 +56,12 @@ func (c *Grant) apply(s *State) Result {
 	if s.node(c.To) == nil {
 		return noNode
 	}
+	adopt, before := c.Adopt || s.Mutant.Has(mutant.MoveRunner), sh.Owner
 	sh.Epoch++
 	sh.Owner, sh.Why, sh.From = c.To, c.Why, c.From
-	all := c.Adopt || s.Mutant.Has(mutant.MoveRunner)
-	b.adopt(s, sh, c.To, all)
+	b.adopt(s, sh, c.To, func(runner NodeRef) bool {
+		return runner.None() || adopt && (runner == before || runner == c.From)
+	})
 	return sh.ok()
 }
 

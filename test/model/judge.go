@@ -59,16 +59,19 @@ func (o *oracle) shadow(c fsm.Command, gen uint64) {
 	}
 }
 
-// judgeAttempts: an entry begins again only for a reason (I5).
-func (o *oracle) judgeAttempts(c fsm.Command, before map[uint64]*fsm.Entry) {
-	g, planned := c.(*fsm.Grant)
-	if !planned || g.Adopt {
+// judgeAttempts: an entry begins again only for a reason (I5). A planned move
+// is none, and neither is the death or silence of another node than its runner.
+func (o *oracle) judgeAttempts(c fsm.Command, owner fsm.NodeRef, before map[uint64]*fsm.Entry) {
+	g, grant := c.(*fsm.Grant)
+	if !grant {
 		return
 	}
 	for _, e := range o.changes.Altered {
-		if was := before[e.Pos]; was != nil && !was.Runner.None() && e.Attempts > was.Attempts {
-			o.s.fail("I5", "a planned move takes entry %d from %s, which may be running it", e.Pos, was.Runner)
+		was := before[e.Pos]
+		if was == nil || was.Runner.None() || g.Adopt && (was.Runner == owner || was.Runner == g.From) {
+			continue
 		}
+		o.s.fail("I5", "a Grant takes entry %d from %s, which may be running it", e.Pos, was.Runner)
 	}
 }
 
@@ -107,7 +110,7 @@ func (o *oracle) heartbeat(c *dconn, seq int64) {
 
 // wroteIdentify: every op 2 has its permit, and those of one key keep their
 // distance (I6). A process that was frozen for long between the decision and
-// the write escapes the second.
+// the write, or across a restore, escapes the second.
 func (o *oracle) wroteIdentify(n *node, b *ownerBox, decided Time) {
 	o.identifies++
 	if o.identifies > o.permits {
@@ -115,7 +118,7 @@ func (o *oracle) wroteIdentify(n *node, b *ownerBox, decided Time) {
 	}
 	key := uint32(discord.IdentifyKey(b.k, o.s.knobs.Concurrency))
 	last, used := o.wrote[key]
-	late := o.s.now-decided >= o.s.timing.Identify
+	late := o.s.now-decided >= o.s.timing.Identify || decided < o.renewed
 	if used && !late && !o.late[key] && o.s.now-last < o.s.timing.Identify {
 		o.s.fail("I6", "%s writes IDENTIFY %v after the last one of key %d", n.ref, o.s.now-last, key)
 	}

@@ -26,6 +26,7 @@ type oracle struct {
 	starts              map[startKey]int
 	excused             map[startKey]bool
 	moved               map[uint64]Time // when the log gave an entry another runner
+	renewed             Time            // of the last restore
 	frontier            uint64          // LastPos, which only a restore may rewind
 }
 
@@ -186,7 +187,7 @@ func (o *oracle) apply(c command) fsm.Result {
 		return res
 	}
 	o.judge(c, pre, post)
-	o.judgeAttempts(c.cmd, before)
+	o.judgeAttempts(c.cmd, pre.sh.Owner, before)
 	o.shadow(c.cmd, post.gen)
 	return res
 }
@@ -340,7 +341,7 @@ func (o *oracle) restored(b *backup, renewed []byte) {
 		o.s.fail("I8", "a backup can't be restored: %v", err)
 	}
 	o.book = b.book.clone()
-	o.frontier = 0
+	o.frontier, o.renewed = 0, o.s.now
 	o.moved = make(map[uint64]Time)
 	// A process that starts from a snapshot must not get one of before.
 	o.snapshot = &backup{index: len(o.s.raft.log) + 1, bytes: renewed, book: b.book}
