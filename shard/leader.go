@@ -59,6 +59,8 @@ type Leader struct {
 
 	generation uint64 // of the state at the last Plan, 0 before the first
 	renewed    Time   // when it last changed
+	planned    Time   // when Plan was last called
+	resumed    Time   // when this leader last went on after it had stood still
 
 	answered map[fsm.NodeRef]Time // when it last answered a node's request for freshness
 	firstUp  map[fsm.NodeRef]Time
@@ -106,9 +108,10 @@ func (l *Leader) Killed(ref fsm.NodeRef) { l.killed[ref] = true }
 
 // silent reports whether a node has had no answer for so long that it can't
 // be fresh any more. An answer of an earlier leader counts up to this one's
-// Barrier, since that leader verified itself before it.
+// Barrier, since that leader verified itself before it. The time in which this
+// leader stood still is its own silence, not the nodes'.
 func (l *Leader) silent(ref fsm.NodeRef, now Time) bool {
-	since := max(l.answered[ref], l.Established)
+	since := max(l.answered[ref], l.Established, l.resumed)
 	return now-since > l.Timing.Fresh*5/4
 }
 
@@ -130,10 +133,15 @@ func (l *Leader) propose(now Time, s *fsm.State, key string, cmd fsm.Command) {
 }
 
 // Plan compares the applied state with what it should be. It is
-// level-triggered: call it after every change and now and then. The returned
-// slice is valid until the next call.
+// level-triggered: call it after every change, and several times per Fresh or
+// it takes itself for one that stood still. The returned slice is valid until
+// the next call.
 func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
 	l.out = l.out[:0]
+	if l.planned > 0 && now-l.planned > l.Timing.Fresh/2 {
+		l.resumed = now
+	}
+	l.planned = now
 	if l.generation != 0 && l.generation != s.Generation {
 		l.renew(now)
 	}

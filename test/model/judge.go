@@ -136,7 +136,7 @@ func (o *oracle) started(n *node, e *fsm.Entry) {
 	if o.starts[key]++; o.starts[key] > 1 && !o.excused[key] {
 		o.s.fail("I5", "%s starts entry %d twice in attempt %d", n.ref, e.Pos, e.Attempts)
 	}
-	if at, ok := o.moved[e.Pos]; ok && at < n.leaseAt && key.generation == o.m.generation() {
+	if at, ok := o.moved[e.Pos]; ok && at < n.knows && key.generation == o.m.generation() {
 		o.m.View(func(_ uint64, s *fsm.State) {
 			if now, ok := s.Bot(botName).Entry(e.Shard, e.Pos); ok && now.Runner != n.ref && !o.s.mutant.Has(mutant.Freshness) {
 				o.s.fail("I7", "%s was told that it is fresh after entry %d went to %s, and starts it", n.ref, e.Pos, now.Runner)

@@ -169,6 +169,9 @@ func (n *node) refreshed(a answer) {
 		}
 		return
 	}
+	if n.applied >= a.index || n.local() >= n.freshUntil {
+		n.knows = a.at
+	}
 	if lease := a.sentTrue + n.s.timing.Fresh; lease > n.lease {
 		n.lease, n.leaseAt, n.leaseTerm = lease, a.at, a.term
 	}

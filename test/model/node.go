@@ -45,6 +45,7 @@ type node struct {
 	lease       Time // by the model's clock, as the oracle works it out
 	leaseAt     Time // when leadership was verified for it
 	leaseTerm   uint64
+	knows       Time // when an answer was given whose index it has applied, or should have
 	registering bool
 }
 
@@ -77,7 +78,7 @@ func (n *node) boot() {
 	n.life++
 	n.alive, n.frozenUntil = true, 0
 	n.offset = n.s.between(time.Hour, 3*time.Hour)
-	n.freshUntil, n.lease = 0, 0
+	n.freshUntil, n.lease, n.knows = 0, 0, 0
 	n.believes, n.lead, n.leaving = n.s.raft.leader, nil, false
 	n.applying, n.planning, n.registering = false, false, false
 	n.runs = make(map[uint64]*run)
