@@ -216,7 +216,7 @@ func (o *Owner) decide(now Time) {
 	case Identifying, Resuming, Live:
 		o.pump(now)
 	}
-	o.proposeLost(now)
+	o.proposeLost()
 }
 
 // fence drops a connection whose epoch, generation or session is over.
@@ -323,15 +323,26 @@ func (o *Owner) repeat(now Time) {
 }
 
 // proposeLost records the end of a session that Discord has ended.
-func (o *Owner) proposeLost(Time) {
-	if o.lostSID == "" || o.flight != nil {
+func (o *Owner) proposeLost() {
+	if f := o.flight; f != nil && f.moot(o) {
+		o.flight = nil
+	}
+	if o.lostSID == "" {
 		return
 	}
 	if !o.Mine() || o.view.SID != o.lostSID {
 		o.lostSID = ""
 		return
 	}
-	o.flight = o.propose(&fsm.Lost{Bot: o.Bot, Shard: o.Shard, Epoch: o.view.Epoch, SID: o.lostSID})
+	if o.flight == nil {
+		o.flight = o.propose(&fsm.Lost{Bot: o.Bot, Shard: o.Shard, Epoch: o.view.Epoch, SID: o.lostSID})
+	}
+}
+
+// moot reports whether f is a Lost that the applied state has overtaken.
+func (f *flight) moot(o *Owner) bool {
+	lost, ok := f.cmd.(*fsm.Lost)
+	return ok && (f.gen != o.view.Generation || lost.Epoch != o.view.Epoch || lost.SID != o.view.SID)
 }
 
 // closed takes the end of the connection, and what it means for the session.

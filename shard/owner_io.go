@@ -124,7 +124,7 @@ func (in Applied) step(o *Owner, _ Time) {
 	old := o.view
 	o.view, o.freshUntil = in.View, in.FreshUntil
 	if old.Generation != in.View.Generation {
-		o.dead, o.prepare, o.released, o.lostSID = 0, 0, 0, ""
+		o.dead, o.prepare, o.released, o.lostSID, o.clear = 0, 0, 0, "", nil
 	}
 	if o.clear != nil && (!o.view.HasPermit || o.view.Permit.Ask != o.clearAsk() || o.view.Permit.Shard != o.Shard) {
 		o.clear = nil // it was applied, whatever became of its answer
@@ -238,7 +238,9 @@ func (in Answered) step(o *Owner, now Time) {
 			o.clear.again(now + o.Timing.Retry)
 			return
 		}
-		o.clear = nil
+		// The applied state will show it. Until then there is nothing to propose:
+		// on a node that lags that would be once a round trip.
+		o.clear.again(now + o.Timing.Ask)
 	case o.flight != nil && in.ID == o.flight.id:
 		if in.Unknown {
 			o.flight.again(now + o.Timing.Retry)
@@ -265,6 +267,9 @@ func (o *Owner) answered(now Time, r fsm.Result) {
 			}
 		case *fsm.Events:
 			o.trim(r.C)
+		case *fsm.Lost:
+			f.again(now + o.Timing.Ask) // unless the applied state shows it before
+			o.flight = f
 		}
 	case fsm.Gap:
 		if !o.covers(r.C) {
@@ -273,6 +278,8 @@ func (o *Owner) answered(now Time, r fsm.Result) {
 		}
 	default: // Fenced, Refused, StaleGeneration: the state that says why will be applied here
 		if _, lost := f.cmd.(*fsm.Lost); lost {
+			f.again(now + o.Timing.Ask)
+			o.flight = f
 			return
 		}
 		if r.Code == fsm.Fenced && r.Epoch > o.conn.epoch {

@@ -268,6 +268,27 @@ func TestOwnerLosesItsSession(t *testing.T) {
 	b.want(b.apply(func(v *View) { v.SID = "" }), "Dial()")
 }
 
+// A node that lags behind its answers must not fill the log with repeats.
+func TestOwnerWaitsForTheStateAfterAnAnswer(t *testing.T) {
+	b := newOwnerBench(t)
+	b.live()
+	b.want(b.step(Invalidated{Conn: b.conn()}), "Drop Lost")
+	b.want(b.answer(fsm.Result{Code: fsm.Old}), "")
+	b.want(b.step(Tick{}), "")
+	b.now += b.o.Timing.Ask
+	b.want(b.step(Tick{}), "Lost")
+	b.want(b.apply(func(v *View) { v.SID = "" }), "")
+	b.now += time.Minute
+	b.want(b.step(Tick{}), "Dial()")
+
+	b = newOwnerBench(t)
+	b.identify()
+	b.want(b.answer(fsm.Result{Code: fsm.Old}), "")
+	b.want(b.step(Closed{Conn: b.conn()}), "Dial()")
+	b.want(b.step(Connected{Conn: b.conn()}), "")
+	b.want(b.apply(nil), "")
+}
+
 func TestOwnerKeepsAResumableSession(t *testing.T) {
 	b := newOwnerBench(t)
 	b.live()
