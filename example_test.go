@@ -16,14 +16,14 @@ import (
 func Example() {
 	bot := botnode.New()
 	botnode.On(bot, "greet", func(c *botnode.Context, e gateway.EventMessageCreate) error {
-		if e.Message.Author.Bot || e.Message.Content != "hello" {
+		if e.Author.Bot || e.Content != "hello" {
 			return nil
 		}
 		n, err := c.KV().Add("greetings", 1)
 		if err != nil {
 			return err
 		}
-		return c.Reply(fmt.Sprintf("hello, %s: greeting number %d", e.Message.Author.Username, n))
+		return c.Reply(fmt.Sprintf("hello, %s: greeting number %d", e.Author.Username, n))
 	})
 	if len(os.Args) > 1 && os.Args[1] == "start" {
 		botnode.Main(bot) // a program calls only this

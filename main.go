@@ -13,7 +13,9 @@ import (
 // Main runs botnode's command line with the bot's handlers, and ends the
 // process with its exit code. With a nil Bot it is the stock binary, which
 // has no handlers but those that `start --builtin` names.
-func Main(b *Bot) { os.Exit(Run(context.Background(), b, os.Args[1:])) }
+func Main(b *Bot) {
+	os.Exit(Run(context.Background(), b, os.Args[1:])) //nolint:revive // it stands for main, in a program of three lines
+}
 
 // Run is Main for programs that need to go on afterwards: it returns the exit
 // code. args are the command line without the program's name.

@@ -90,7 +90,6 @@ type cluster struct {
 	t    testing.TB
 	net  *network
 	tune func(*Options)
-	fast bool // whether the fast election is wired
 }
 
 func quick() Timeouts {

@@ -136,7 +136,7 @@ func (p *Proposer) Submit(cmd []byte, done func(res []byte, err error)) {
 // won't be called.
 func (p *Proposer) SubmitContext(ctx context.Context, cmd []byte, done func(res []byte, err error)) error {
 	for {
-		err, space := p.enqueue(cmd, done)
+		space, err := p.enqueue(cmd, done)
 		if !errors.Is(err, ErrBusy) {
 			return err
 		}
@@ -152,19 +152,19 @@ func (p *Proposer) SubmitContext(ctx context.Context, cmd []byte, done func(res 
 
 // TrySubmit is Submit, but for returning ErrBusy instead of waiting.
 func (p *Proposer) TrySubmit(cmd []byte, done func(res []byte, err error)) error {
-	err, _ := p.enqueue(cmd, done)
+	_, err := p.enqueue(cmd, done)
 	return err
 }
 
-//nolint:revive // the channel belongs to the error: it tells when to try again
-func (p *Proposer) enqueue(cmd []byte, done func([]byte, error)) (error, <-chan struct{}) {
+// enqueue returns, with ErrBusy, a channel that is closed when there may be space.
+func (p *Proposer) enqueue(cmd []byte, done func([]byte, error)) (<-chan struct{}, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.closed {
-		return ErrClosed, nil
+		return nil, ErrClosed
 	}
 	if p.queued > 0 && p.queued+len(cmd) > p.o.QueueBytes {
-		return ErrBusy, p.space
+		return p.space, ErrBusy
 	}
 	p.queue = append(p.queue, command{cmd, done, time.Now()})
 	p.queued += len(cmd)

@@ -116,7 +116,7 @@ func TestIdleProposerSendsAtOnce(t *testing.T) {
 	p := c.proposer(c.Leader(), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	var best time.Duration = time.Hour
+	best := time.Hour
 	for i := range 20 {
 		start := time.Now()
 		if _, err := p.Propose(ctx, fmt.Appendf(nil, "e%d v", i)); err != nil {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
-	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/transport"
 )
 
@@ -102,9 +101,6 @@ func (n *Node) watchPeers() {
 	}
 }
 
-// member returns gossip's word on a node.
-func (n *Node) member(id string) (membership.Member, bool) { return n.members.Lookup(id) }
-
 // registerLoop registers this process with the cluster, again after a restore,
 // until the node ends.
 func (n *Node) registerLoop() {
@@ -180,9 +176,9 @@ func (n *Node) catchUp(ctx context.Context) error {
 }
 
 // propose proposes a command that is made from the applied state.
-func (n *Node) propose(ctx context.Context, make func(*fsm.State) fsm.Command) (fsm.Result, error) {
+func (n *Node) propose(ctx context.Context, build func(*fsm.State) fsm.Command) (fsm.Result, error) {
 	var cmd []byte
-	n.machine.View(func(_ uint64, s *fsm.State) { cmd = fsm.Encode(s.Generation, make(s)) })
+	n.machine.View(func(_ uint64, s *fsm.State) { cmd = fsm.Encode(s.Generation, build(s)) })
 	b, err := n.proposer.Propose(ctx, cmd)
 	if err != nil {
 		return fsm.Result{}, err

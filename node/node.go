@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -96,8 +97,7 @@ func (n *Node) acquired(name string, undo func() error) {
 // unwind undoes all acquisitions, the last one first.
 func (n *Node) unwind() error {
 	var errs []error
-	for i := len(n.cleanups) - 1; i >= 0; i-- {
-		c := n.cleanups[i]
+	for _, c := range slices.Backward(n.cleanups) {
 		if err := c.f(); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", c.name, err))
 		}

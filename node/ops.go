@@ -122,7 +122,7 @@ func (n *Node) awaitLeader(ctx context.Context) error {
 
 // command proposes a command for an operator and turns its result into an
 // error of package admin.
-func (n *Node) command(ctx context.Context, make func(*fsm.State) fsm.Command) (fsm.Result, error) {
+func (n *Node) command(ctx context.Context, build func(*fsm.State) fsm.Command) (fsm.Result, error) {
 	if !n.inCluster() {
 		return fsm.Result{}, admin.WithHint(admin.ErrNotInCluster, "`botnode join PEER` first")
 	}
@@ -131,7 +131,7 @@ func (n *Node) command(ctx context.Context, make func(*fsm.State) fsm.Command) (
 	if err := n.awaitLeader(ctx); err != nil {
 		return fsm.Result{}, err
 	}
-	res, err := n.propose(ctx, make)
+	res, err := n.propose(ctx, build)
 	switch {
 	case err != nil && consensus.NotAppended(err):
 		return res, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrNoQuorum, err), hintQuorum)

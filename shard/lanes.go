@@ -319,11 +319,11 @@ func (l *Lanes) Failed(e *fsm.Entry, notBefore Time) { l.finish(e, false, true, 
 
 // Deadline returns the earliest time at which a held lane may go on.
 func (l *Lanes) Deadline() (Time, bool) {
-	first, any := Time(0), false
+	first, found := Time(0), false
 	for _, at := range l.held {
-		if !any || at < first {
-			first, any = at, true
+		if !found || at < first {
+			first, found = at, true
 		}
 	}
-	return first, any
+	return first, found
 }

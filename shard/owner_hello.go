@@ -51,11 +51,11 @@ func (o *Owner) identify(now Time) {
 				o.bind(now, Identifying, "", 0)
 				o.conn.after = v.Sessions
 				o.do(Identify{Conn: o.conn.id})
-				o.clearPermit(now)
+				o.clearPermit()
 				return
 			}
 		}
-		o.clearPermit(now) // too old, or spent: it is of no use to anybody
+		o.clearPermit() // too old, or spent: it is of no use to anybody
 		return
 	}
 	if n := len(o.asks); n > 0 && now < o.asks[n-1].at+o.Timing.Ask {
@@ -74,7 +74,7 @@ func dropBefore(asks []ask, t Time) []ask {
 }
 
 // clearPermit gives back the permit that the view shows.
-func (o *Owner) clearPermit(now Time) {
+func (o *Owner) clearPermit() {
 	if o.clear != nil {
 		return
 	}

@@ -224,7 +224,7 @@ func (in Announced) step(o *Owner, now Time) {
 	if in.Epoch > o.view.Epoch {
 		o.prepare, o.prepareEnd, o.granted = in.Epoch, now+o.Timing.Prepare, 0
 		if o.conn.phase >= Hello && o.conn.epoch == in.Epoch {
-			o.do(Prepared{Epoch: in.Epoch}) // the announcement was repeated
+			o.do(Prepared(in)) // the announcement was repeated
 		}
 	}
 }

@@ -3,6 +3,7 @@ package shard
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -87,8 +88,8 @@ func (b *ownerBench) read(s int64) string {
 
 // last returns the newest proposal.
 func (b *ownerBench) last() Propose {
-	for i := len(b.seen) - 1; i >= 0; i-- {
-		if p, ok := b.seen[i].(Propose); ok {
+	for _, a := range slices.Backward(b.seen) {
+		if p, ok := a.(Propose); ok {
 			return p
 		}
 	}

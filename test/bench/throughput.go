@@ -107,15 +107,18 @@ func pingsFrom(ctx context.Context, t *table, bin, where, target string) error {
 	if err := c.post(c.nodes[0], "/v1/shards/0/move", `{"to":"`+to+`"}`); err != nil {
 		return err
 	}
+	cpu := c.cpu()
 	if err := c.sim.RunLoad(ctx, sim.Load{Kind: "ping", Rate: 200, Seconds: 10}); err != nil {
 		return err
 	}
 	if err := c.sim.Ledger().WaitAnswered(ctx); err != nil {
 		return err
 	}
+	cpu = c.cpu() - cpu
 	s := c.sim.Ledger().Summary()
 	t.add("ping to answer at 200/s, owner on the/a "+where, target, "p50 %.1f ms, p99 %.1f ms, max %.1f ms (%d pings)",
 		s.P50MS, s.P99MS, s.MaxMS, s.AnsweredOnce)
+	t.add("CPU a ping, three nodes together, owner on the/a "+where, "", "%.0f us", float64(cpu.Microseconds())/float64(s.AnsweredOnce))
 	return nil
 }
 

@@ -57,16 +57,16 @@ func TestDrainAndLeave(t *testing.T) {
 		}
 		return n
 	}
-	c.Load(roundPings, func() {
+	c.Load(roundPings/2, func() {
 		c.OK("joe", "drain", "robert")
 		c.poll("robert is empty", 15*time.Second, func() error { return yes(shards("robert") == 0, "it is not") })
 	})
-	c.Load(roundPings, func() {
+	c.Load(roundPings/2, func() {
 		c.OK("mike", "undrain", "robert")
 		c.poll("robert has a shard again", 15*time.Second, func() error { return yes(shards("robert") == 1, "it has not") })
 	})
 	c.WaitReady()
-	c.Load(roundPings, func() {
+	c.Load(roundPings/2, func() {
 		c.OK("robert", "leave")
 		if code := c.WaitExit("robert", 20*time.Second); code != 0 {
 			t.Errorf("leave: exit code %d", code)
