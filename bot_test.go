@@ -46,6 +46,14 @@ func TestDefaultIntentsNeedNoApprovalButMessageContent(t *testing.T) {
 	}
 }
 
+func TestEventsOfOneNumberHaveNoncesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	a, b := &fsm.Entry{SID: "s", S: 1, Guild: 7}, &fsm.Entry{SID: "s", S: 1, Guild: 8}
+	if stream(a) == stream(b) {
+		t.Error("the deletions of two guilds by one READY would share their nonces")
+	}
+}
+
 func TestKVReadsItsOwnWritesAndCommitsWhatItSaw(t *testing.T) {
 	t.Parallel()
 	kv := &KV{rt: newRuntime(New(), "default"), bot: "default", reads: map[string]uint64{}, writes: map[string]fsm.KVChange{}}

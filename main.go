@@ -22,11 +22,11 @@ func Main(b *Bot) {
 func Run(ctx context.Context, b *Bot, args []string) int {
 	o := cli.Options{
 		Version: Version, Args: args, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Extra: []*cobra.Command{demo.Command()},
 	}
 	if b != nil {
 		o.Programs = []cli.Program{program(b)}
 	} else {
+		o.Extra = []*cobra.Command{demo.Command()} // its nodes run the built-in bot
 		o.Builtins = map[string]func() cli.Program{"ping": func() cli.Program { return program(pingBot()) }}
 	}
 	return cli.Run(ctx, o)

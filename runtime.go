@@ -47,6 +47,10 @@ func (rt *runtime) kvGet(bot, key string) (item fsm.KVItem, ok bool) {
 	return item, ok
 }
 
+// stream names the events among which a sequence number is unique: the session,
+// and the guild, since the deletions that follow from a READY share its number.
+func stream(e *fsm.Entry) string { return e.SID + "/" + e.Guild.String() }
+
 // Handle implements shard.Handlers.
 func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 	h, ok := rt.bot.handlers[d.Handler]
@@ -54,7 +58,7 @@ func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 		return shard.Outcome{Err: fmt.Errorf("this program has no handler %q", d.Handler)}
 	}
 	attempt := rest.NewAttempt(rest.AttemptOptions{
-		Bot: d.Entry.Bot, SID: d.Entry.SID, Seq: uint64(d.Entry.S), Handler: d.Handler, Gate: d.Gate,
+		Bot: d.Entry.Bot, SID: stream(d.Entry), Seq: uint64(d.Entry.S), Handler: d.Handler, Gate: d.Gate,
 	})
 	c := &Context{
 		Context: rest.WithAttempt(ctx, attempt), rt: rt, entry: d.Entry, handler: d.Handler,
