@@ -13,7 +13,6 @@ import (
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
-	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 )
 
@@ -55,12 +54,12 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 	if o.NoSync {
 		return s, nil // what the log is for, an append that lasts, is switched off
 	}
-	log, meta, err := openWAL(filepath.Join(o.Dir, "wal"), hl)
+	log, err := openWAL(filepath.Join(o.Dir, "wal"), hl)
 	if err != nil {
 		return nil, errors.Join(err, bolt.Close())
 	}
 	s.log = log
-	s.close = func() error { return errors.Join(log.Close(), meta.Close(), bolt.Close()) }
+	s.close = func() error { return errors.Join(log.Close(), bolt.Close()) }
 	return s, nil
 }
 
