@@ -111,7 +111,7 @@ func cpuTime() time.Duration {
 }
 
 // TestFigures prints the figures of docs/design/cache.md. It is a measurement,
-// run by hand: BOTNODE_FIGURES=1 go test -run TestFigures -v ./cache
+// run by hand (BOTNODE_FIGURES=1 go test -run TestFigures -v ./cache).
 func TestFigures(t *testing.T) {
 	if os.Getenv("BOTNODE_FIGURES") == "" {
 		t.Skip("set BOTNODE_FIGURES=1 to measure")

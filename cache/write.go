@@ -35,7 +35,7 @@ func (c *Cache) store(kind Kind, k key, obj []byte, m manner, skip func([]byte) 
 		}
 	}
 	c.buf = jsonscan.Merge(c.buf[:0], base, obj, skip)
-	if len(c.buf) > 0 && !(had && old.raw == string(c.buf)) {
+	if len(c.buf) > 0 && (!had || old.raw != string(c.buf)) {
 		c.put(t, k, string(c.buf))
 	}
 	return had

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,7 +34,7 @@ func TestMetaRoundTrip(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, later := range [][]byte{nil, {1, 2, 3}} { // a newer node's extra fields are skipped
-			got, err := decodeMeta(append(b[:len(b):len(b)], later...))
+			got, err := decodeMeta(append(slices.Clip(b), later...))
 			if err != nil || !reflect.DeepEqual(got, m) {
 				t.Fatalf("got %+v, %v, want %+v", got, err, m)
 			}

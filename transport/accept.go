@@ -71,8 +71,7 @@ func (t *Transport) welcome(raw net.Conn) {
 // connections that merely ended (a peer's death, a port check).
 func (t *Transport) logRefused(c net.Conn, err error) {
 	fields := []zap.Field{zap.Stringer("remote", c.RemoteAddr()), zap.Error(err)}
-	var refused *RefusedError
-	if errors.As(err, &refused) {
+	if _, refused := errors.AsType[*RefusedError](err); refused {
 		t.log.Warn("cluster connection refused", append(fields, zap.String("code", "cluster-refused"))...)
 		return
 	}

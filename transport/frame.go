@@ -3,6 +3,7 @@ package transport
 import (
 	"bufio"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 )
@@ -74,7 +75,7 @@ func decodeFrameHeader(b []byte) (frameHeader, error) {
 func readFrame(r *bufio.Reader) (frameHeader, []byte, error) {
 	b, err := r.Peek(frameHeaderLen)
 	if err != nil {
-		if err == io.EOF && len(b) > 0 {
+		if errors.Is(err, io.EOF) && len(b) > 0 {
 			err = io.ErrUnexpectedEOF
 		}
 		return frameHeader{}, nil, err

@@ -3,6 +3,7 @@ package jsonscan
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"reflect"
 	"testing"
 	"unicode/utf8"
@@ -121,9 +122,7 @@ func FuzzMergeAgainstEncodingJSON(f *testing.F) {
 		if json.Unmarshal(base, &want) != nil || json.Unmarshal(patch, &over) != nil || want == nil || over == nil {
 			return
 		}
-		for k, v := range over {
-			want[k] = v
-		}
+		maps.Copy(want, over)
 		if err := json.Unmarshal(merged, &got); err != nil {
 			t.Fatalf("merge of %q and %q is %q: %v", base, patch, merged, err)
 		}

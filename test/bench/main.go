@@ -47,7 +47,7 @@ func run() int {
 	events := flag.Int("events", 150_000, "events of the throughput run")
 	members := flag.Int("members", 1_000_000, "cached members of the snapshot and cache runs")
 	bin := flag.String("bin", "", "a botnode binary to measure instead of building one")
-	flag.Parse()
+	flag.Parse() //nolint:revive // run is main, but for the exit code
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/botnode/botnode/discord"
@@ -199,14 +200,11 @@ func (d *discordSim) ready(c *dconn) {
 	d.byShard[c.k] = append(d.byShard[c.k], x)
 	d.s.stats.Sessions++
 	guilds := d.guilds(c.k)
-	list := ""
-	for i, g := range guilds {
-		if i > 0 {
-			list += ","
-		}
-		list += `{"id":"` + g.String() + `","unavailable":true}`
+	items := make([]string, 0, len(guilds))
+	for _, g := range guilds {
+		items = append(items, `{"id":"`+g.String()+`","unavailable":true}`)
 	}
-	raw := fmt.Appendf(nil, `{"session_id":%q,"guilds":[%s]}`, x.id, list)
+	raw := fmt.Appendf(nil, `{"session_id":%q,"guilds":[%s]}`, x.id, strings.Join(items, ","))
 	x.stream = append(x.stream, sent{Event: fsm.Event{S: 1, Type: discord.EventReady, Raw: raw}})
 	d.s.tracef("discord: %s of shard %d is ready on %s/%d", x.id, c.k, c.n.ref, c.id)
 	c.toClient(shard.ReadyRead{Conn: c.id, SID: x.id, URL: "wss://" + x.id, S: 1, At: 1, Raw: raw})

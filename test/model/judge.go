@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/botnode/botnode/discord"
@@ -193,18 +194,19 @@ func (s *Sim) unsettled(k int) (why string) {
 }
 
 func (s *Sim) stuck() string {
-	out := fmt.Sprintf("nothing has come to rest %v after the last fault:", s.knobs.Quiet)
+	var out strings.Builder
+	fmt.Fprintf(&out, "nothing has come to rest %v after the last fault:", s.knobs.Quiet)
 	for _, n := range s.nodes {
 		if n.applied != len(s.raft.log) {
-			out += fmt.Sprintf(" %s has applied %d of %d;", n.ref, n.applied, len(s.raft.log))
+			fmt.Fprintf(&out, " %s has applied %d of %d;", n.ref, n.applied, len(s.raft.log))
 		}
 	}
 	for k := range s.knobs.Shards {
 		if why := s.unsettled(k); why != "" {
-			out += fmt.Sprintf(" shard %d: %s;", k, why)
+			fmt.Fprintf(&out, " shard %d: %s;", k, why)
 		}
 	}
-	return out
+	return out.String()
 }
 
 // finale judges the end of a history.

@@ -110,7 +110,6 @@ type sight struct {
 	known bool
 	entry *fsm.Entry
 	pos   uint64
-	value string
 }
 
 func (o *oracle) look(c fsm.Command) (v sight) {
@@ -331,7 +330,7 @@ func capture(m *fsm.Machine) []byte {
 }
 
 func (o *oracle) takeBackup() {
-	o.snapshot = &backup{index: len(o.s.raft.log), bytes: capture(o.m.Machine), book: o.book.clone()}
+	o.snapshot = &backup{index: len(o.s.raft.log), bytes: capture(o.m.Machine), book: o.clone()}
 	o.s.tracef("a backup is taken after entry %d", o.snapshot.index)
 }
 
