@@ -103,6 +103,9 @@ func (b *Bot) register(name, event string, run func(*Context) error) {
 func eventName[E gateway.EventData]() (string, error) {
 	want := reflect.TypeFor[E]()
 	for _, name := range discord.AllEvents() {
+		if want == reflect.TypeFor[gateway.EventUnknown]() {
+			break // what disgo makes of every name that it doesn't know
+		}
 		// What an empty object decodes into tells the type; the error doesn't matter.
 		v, _ := gateway.UnmarshalEventData([]byte("{}"), gateway.EventType(name))
 		if v != nil && reflect.TypeOf(v) == want {

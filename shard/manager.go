@@ -173,6 +173,7 @@ func (m *Manager) Applied(index uint64, c fsm.Changes) {
 		m.disp.mail.push(dispatchInput{changes: &c, index: index})
 	}
 	if c.Topology {
+		m.touchAll() // a new budget changes the identify key of every shard
 		m.hurry()
 		m.lead.poke()
 	}
@@ -328,3 +329,12 @@ func (m *Manager) Moving(bot string, k fsm.ShardKey) (moving bool) {
 
 // errStopping is the cause of cancelled work when the node stops.
 var errStopping = errors.New("the node is stopping")
+
+// touchAll has every runner read its shard's state again.
+func (m *Manager) touchAll() {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for _, r := range m.runners {
+		r.touch()
+	}
+}
