@@ -106,11 +106,17 @@ func (e *elector) poke() {
 	}
 }
 
-// own returns this node's report about the loss of leader in term.
+// own returns this node's report about the loss of leader in term, with its log's position of now: the loss may have
+// been a mistake, and the log have grown since.
 func (e *elector) own(leader string, term uint64) (report, bool) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.mine, e.mine.Leader == leader && e.mine.Term == term
+	mine := e.mine
+	e.mu.Unlock()
+	if mine.Leader != leader || mine.Term != term {
+		return report{}, false
+	}
+	mine.LastTerm, mine.LastIndex = e.r.lastEntry()
+	return mine, true
 }
 
 func (e *elector) run() {
@@ -153,8 +159,10 @@ func (e *elector) gone(l Leader) bool { return e.down[l.ID] || l.Term <= e.died[
 func (e *elector) step(graceOver bool) {
 	leader := e.r.Leader()
 	if !leader.Known || leader.ID == e.r.opts.ID || !e.gone(leader) {
-		e.grace = nil
-		delete(e.reports, e.r.opts.ID)
+		// Reports that come before this node's own loss may be about one that was taken back, and their log's position
+		// old by the time of the real one: two would fire. The present ones come as answers to this node's own report.
+		e.grace, e.told = nil, report{}
+		clear(e.reports)
 		e.setOwn(report{})
 		return
 	}

@@ -101,6 +101,35 @@ func TestDeathOutlivesTheRestart(t *testing.T) {
 	}
 }
 
+// A node that believed its leader dead and was put right doesn't mislead the
+// election that follows when the leader does die in that term.
+func TestLossTakenBackSplitsNoVote(t *testing.T) {
+	for range 5 {
+		c := newCluster(t, 3, func(o *Options) { o.Timeouts = Safe() })
+		old := c.Leader()
+		var mistaken *testNode
+		for _, n := range c.live() {
+			// The one that wins ties: it would stand rightly, and the other on an old report.
+			if n != old && (mistaken == nil || n.id > mistaken.id) {
+				mistaken = n
+			}
+		}
+		mistaken.LeaderLinkDead(old.id)
+		c.propose(old, "a 1")
+		mistaken.NodeAlive(old.id)
+		for range 20 {
+			c.WaitApplied(c.propose(old, "b 2"))
+		}
+		c.Kill(old, true)
+		if l := c.Leader(); l.Term() != old.Term()+1 {
+			t.Errorf("%s leads in term %d after %d: more than one stood", l.id, l.Term(), old.Term())
+		}
+		for _, n := range c.live() {
+			c.close(n)
+		}
+	}
+}
+
 func TestNonVoterNeverFires(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, nil)
