@@ -83,14 +83,14 @@ func turn(k fsm.ShardKey, last fsm.PermitHolder) uint32 {
 }
 
 // freeAt returns when a key may be permitted again.
-func (l *Leader) freeAt(s *fsm.State, b *fsm.Bot, ks *keyState) Time {
+func (l *Leader) freeAt(s *fsm.State, b *fsm.Bot, key uint32, ks *keyState) Time {
 	if s.Generation > 1 {
 		// What was restored may not know of the last permit, and a node that
 		// has not applied the restore may yet use it.
 		return max(ks.free, max(l.Established, l.renewed)+l.Timing.Permit+l.Timing.Identify)
 	}
-	if len(b.PermitKeys()) == 0 {
-		return 0 // a bot that was never given a permit can't have used a key
+	if !slices.Contains(b.PermitKeys(), key) {
+		return 0 // a key that was never permitted can't have been used
 	}
 	return ks.free
 }
@@ -133,7 +133,7 @@ func (l *Leader) planKey(now Time, s *fsm.State, b *fsm.Bot, key uint32, ks *key
 		}
 		return
 	}
-	if now < l.freeAt(s, b, ks) {
+	if now < l.freeAt(s, b, key, ks) {
 		return
 	}
 	first := slices.MinFunc(ks.asks, func(x, y permitAsk) int {
