@@ -72,12 +72,9 @@ type running struct {
 func (a *app) start(ctx context.Context, c *startConfig) error {
 	signals, stopSignals := a.signals()
 	defer stopSignals()
-	r, err := a.open(c)
-	if err != nil {
+	r := &running{log: a.logger(c), fatal: make(chan error, 1)}
+	if err := r.unlessFatal(func() error { return a.begin(c, r) }); err != nil {
 		return classify(err)
-	}
-	if err := r.node.Start(); err != nil {
-		return classify(errors.Join(err, r.stop(context.Background())))
 	}
 	r.admin.Start()
 	if r.extra != nil {
@@ -88,17 +85,41 @@ func (a *app) start(ctx context.Context, c *startConfig) error {
 	return r.wait(ctx, signals, c.node.DataDir)
 }
 
+// begin opens everything and starts the node.
+func (a *app) begin(c *startConfig, r *running) error {
+	if err := a.open(c, r); err != nil {
+		return err
+	}
+	if err := r.node.Start(); err != nil {
+		return errors.Join(err, r.stop(context.Background()))
+	}
+	return nil
+}
+
+// unlessFatal runs f, but waits for it no longer once the node must not go on:
+// whoever says so waits for the end of the process, and may be f itself.
+func (r *running) unlessFatal(f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case err := <-r.fatal:
+		r.log.Error("the node can't go on", zap.String("code", "node_fatal"), zap.Error(err))
+		return err
+	}
+}
+
 // open acquires everything, in the order in which the addresses are needed.
-func (a *app) open(c *startConfig) (r *running, err error) {
-	r = &running{log: a.logger(c), fatal: make(chan error, 1)}
+func (a *app) open(c *startConfig, r *running) error {
 	ln, err := admin.Listen("--http-addr", c.httpAddr, c.adminToken != "" || c.node.Insecure)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	o := c.node
 	o.HTTPAddr, o.Logger, o.Fatal = ln.Addr().String(), r.log, r.die
 	if r.node, err = node.New(o); err != nil {
-		return nil, errors.Join(err, ln.Close())
+		return errors.Join(err, ln.Close())
 	}
 	for _, attach := range c.attach {
 		attach(r.node)
@@ -115,9 +136,9 @@ func (a *app) open(c *startConfig) (r *running, err error) {
 		})
 	}
 	if err != nil {
-		return nil, errors.Join(err, ln.Close(), r.node.Kill())
+		return errors.Join(err, ln.Close(), r.node.Kill())
 	}
-	return r, nil
+	return nil
 }
 
 // metricsHandler gives the node a registry of its own.

@@ -310,6 +310,24 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	close(block)
 }
 
+// A log that can't be read is reported while the node is being opened, by
+// whoever opens it, and that one doesn't come back.
+func TestFatalWhileOpening(t *testing.T) {
+	r := &running{log: zap.NewNop(), fatal: make(chan error, 1)}
+	broken := errors.New("the log can't be read")
+	err := r.unlessFatal(func() error {
+		r.fatal <- broken
+		<-t.Context().Done()
+		return nil
+	})
+	if !errors.Is(err, broken) {
+		t.Errorf("%v, want %v", err, broken)
+	}
+	if err := r.unlessFatal(func() error { return broken }); !errors.Is(err, broken) {
+		t.Errorf("%v, want %v", err, broken)
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,8 +11,6 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
-	wal "github.com/hashicorp/raft-wal"
-	"github.com/hashicorp/raft-wal/metadb"
 	"go.etcd.io/bbolt"
 )
 
@@ -54,7 +52,7 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 	if o.NoSync {
 		return s, nil // what the log is for, an append that lasts, is switched off
 	}
-	log, err := openWAL(filepath.Join(o.Dir, "wal"), hl)
+	log, err := openWAL(filepath.Join(o.Dir, "wal"), segmentSize, hl)
 	if err != nil {
 		return nil, errors.Join(err, bolt.Close())
 	}
@@ -65,30 +63,6 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 
 // segmentSize is the size of a log file. It is allocated whole, so that an append changes no metadata of the file.
 const segmentSize = 64 << 20
-
-// openWAL opens the log. An append is one write and one fdatasync, where a transaction of bbolt needs two of each and
-// copies pages: with small entries that is what a commit's latency is made of (docs/design/consensus.md, "Log store").
-func openWAL(dir string, hl hclog.Logger) (*logFiles, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("make log directory: %w", err)
-	}
-	meta := new(metadb.BoltMetaDB)
-	log, err := wal.Open(dir, wal.WithMetaStore(meta), wal.WithSegmentSize(segmentSize), wal.WithLogger(hl.Named("wal")))
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open log %s: %w", dir, err), meta.Close())
-	}
-	return &logFiles{WAL: log, meta: meta}, nil
-}
-
-// logFiles is a write-ahead log with its list of segments. The log's own Close leaves the list open, and with it a file
-// lock, for which the next Open in this process would wait for ever.
-type logFiles struct {
-	*wal.WAL
-	meta *metadb.BoltMetaDB
-}
-
-// Close closes both.
-func (l *logFiles) Close() error { return errors.Join(l.WAL.Close(), l.meta.Close()) }
 
 // openBolt opens the log file. The free list isn't written with each transaction: it is rebuilt on opening, which is
 // cheap beside what it costs to write it on every append.

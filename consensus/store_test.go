@@ -1,6 +1,8 @@
 package consensus
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -46,4 +48,64 @@ func TestStoresOpenAgainInOneProcess(t *testing.T) {
 	case <-time.After(5 * time.Second):
 		t.Fatal("the stores are locked by the process that closed them")
 	}
+}
+
+// A log whose end was cut off, as a new leader does with what was never committed, opens again and has the rest: cut
+// once, cut again before anything was appended, and cut into a file that was cut before.
+func TestLogOpensAfterItsEndWasCutOff(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	want := map[uint64]string{} // what the log has to hold
+	last := uint64(0)
+	reopen := func(use func(*logFiles) error) {
+		t.Helper()
+		l, err := openWAL(dir, 1<<16, hclog.NewNullLogger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := uint64(1); i <= last; i++ {
+			var got raft.Log
+			if err := l.GetLog(i, &got); err != nil || string(got.Data) != want[i] {
+				t.Fatalf("entry %d of %d: %q, %v; want %q", i, last, got.Data, err, want[i])
+			}
+		}
+		if err := l.GetLog(last+1, &raft.Log{}); !errors.Is(err, raft.ErrLogNotFound) {
+			t.Fatalf("an entry behind the last one, %d: %v", last, err)
+		}
+		if got, err := l.LastIndex(); got != last || err != nil {
+			t.Fatalf("last index %d, %v; want %d", got, err, last)
+		}
+		if err := errors.Join(use(l), l.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	add := func(l *logFiles, n int, term uint64) error {
+		for range n {
+			last++
+			want[last] = fmt.Sprintf("entry %d of term %d", last, term)
+			if err := l.StoreLog(&raft.Log{Index: last, Term: term, Data: []byte(want[last])}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	cut := func(l *logFiles, from uint64) error {
+		err := l.DeleteRange(from, last)
+		last = from - 1
+		return err
+	}
+	reopen(func(l *logFiles) error { return add(l, 10, 1) })
+	reopen(func(l *logFiles) error { return errors.Join(cut(l, 9), add(l, 3, 2)) })
+	reopen(func(l *logFiles) error { return add(l, 4, 3) })
+	reopen(func(l *logFiles) error { return errors.Join(cut(l, 12), cut(l, 10)) })
+	reopen(func(l *logFiles) error { return add(l, 2, 4) })
+	reopen(func(l *logFiles) error { return errors.Join(cut(l, 5), add(l, 5, 5)) })
+	reopen(func(l *logFiles) error {
+		err := errors.Join(l.DeleteRange(1, 3), add(l, 1, 6))
+		first, ferr := l.FirstIndex()
+		if first != 4 {
+			t.Errorf("first index %d, want 4", first)
+		}
+		return errors.Join(err, ferr)
+	})
 }

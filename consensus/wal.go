@@ -1,0 +1,181 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// openWAL opens the log, in files of a size. An append is one write and one fdatasync, where a transaction of bbolt needs
+// two of each and copies pages: with small entries that is what a commit's latency is made of
+// (docs/design/consensus.md, "Why a write-ahead log").
+func openWAL(dir string, size int, hl hclog.Logger) (*logFiles, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make log directory: %w", err)
+	}
+	l := &logFiles{meta: new(metadb.BoltMetaDB), files: newSegmentFiler(dir), dir: dir}
+	err := l.files.finishRotation(l.meta, dir, size)
+	if err == nil {
+		l.WAL, err = wal.Open(dir, wal.WithMetaStore(l.meta), wal.WithSegmentFiler(l.files),
+			wal.WithSegmentSize(size), wal.WithLogger(hl.Named("wal")))
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open log %s: %w", dir, err), l.meta.Close())
+	}
+	return l, nil
+}
+
+// logFiles is raft-wal v0.4.0 with what it lacks. When a file is full, it is sealed with the append that fills it, and
+// another goroutine lists it as sealed and makes the next one, its rotation. In between, DeleteRange would have that
+// goroutine rotate a file that is not the full one; an end of the process would leave a file that takes no append and
+// is never rotated (finishRotation). And a file whose end was cut off can't be opened again (segmentFiler.Open).
+type logFiles struct {
+	*wal.WAL
+	meta  *metadb.BoltMetaDB
+	files *segmentFiler
+	dir   string
+
+	// mu keeps appends, which may begin a rotation, and deletions apart. Raft compacts beside its appends.
+	mu sync.Mutex
+}
+
+// StoreLog appends one entry.
+func (l *logFiles) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Log{log}) }
+
+// StoreLogs appends entries.
+func (l *logFiles) StoreLogs(logs []*raft.Log) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.WAL.StoreLogs(logs)
+}
+
+// DeleteRange deletes entries, both ends included, once no rotation is under way. If one fails, that is never: the guard
+// ends the process.
+func (l *logFiles) DeleteRange(lo, hi uint64) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	<-l.files.rotated()
+	return l.WAL.DeleteRange(lo, hi)
+}
+
+// Close closes the log and its list of files. The log's own Close leaves the list open, and with it a file lock, for
+// which the next Open in this process would wait for ever.
+func (l *logFiles) Close() error { return errors.Join(l.WAL.Close(), l.meta.Close()) }
+
+// segmentFiler opens the log's files for it, and knows when a rotation is under way.
+type segmentFiler struct {
+	*segment.Filer
+
+	mu sync.Mutex // guards done
+	// done is closed when no rotation is under way.
+	done chan struct{}
+}
+
+func newSegmentFiler(dir string) *segmentFiler {
+	f := &segmentFiler{Filer: segment.NewFiler(dir, fs.New()), done: make(chan struct{})}
+	close(f.done)
+	return f
+}
+
+func (f *segmentFiler) rotated() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.done
+}
+
+// Open opens a sealed file for reading. One whose end was cut off has no index (raft-wal's issue 31): a leader that comes
+// back with entries that were never committed has them cut off by its successor, and the start after that one would
+// fail for ever. Such a file is read like one that wasn't sealed, from which the index is rebuilt. What was cut off is in
+// it still; the log asks for no index above the highest that its list has for the file.
+func (f *segmentFiler) Open(info types.SegmentInfo) (types.SegmentReader, error) {
+	if info.IndexStart == 0 {
+		return f.Filer.RecoverTail(info)
+	}
+	return f.Filer.Open(info)
+}
+
+// Create makes a new file, which ends a rotation.
+func (f *segmentFiler) Create(info types.SegmentInfo) (types.SegmentWriter, error) {
+	w, err := f.Filer.Create(info)
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	select {
+	case <-f.done:
+	default:
+		close(f.done)
+	}
+	return &segmentWriter{w, f}, nil
+}
+
+// RecoverTail opens the newest file for appends.
+func (f *segmentFiler) RecoverTail(info types.SegmentInfo) (types.SegmentWriter, error) {
+	w, err := f.Filer.RecoverTail(info)
+	if err != nil {
+		return nil, err
+	}
+	return &segmentWriter{w, f}, nil
+}
+
+// finishRotation rotates a newest file that was sealed before the process ended and isn't listed as sealed.
+func (f *segmentFiler) finishRotation(meta *metadb.BoltMetaDB, dir string, size int) error {
+	state, err := meta.Load(dir)
+	if err != nil || len(state.Segments) == 0 {
+		return err
+	}
+	tail := &state.Segments[len(state.Segments)-1]
+	if !tail.SealTime.IsZero() {
+		return nil
+	}
+	w, err := f.Filer.RecoverTail(*tail)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // the log makes it anew
+	}
+	if err != nil {
+		return err
+	}
+	sealed, index, err := w.Sealed()
+	last := w.LastIndex()
+	if err = errors.Join(err, w.Close()); err != nil || !sealed {
+		return err
+	}
+	tail.SealTime, tail.IndexStart, tail.MaxIndex = time.Now(), index, last
+	state.Segments = append(state.Segments, types.SegmentInfo{
+		ID: state.NextSegmentID, BaseIndex: last + 1, MinIndex: last + 1, SizeLimit: uint32(size),
+		Codec: tail.Codec, CreateTime: tail.SealTime,
+	})
+	state.NextSegmentID++
+	return meta.CommitState(state)
+}
+
+// segmentWriter notes the append that fills its file, with which a rotation begins.
+type segmentWriter struct {
+	types.SegmentWriter
+	files *segmentFiler
+}
+
+// Append appends entries.
+func (w *segmentWriter) Append(entries []types.LogEntry) error {
+	if err := w.SegmentWriter.Append(entries); err != nil {
+		return err
+	}
+	if sealed, _, err := w.Sealed(); err != nil || !sealed {
+		return err
+	}
+	w.files.mu.Lock()
+	defer w.files.mu.Unlock()
+	w.files.done = make(chan struct{})
+	return nil
+}

@@ -1,0 +1,131 @@
+package consensus
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	"pgregory.net/rapid"
+)
+
+// modelLog is a log and what it has to hold.
+type modelLog struct {
+	dir         string
+	log         *logFiles
+	first, last uint64 // 0 and 0 if it is empty
+	want        map[uint64]string
+	written     int
+}
+
+func (m *modelLog) append(t *rapid.T) {
+	var batch []*raft.Log
+	next := m.last + 1
+	if m.last == 0 {
+		next = rapid.Uint64Range(1, 50).Draw(t, "index of the first entry") // as after a snapshot
+		m.first = next
+	}
+	for range rapid.IntRange(1, 5).Draw(t, "entries") {
+		m.written++
+		size := rapid.IntRange(0, 900).Draw(t, "bytes")
+		m.want[next] = fmt.Sprintf("%d:%s", m.written, strings.Repeat("x", size))
+		batch = append(batch, &raft.Log{Index: next, Term: 1, Data: []byte(m.want[next])})
+		m.last = next
+		next++
+	}
+	if err := m.log.StoreLogs(batch); err != nil {
+		t.Fatalf("append: %v", err)
+	}
+}
+
+func (m *modelLog) cut(t *rapid.T, from, to uint64) {
+	if err := m.log.DeleteRange(from, to); err != nil {
+		t.Fatalf("delete %d to %d of %d to %d: %v", from, to, m.first, m.last, err)
+	}
+	switch {
+	case from == m.first && to == m.last:
+		m.first, m.last = 0, 0
+	case from == m.first:
+		m.first = to + 1
+	default:
+		m.last = from - 1
+	}
+}
+
+// reopen closes the log, or leaves it as a kill does, and opens it.
+func (m *modelLog) reopen(t *rapid.T, killed bool) {
+	old := m.log
+	if killed {
+		dir, err := os.MkdirTemp(m.dir, "killed")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.CopyFS(dir, os.DirFS(m.log.dir)); err != nil {
+			t.Fatal(err)
+		}
+		m.open(t, dir)
+	}
+	if err := old.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if !killed {
+		m.open(t, old.dir)
+	}
+}
+
+func (m *modelLog) open(t *rapid.T, dir string) {
+	var err error
+	if m.log, err = openWAL(dir, 4<<10, hclog.NewNullLogger()); err != nil {
+		t.Fatalf("open: %v", err)
+	}
+}
+
+func (m *modelLog) check(t *rapid.T) {
+	first, err1 := m.log.FirstIndex()
+	last, err2 := m.log.LastIndex()
+	if first != m.first || last != m.last || err1 != nil || err2 != nil {
+		t.Fatalf("%d to %d, %v, %v; want %d to %d", first, last, err1, err2, m.first, m.last)
+	}
+	for i := m.first; i <= m.last && i > 0; i++ {
+		var got raft.Log
+		if err := m.log.GetLog(i, &got); err != nil || string(got.Data) != m.want[i] {
+			t.Fatalf("entry %d of %d to %d: %.20q, %v; want %.20q", i, m.first, m.last, got.Data, err, m.want[i])
+		}
+	}
+	// What was compacted away may be found for a while longer, what was cut off not.
+	if err := m.log.GetLog(m.last+1, &raft.Log{}); !errors.Is(err, raft.ErrLogNotFound) {
+		t.Fatalf("entry %d behind %d to %d: %v", m.last+1, m.first, m.last, err)
+	}
+}
+
+// TestLogHoldsWhatItShould does to the log what raft does to it, in any order, with small files: append, cut off the
+// end, compact the beginning, give all up for a snapshot, and open it after an end of the process or a kill.
+func TestLogHoldsWhatItShould(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(rt *rapid.T) {
+		m := &modelLog{dir: t.TempDir(), want: map[uint64]string{}}
+		m.open(rt, m.dir+"/log")
+		defer func() { _ = m.log.Close() }()
+		pick := func(what string) uint64 { return rapid.Uint64Range(m.first, m.last).Draw(rt, what) }
+		rt.Repeat(map[string]func(*rapid.T){
+			"append":  m.append,
+			"append2": m.append,
+			"cut the end": func(rt *rapid.T) {
+				if m.last > 0 {
+					m.cut(rt, pick("from"), m.last)
+				}
+			},
+			"compact": func(rt *rapid.T) {
+				if m.last > 0 {
+					m.cut(rt, m.first, pick("to"))
+				}
+			},
+			"end":  func(rt *rapid.T) { m.reopen(rt, false) },
+			"kill": func(rt *rapid.T) { m.reopen(rt, true) },
+			"":     m.check,
+		})
+	})
+}
