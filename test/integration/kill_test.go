@@ -62,7 +62,7 @@ func TestFollowerThatOwnsAShardIsKilled(t *testing.T) {
 // TestOwnerIsKilledWhileItsShardResumes cuts a shard's connection and holds
 // Discord's frames back, so that the owner dies between its RESUME and RESUMED.
 func TestOwnerIsKilledWhileItsShardResumes(t *testing.T) {
-	kill(t, "kill -9 of an owner while its shard resumes", simOptions(3), (*cluster).Leader, func(c *cluster, id string) {
+	kill(t, "kill -9 of an owner while its shard resumes, Discord holding frames back for 100 ms", simOptions(3), (*cluster).Leader, func(c *cluster, id string) {
 		shard, led := c.ShardOf(id), c.sim.Ledger()
 		seen := len(led.Resumes())
 		c.inject(sim.Fault{Kind: "delay", MS: 100})
