@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
@@ -17,9 +18,14 @@ import (
 // testNode starts a node with the ping bot against a simulator.
 func testNode(t *testing.T, s *sim.Server, id, dir string, log *zap.Logger, o node.Options) *node.Node {
 	t.Helper()
+	return testNodeWith(t, s, id, dir, log, o, DefaultIntents())
+}
+
+func testNodeWith(t *testing.T, s *sim.Server, id, dir string, log *zap.Logger, o node.Options, intents discord.Intents) *node.Node {
+	t.Helper()
 	rt := newRuntime(pingBot(), "default")
 	seed := fsm.DefaultConfig()
-	seed.API, seed.Intents = s.APIURL(), uint64(DefaultIntents())
+	seed.API, seed.Intents = s.APIURL(), uint64(intents)
 	o.ID, o.DataDir, o.Logger, o.Version = id, dir, log, Version
 	if o.ClusterAddr == "" {
 		o.ClusterAddr = "127.0.0.1:0"

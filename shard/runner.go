@@ -268,6 +268,7 @@ func (r *runner) dial(a Dial) {
 		if ctx.Err() != nil {
 			c.Drop() // dropped while it was being dialled
 		}
+		r.wg.Go(func() { r.verifyMembers(ctx, c) })
 		c.Run()
 	})
 }
