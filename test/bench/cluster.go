@@ -63,7 +63,7 @@ func (c *cluster) start(ctx context.Context, bin, builtin string) error {
 		p := &proc{id: id, http: freeAddr(), addr: freeAddr(), dir: filepath.Join(c.dir, id)}
 		args := []string{
 			"start", "--id", id, "--data-dir", p.dir, "--cluster-addr", p.addr, "--http-addr", p.http,
-			"--discord-api", c.sim.APIURL(), "--builtin", builtin, "--log-level", "warn",
+			"--discord-api", c.sim.APIURL(), "--builtin", builtin, "--intents", "all", "--log-level", "warn",
 		}
 		if i == 0 {
 			args = append(args, "--bootstrap")

@@ -47,6 +47,7 @@ func run() int {
 	events := flag.Int("events", 150_000, "events of the throughput run")
 	members := flag.Int("members", 1_000_000, "cached members of the snapshot and cache runs")
 	bin := flag.String("bin", "", "a botnode binary to measure instead of building one")
+	builtin := flag.String("builtin", "", "measure the throughput of this built-in bot only: none or ping")
 	flag.Parse() //nolint:revive // run is main, but for the exit code
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -57,7 +58,7 @@ func run() int {
 		name string
 		run  func(context.Context, *table) error
 	}{
-		{"cluster", func(ctx context.Context, t *table) error { return throughput(ctx, t, *bin, *events) }},
+		{"cluster", func(ctx context.Context, t *table) error { return throughput(ctx, t, *bin, *builtin, *events) }},
 		{"pings", func(ctx context.Context, t *table) error { return pings(ctx, t, *bin) }},
 		{"idle", func(ctx context.Context, t *table) error { return idle(ctx, t, *bin) }},
 		{"cache", func(_ context.Context, t *table) error { return caches(t, *members) }},

@@ -10,8 +10,11 @@ import (
 
 // throughput sends events as fast as the sockets take them, without and with a
 // handler that looks at each.
-func throughput(ctx context.Context, t *table, bin string, events int) error {
+func throughput(ctx context.Context, t *table, bin, only string, events int) error {
 	for _, mode := range []struct{ builtin, name string }{{"none", "no handler"}, {"ping", "one handler an event"}} {
+		if only != "" && only != mode.builtin {
+			continue
+		}
 		if err := firehose(ctx, t, bin, mode.builtin, mode.name, events); err != nil {
 			return err
 		}
