@@ -12,14 +12,15 @@ const (
 // Cache holds the caches and stores of one bot. See the package comment for who
 // may call what at the same time.
 type Cache struct {
-	tables [kindCount]table
-	stores stores
-	index  index
-	seq    uint64 // writes so far
-	sum    Digest
-	buf    []byte // for Merge, during Apply
-	hashed []byte // for hash, during Apply
-	ev     event  // during Apply
+	tables  [kindCount]table
+	stores  stores
+	index   index
+	seq     uint64 // writes so far
+	sum     Digest
+	buf     []byte // for Merge, during Apply
+	hashed  []byte // for hash, during Apply
+	ev      event  // during Apply
+	repeats repeats
 }
 
 // stores holds what isn't an object of Discord's.

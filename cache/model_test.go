@@ -84,8 +84,14 @@ func TestAnyEvents(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := policies().Draw(t, "policies")
 		a, b := New(p), New(p)
+		var past []testEvent
 		for range rapid.IntRange(1, 30).Draw(t, "events") {
 			e := anyEvent().Draw(t, "event")
+			if len(past) > 0 && rapid.IntRange(0, 2).Draw(t, "again") == 0 {
+				e = rapid.SampledFrom(past).Draw(t, "past")
+			}
+			past = append(past, e)
+			clear(b.repeats.slots) // what is remembered must not matter
 			a.Before(e.name, []byte(e.d))
 			a.Apply(0, 1, e.name, []byte(e.d))
 			d := []byte(e.d)

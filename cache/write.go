@@ -29,8 +29,13 @@ func (c *Cache) store(kind Kind, k key, obj []byte, m manner, skip func([]byte) 
 	}
 	var base []byte
 	if had && m != replace {
+		seen := c.repeats.slot(kind, k)
+		if seen.covered(kind, k, old, obj) {
+			return true
+		}
 		base = raw(old.raw)
 		if jsonscan.Covers(base, obj, skip) {
+			seen.remember(kind, k, old.seq, obj)
 			return true
 		}
 	}

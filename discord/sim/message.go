@@ -2,8 +2,11 @@ package sim
 
 import (
 	"bytes"
+	"fmt"
+	"math/rand/v2"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -50,6 +53,7 @@ type template struct {
 	head    []byte
 	mid     []byte
 	tail    []byte
+	fill    int // bytes of prose in the tail
 }
 
 // newTemplate renders a template; the caller holds the world's lock.
@@ -72,21 +76,56 @@ func newTemplate(g *guild, channel, author ID, pad int) *template {
 	t.tail = []byte(`","embeds":[]}`)
 	// The envelope of a dispatch is about 55 bytes, id, timestamp and content 70.
 	if fill := pad - len(t.head) - len(t.mid) - len(t.tail) - 125; fill > 40 {
-		t.tail = []byte(`","embeds":[{"type":"rich","description":"` + strings.Repeat("lorem ", fill/6) + `"}]}`)
+		t.tail = []byte(`","embeds":[{"type":"rich","description":"`)
+		t.fill = fill
 	}
 	return t
 }
 
 // render makes the event's data. content must be escaped for JSON.
 func (t *template) render(id ID, at time.Time, content string) raw {
-	b := make([]byte, 0, len(t.head)+len(t.mid)+len(t.tail)+len(content)+80)
+	b := make([]byte, 0, len(t.head)+len(t.mid)+len(t.tail)+t.fill+len(content)+85)
 	b = append(b, t.head...)
 	b = strconv.AppendUint(b, uint64(id), 10)
 	b = append(b, `","timestamp":"`...)
 	b = at.UTC().AppendFormat(b, "2006-01-02T15:04:05.000000-07:00")
 	b = append(b, t.mid...)
 	b = append(b, content...)
-	return append(b, t.tail...)
+	b = append(b, t.tail...)
+	if t.fill > 0 {
+		b = append(b, prose(uint64(id), t.fill)...)
+		b = append(b, `"}]}`...)
+	}
+	return b
+}
+
+// proseText is where the padding of messages comes from: words in no order, so
+// that it compresses about as well as what people write, and not as well as one
+// word repeated.
+var proseText = sync.OnceValue(func() string {
+	words := strings.Fields("the of and to in is you that it he was for on are as with his they at be this have from or " +
+		"one had by word but not what all were we when your can said there use an each which she do how their if will " +
+		"up other about out many then them these so some her would make like him into time has look two more write go " +
+		"see number no way could people my than first water been call who oil its now find long down day did get come " +
+		"made may part server channel bot message role thanks lol okay yes maybe tomorrow game stream music guild raid")
+	rng := rand.New(rand.NewPCG(1, 2))
+	var b strings.Builder
+	for b.Len() < 256<<10 {
+		b.WriteString(words[rng.IntN(len(words))])
+		if rng.IntN(3) == 0 {
+			fmt.Fprintf(&b, " %d", rng.IntN(100000))
+		}
+		b.WriteByte(' ')
+	}
+	return b.String()
+})
+
+// prose returns n bytes of text that depend on seed.
+func prose(seed uint64, n int) string {
+	text := proseText()
+	n = min(n, len(text))
+	at := int(seed * 0x9e3779b97f4a7c15 >> 32 % uint64(len(text)-n+1))
+	return text[at : at+n]
 }
 
 // stripped is a message as a session without the message content intent sees it
