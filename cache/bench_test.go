@@ -46,6 +46,15 @@ func benchMember(out []byte, user, guild int) []byte {
 		benchID(2, r.IntN(5000)), benchID(2, r.IntN(5000)), 1+r.IntN(12), r.IntN(1_000_000))
 }
 
+// benchMessage returns a MESSAGE_CREATE of about 1.1 KB by a member of benchGuild.
+func benchMessage(i, user, guild int) []byte {
+	member := benchMember(nil, user, guild)
+	cut := bytes.Index(member, []byte(`"roles"`))
+	author := member[len(`{"user":`) : cut-1]
+	return fmt.Appendf(nil, `{"type":0,"tts":false,"timestamp":"2025-05-05T10:11:12.131000+00:00","pinned":false,"nonce":"1368888888888888888","mentions":[],"mention_roles":[],"mention_everyone":false,"member":{%s,"id":"%d","flags":0,"embeds":[],"edited_timestamp":null,"content":"!ping a message","components":[],"channel_type":0,"channel_id":"%d","author":%s,"attachments":[],"guild_id":"%d"}`,
+		member[cut:], benchID(4, i), benchID(3, guild), author, benchID(0, guild))
+}
+
 // benchGuild returns a GUILD_CREATE and its users, in the order of the list.
 func benchGuild(g, members, users int) ([]byte, []int) {
 	r := rand.New(rand.NewPCG(uint64(g), 1))
@@ -150,13 +159,7 @@ func TestFigures(t *testing.T) {
 	t.Logf("digest from scratch %v", time.Since(digest))
 
 	message := func(i int, m [2]discord.Snowflake) []byte {
-		var user, guild int
-		user, guild = int((uint64(m[1])-benchID(1, 0))>>22), int((uint64(m[0])-benchID(0, 0))>>22)
-		member := benchMember(nil, user, guild)
-		cut := bytes.Index(member, []byte(`"roles"`))
-		author := member[len(`{"user":`) : cut-1]
-		return fmt.Appendf(nil, `{"type":0,"tts":false,"timestamp":"2025-05-05T10:11:12.131000+00:00","pinned":false,"nonce":"1368888888888888888","mentions":[],"mention_roles":[],"mention_everyone":false,"member":{%s,"id":"%d","flags":0,"embeds":[],"edited_timestamp":null,"content":"!ping a message","components":[],"channel_type":0,"channel_id":"%d","author":%s,"attachments":[],"guild_id":"%d"}`,
-			member[cut:], benchID(4, i), benchID(3, guild), author, uint64(m[0]))
+		return benchMessage(i, int((uint64(m[1])-benchID(1, 0))>>22), int((uint64(m[0])-benchID(0, 0))>>22))
 	}
 	warm := make([][]byte, 2000)
 	for i := range warm {

@@ -55,8 +55,15 @@ func EncodeBatch(cmds [][]byte) []byte {
 // SplitBatch unpacks an entry into its commands, which refer to one buffer
 // that nobody else writes to.
 func SplitBatch(entry []byte) ([][]byte, error) {
+	cmds, _, err := splitBatch(nil, entry)
+	return cmds, err
+}
+
+// splitBatch is SplitBatch into scratch, if that is large enough. It returns
+// the buffer that the commands refer to, or nil if they refer to the entry.
+func splitBatch(scratch, entry []byte) (cmds [][]byte, buf []byte, err error) {
 	if len(entry) == 0 {
-		return nil, fmt.Errorf("%w: empty entry", ErrMalformed)
+		return nil, nil, fmt.Errorf("%w: empty entry", ErrMalformed)
 	}
 	body := entry[1:]
 	switch entry[0] {
@@ -64,16 +71,16 @@ func SplitBatch(entry []byte) ([][]byte, error) {
 	case packS2:
 		n, err := s2.DecodedLen(body)
 		if err != nil || n > maxEntry {
-			return nil, fmt.Errorf("%w: entry with an impossible size", ErrMalformed)
+			return nil, nil, fmt.Errorf("%w: entry with an impossible size", ErrMalformed)
 		}
-		if body, err = s2.Decode(nil, body); err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrMalformed, err)
+		if buf, err = s2.Decode(scratch[:cap(scratch)], body); err != nil {
+			return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)
 		}
+		body = buf
 	default:
-		return nil, fmt.Errorf("%w: entry packed in an unknown way (%d)", ErrMalformed, entry[0])
+		return nil, nil, fmt.Errorf("%w: entry packed in an unknown way (%d)", ErrMalformed, entry[0])
 	}
 	r := reader{b: body}
-	var cmds [][]byte
 	for len(r.b) > 0 {
 		if len(cmds) == maxCommands {
 			r.fail("an entry of too many commands")
@@ -82,7 +89,7 @@ func SplitBatch(entry []byte) ([][]byte, error) {
 		cmds = append(cmds, r.bytes())
 	}
 	if r.err != nil {
-		return nil, r.err
+		return nil, nil, r.err
 	}
-	return cmds, nil
+	return cmds, buf, nil
 }

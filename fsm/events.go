@@ -127,6 +127,7 @@ func (c *Events) apply(s *State) Result {
 		b.gap(GapRecord{Shard: sh.Key, Kind: "jump", From: sh.C, To: c.Evs[0].S, At: c.At})
 	}
 	in := b.intake(c.At, c.Evs)
+	s.kept = s.kept || cap(in.slab) > 0 && !in.copy
 	for i := range c.Evs {
 		e := &c.Evs[i]
 		if e.S <= sh.C && !s.Mutant.Has(mutant.Dedupe) {

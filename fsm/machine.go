@@ -34,6 +34,7 @@ type Machine struct {
 	index     uint64 // of the last applied entry
 	stopped   error  // why nothing is applied any more, or nil
 	observers []Observer
+	scratch   []byte        // for the commands of the next entry; used by the applying goroutine alone
 	changed   chan struct{} // closed and replaced after each entry
 }
 
@@ -52,7 +53,8 @@ func (m *Machine) Observe(o Observer) {
 // Apply applies one log entry and returns a []Result, one a command. An entry
 // that isn't one has a single result and no effect but on the index.
 func (m *Machine) Apply(index uint64, entry []byte) any {
-	cmds, results, err := parse(entry) // before the lock: readers needn't wait for it
+	// Before the lock: readers needn't wait for it.
+	cmds, results, buf, err := parse(m.scratch, entry)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.stopped == nil && err != nil {
@@ -63,6 +65,7 @@ func (m *Machine) Apply(index uint64, entry []byte) any {
 		return []Result{refused("this node has stopped: " + m.stopped.Error())}
 	}
 	m.state.changes.reset()
+	m.state.kept = false
 	for i, c := range cmds {
 		if c.cmd != nil {
 			results[i] = m.state.judge(c)
@@ -73,10 +76,23 @@ func (m *Machine) Apply(index uint64, entry []byte) any {
 		o.Applied(index, *m.state.changes)
 	}
 	m.wake()
+	m.reuse(buf)
 	if m.Strict && m.state.Digest() != m.state.Recompute() {
 		m.fatal(fmt.Errorf("entry %d: the digest kept and the digest computed differ", index))
 	}
 	return results
+}
+
+// reuse takes an entry's buffer for the next entry, unless something keeps it. A
+// buffer that one huge event made large is let go.
+func (m *Machine) reuse(buf []byte) {
+	if m.scratch = nil; m.state.kept || cap(buf) > 2*MaxBatch {
+		return
+	}
+	m.scratch = buf
+	if m.Strict {
+		clear(buf) // whoever refers to it after all is found out
+	}
 }
 
 // wake tells all who wait for Changed.
@@ -101,21 +117,22 @@ type parsed struct {
 	cmd        Command
 }
 
-// parse decodes the commands of an entry and answers those that are none. The
-// error means that this version can't know what the entry does.
-func parse(entry []byte) ([]parsed, []Result, error) {
-	raws, err := SplitBatch(entry)
+// parse decodes the commands of an entry, into scratch if they fit, and answers
+// those that are none. It returns the buffer that they refer to, if it isn't the
+// entry. The error means that this version can't know what the entry does.
+func parse(scratch, entry []byte) ([]parsed, []Result, []byte, error) {
+	raws, buf, err := splitBatch(scratch, entry)
 	if err != nil {
 		// Equal on all nodes, since the bytes are.
-		return nil, []Result{{Code: Malformed, Msg: err.Error()}}, nil
+		return nil, []Result{{Code: Malformed, Msg: err.Error()}}, nil, nil
 	}
 	cmds, results := make([]parsed, len(raws)), make([]Result, len(raws))
 	for i, raw := range raws {
 		if cmds[i], results[i], err = parseCommand(raw); err != nil {
-			return nil, nil, err
+			return nil, nil, nil, err
 		}
 	}
-	return cmds, results, nil
+	return cmds, results, buf, nil
 }
 
 func parseCommand(raw []byte) (parsed, Result, error) {
@@ -152,10 +169,23 @@ func (s *State) judge(c parsed) Result {
 		return Result{Code: StaleGeneration, Version: s.Generation, Msg: "proposed under another generation"}
 	}
 	r := c.cmd.apply(s)
+	s.kept = s.kept || keeps(c.cmd)
 	if r.Code == OK {
 		s.changes.note(c.cmd)
 	}
 	return r
+}
+
+// keeps reports whether the state may refer to a command's bytes after it was
+// applied. Events say so themselves, when the journal takes one.
+func keeps(cmd Command) bool {
+	switch cmd := cmd.(type) {
+	case *Events, *Fail, *Permit, *Clear, *Grant, *Up, *Down:
+		return false
+	case *Done:
+		return len(cmd.Writes) > 0
+	}
+	return true
 }
 
 // timeless reports whether a command is judged under any generation.

@@ -159,6 +159,7 @@ type State struct {
 	bots       map[string]*Bot
 
 	changes *Changes // what the entry being applied does to journals; never nil
+	kept    bool     // something refers to the bytes of the entry being applied
 }
 
 // NewState returns the state before the first entry.

@@ -1,9 +1,6 @@
 package jsonscan
 
-import (
-	"bytes"
-	"errors"
-)
+import "errors"
 
 var (
 	// ErrSyntax means that the walked level isn't the JSON that was asked for.
@@ -46,11 +43,11 @@ func space(b []byte, i int) int {
 // a run of backslashes is counted only from the last quote on.
 func stringEnd(b []byte, i int) int {
 	for {
-		j := bytes.IndexByte(b[i:], '"')
-		if j < 0 {
+		end := quoteIndex(b, i)
+		if end < 0 {
 			return -1
 		}
-		end, p := i+j, i+j-1
+		p := end - 1
 		for p >= i && b[p] == '\\' {
 			p--
 		}
