@@ -78,13 +78,19 @@ var effects = map[string]effect{
 // Apply gives a dispatch event its effect: name is the t and d the d of its
 // payload, seen by one of total shards. d may be reused afterwards.
 func (c *Cache) Apply(shard, total int, name string, d []byte) {
+	c.ApplySliced(shard, total, name, d, nil)
+}
+
+// ApplySliced is Apply with what Slice found in d, which saves looking through
+// it. Slices that can't be of d are as good as none.
+func (c *Cache) ApplySliced(shard, total int, name string, d, slices []byte) {
 	eff, ok := effects[name]
 	if !ok {
 		return
 	}
 	e := &c.ev
 	e.shard, e.total = shard, total
-	if e.scan(d) && (!eff.guild || c.known(e.guild)) {
+	if (len(slices) > 0 && e.take(d, slices) || e.scan(d)) && (!eff.guild || c.known(e.guild)) {
 		eff.apply(c, e)
 	}
 	c.reset()

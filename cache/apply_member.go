@@ -16,7 +16,11 @@ const VerifyNonce = "botnode-verify"
 // member writes a member and its user. user is the user's object, member the
 // member's, wherever they stand in the event.
 func (c *Cache) member(guild uint64, user, member []byte, m manner) {
-	id := idOf(user)
+	c.memberOf(guild, idOf(user), user, member, m)
+}
+
+// memberOf is member for who knows the user's id; 0 is none.
+func (c *Cache) memberOf(guild, id uint64, user, member []byte, m manner) {
 	if id == 0 {
 		return
 	}
@@ -32,8 +36,11 @@ func (c *Cache) member(guild uint64, user, member []byte, m manner) {
 }
 
 // user changes a user that is cached.
-func (c *Cache) user(user []byte, m manner) {
-	if id := idOf(user); id != 0 {
+func (c *Cache) user(user []byte, m manner) { c.userOf(idOf(user), user, m) }
+
+// userOf is user for who knows the id; 0 is none.
+func (c *Cache) userOf(id uint64, user []byte, m manner) {
+	if id != 0 {
 		c.store(Users, key{id, 0}, user, m, skipUser)
 	}
 }

@@ -36,23 +36,27 @@ func (c *Cache) messageUpdate(e *event) {
 
 // people takes the author and the mentioned members of a message.
 func (c *Cache) people(e *event) {
-	c.shown(e.guild, e.author, e.member)
+	id := e.authorID
+	if id == 0 {
+		id = idOf(e.author)
+	}
+	c.shown(e.guild, id, e.author, e.member)
 	if len(e.mentions) <= len("[]") {
 		return
 	}
 	_ = jsonscan.Elements(e.mentions, func(user []byte) bool {
-		c.shown(e.guild, user, jsonscan.Get(user, "member"))
+		c.shown(e.guild, idOf(user), user, jsonscan.Get(user, "member"))
 		return true
 	})
 }
 
 // shown takes a user, and its member if the event has one (webhooks have none).
-func (c *Cache) shown(guild uint64, user, member []byte) {
+func (c *Cache) shown(guild, id uint64, user, member []byte) {
 	if guild == 0 || member == nil {
-		c.user(user, amend)
+		c.userOf(id, user, amend)
 		return
 	}
-	c.member(guild, user, member, overlay)
+	c.memberOf(guild, id, user, member, overlay)
 }
 
 // messageDeleteBulk removes messages of a channel.

@@ -9,6 +9,7 @@ type event struct {
 	d            []byte
 
 	id, guild, channel, message, userID uint64
+	authorID                            uint64 // of author; 0 if it wasn't looked for
 
 	user, author, member, role, roleID, soundID, emoji, unavailable, burst []byte
 	memberCount, lastPin, chunkIndex, chunkCount, nonce, status            []byte
@@ -18,104 +19,93 @@ type event struct {
 	channelIDs, addedMembers, removedIDs                                   []byte
 }
 
+// field says where a member of d goes: as a snowflake, or as it stands.
+type field struct {
+	name string
+	id   func(*event) *uint64
+	val  func(*event) *[]byte
+}
+
+// authorIDField is the field that isn't d's but that of its author.
+const authorIDField = 1
+
+// fields are the members that effects look at. Their places in this list are in
+// slices, and so in the log: they never change, new ones are appended.
+var fields = [...]field{
+	{},
+	authorIDField: {name: "author.id", id: func(e *event) *uint64 { return &e.authorID }},
+
+	{name: "id", id: func(e *event) *uint64 { return &e.id }},
+	{name: "guild_id", id: func(e *event) *uint64 { return &e.guild }},
+	{name: "channel_id", id: func(e *event) *uint64 { return &e.channel }},
+	{name: "message_id", id: func(e *event) *uint64 { return &e.message }},
+	{name: "user_id", id: func(e *event) *uint64 { return &e.userID }},
+
+	{name: "user", val: func(e *event) *[]byte { return &e.user }},
+	{name: "author", val: func(e *event) *[]byte { return &e.author }},
+	{name: "member", val: func(e *event) *[]byte { return &e.member }},
+	{name: "role", val: func(e *event) *[]byte { return &e.role }},
+	{name: "role_id", val: func(e *event) *[]byte { return &e.roleID }},
+	{name: "sound_id", val: func(e *event) *[]byte { return &e.soundID }},
+	{name: "emoji", val: func(e *event) *[]byte { return &e.emoji }},
+	{name: "unavailable", val: func(e *event) *[]byte { return &e.unavailable }},
+	{name: "burst", val: func(e *event) *[]byte { return &e.burst }},
+	{name: "member_count", val: func(e *event) *[]byte { return &e.memberCount }},
+	{name: "last_pin_timestamp", val: func(e *event) *[]byte { return &e.lastPin }},
+	{name: "chunk_index", val: func(e *event) *[]byte { return &e.chunkIndex }},
+	{name: "chunk_count", val: func(e *event) *[]byte { return &e.chunkCount }},
+	{name: "nonce", val: func(e *event) *[]byte { return &e.nonce }},
+	{name: "status", val: func(e *event) *[]byte { return &e.status }},
+	{name: "thread_metadata", val: func(e *event) *[]byte { return &e.threadMetadata }},
+	{name: "guild_scheduled_event_id", val: func(e *event) *[]byte { return &e.guildEventID }},
+	{name: "mentions", val: func(e *event) *[]byte { return &e.mentions }},
+	{name: "ids", val: func(e *event) *[]byte { return &e.ids }},
+	{name: "guilds", val: func(e *event) *[]byte { return &e.guilds }},
+	{name: "channels", val: func(e *event) *[]byte { return &e.channels }},
+	{name: "threads", val: func(e *event) *[]byte { return &e.threads }},
+	{name: "roles", val: func(e *event) *[]byte { return &e.roles }},
+	{name: "emojis", val: func(e *event) *[]byte { return &e.emojis }},
+	{name: "stickers", val: func(e *event) *[]byte { return &e.stickers }},
+	{name: "members", val: func(e *event) *[]byte { return &e.members }},
+	{name: "presences", val: func(e *event) *[]byte { return &e.presences }},
+	{name: "voice_states", val: func(e *event) *[]byte { return &e.voiceStates }},
+	{name: "stage_instances", val: func(e *event) *[]byte { return &e.stages }},
+	{name: "guild_scheduled_events", val: func(e *event) *[]byte { return &e.events }},
+	{name: "soundboard_sounds", val: func(e *event) *[]byte { return &e.sounds }},
+	{name: "channel_ids", val: func(e *event) *[]byte { return &e.channelIDs }},
+	{name: "added_members", val: func(e *event) *[]byte { return &e.addedMembers }},
+	{name: "removed_member_ids", val: func(e *event) *[]byte { return &e.removedIDs }},
+}
+
+// fieldOf finds a member's place in fields; nothing writes to it.
+var fieldOf = func() map[string]uint8 {
+	m := make(map[string]uint8, len(fields))
+	for i, f := range fields {
+		if i > authorIDField {
+			m[f.name] = uint8(i)
+		}
+	}
+	return m
+}()
+
+// set stores a member.
+func (e *event) set(f uint8, val []byte) {
+	if at := &fields[f]; at.id != nil {
+		*at.id(e) = jsonscan.ID(val)
+	} else {
+		*at.val(e) = val
+	}
+}
+
 // scan slices d. It returns false if d isn't an object.
 func (e *event) scan(d []byte) bool {
 	e.d = d
 	return jsonscan.Fields(d, func(name, val []byte) bool {
-		if dst, id := e.field(name); dst != nil {
-			*dst = val
-		} else if id != nil {
-			*id = jsonscan.ID(val)
+		if f, ok := fieldOf[string(name)]; ok {
+			e.set(f, val)
 		}
 		return true
 	}) == nil
-}
-
-// field returns where a member of d goes: as it stands, or as a snowflake. It is
-// one switch, and not a table or several, because every event of a bot comes
-// through here on every node, some twenty times.
-func (e *event) field(name []byte) (val *[]byte, id *uint64) {
-	switch string(name) {
-	case "id":
-		return nil, &e.id
-	case "guild_id":
-		return nil, &e.guild
-	case "channel_id":
-		return nil, &e.channel
-	case "message_id":
-		return nil, &e.message
-	case "user_id":
-		return nil, &e.userID
-	case "user":
-		return &e.user, nil
-	case "author":
-		return &e.author, nil
-	case "member":
-		return &e.member, nil
-	case "role":
-		return &e.role, nil
-	case "role_id":
-		return &e.roleID, nil
-	case "sound_id":
-		return &e.soundID, nil
-	case "emoji":
-		return &e.emoji, nil
-	case "unavailable":
-		return &e.unavailable, nil
-	case "burst":
-		return &e.burst, nil
-	case "member_count":
-		return &e.memberCount, nil
-	case "last_pin_timestamp":
-		return &e.lastPin, nil
-	case "chunk_index":
-		return &e.chunkIndex, nil
-	case "chunk_count":
-		return &e.chunkCount, nil
-	case "nonce":
-		return &e.nonce, nil
-	case "status":
-		return &e.status, nil
-	case "thread_metadata":
-		return &e.threadMetadata, nil
-	case "guild_scheduled_event_id":
-		return &e.guildEventID, nil
-	case "mentions":
-		return &e.mentions, nil
-	case "ids":
-		return &e.ids, nil
-	case "guilds":
-		return &e.guilds, nil
-	case "channels":
-		return &e.channels, nil
-	case "threads":
-		return &e.threads, nil
-	case "roles":
-		return &e.roles, nil
-	case "emojis":
-		return &e.emojis, nil
-	case "stickers":
-		return &e.stickers, nil
-	case "members":
-		return &e.members, nil
-	case "presences":
-		return &e.presences, nil
-	case "voice_states":
-		return &e.voiceStates, nil
-	case "stage_instances":
-		return &e.stages, nil
-	case "guild_scheduled_events":
-		return &e.events, nil
-	case "soundboard_sounds":
-		return &e.sounds, nil
-	case "channel_ids":
-		return &e.channelIDs, nil
-	case "added_members":
-		return &e.addedMembers, nil
-	case "removed_member_ids":
-		return &e.removedIDs, nil
-	}
-	return nil, nil
 }
 
 // clear forgets the event.

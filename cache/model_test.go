@@ -93,8 +93,9 @@ func TestAnyEvents(t *testing.T) {
 			past = append(past, e)
 			clear(b.repeats.slots) // what is remembered must not matter
 			a.Before(e.name, []byte(e.d))
-			a.Apply(0, 1, e.name, []byte(e.d))
-			d := []byte(e.d)
+			d := append(make([]byte, 0, 2000), e.d...)
+			a.ApplySliced(0, 1, e.name, d, Slice(d).Slices)
+			d = []byte(e.d)
 			b.Apply(0, 1, e.name, d)
 			clear(d) // the caller may use it again
 			check(t, a)

@@ -15,6 +15,17 @@ func BenchmarkMessageCreate(b *testing.B) {
 			c.reset()
 		}
 	})
+	parts := Slice(d).Slices
+	b.Run("find", func(b *testing.B) {
+		for b.Loop() {
+			Slice(d)
+		}
+	})
+	b.Run("sliced", func(b *testing.B) {
+		for b.Loop() {
+			c.ApplySliced(0, 1, "MESSAGE_CREATE", d, parts)
+		}
+	})
 	b.Run("apply", func(b *testing.B) {
 		for b.Loop() {
 			c.Apply(0, 1, "MESSAGE_CREATE", d)

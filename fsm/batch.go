@@ -3,6 +3,8 @@ package fsm
 import (
 	"bytes"
 	"fmt"
+	"slices"
+	"sync"
 
 	"github.com/klauspost/compress/s2"
 )
@@ -28,27 +30,37 @@ const (
 	compressFrom = 512
 )
 
+// packing holds the buffers of EncodeBatch: of a full batch they are half a
+// megabyte, too much to ask the allocator to clear for each.
+var packing = sync.Pool{New: func() any { return new(packBuffers) }}
+
+type packBuffers struct{ raw, packed []byte }
+
 // EncodeBatch packs commands into one log entry.
 func EncodeBatch(cmds [][]byte) []byte {
-	size := 1
-	for _, c := range cmds {
-		size += len(c) + 4
-	}
-	w := writer{b: make([]byte, 0, size)}
-	w.byte(packRaw)
+	bufs := packing.Get().(*packBuffers)
+	defer packing.Put(bufs)
+	w := writer{b: append(bufs.raw[:0], packRaw)}
 	for _, c := range cmds {
 		w.bytes(c)
 	}
-	if len(w.b) < compressFrom {
-		return w.b
+	if cap(w.b) <= 2*MaxBatch {
+		bufs.raw = w.b
 	}
-	dst := make([]byte, 1+s2.MaxEncodedLen(len(w.b)-1))
+	// A log keeps entries for a while: without the slack.
+	if len(w.b) < compressFrom {
+		return bytes.Clone(w.b)
+	}
+	dst := slices.Grow(bufs.packed[:0], 1+s2.MaxEncodedLen(len(w.b)-1))
+	if cap(dst) <= 2*MaxBatch {
+		bufs.packed = dst
+	}
+	dst = dst[:cap(dst)]
 	packed := s2.Encode(dst[1:], w.b[1:])
 	if len(packed)+1 >= len(w.b) {
-		return w.b
+		return bytes.Clone(w.b)
 	}
 	dst[0] = packS2
-	// A log keeps entries for a while: without the slack.
 	return bytes.Clone(dst[:1+len(packed)])
 }
 

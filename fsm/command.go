@@ -106,7 +106,7 @@ func sizeHint(cmd Command) int {
 	switch c := cmd.(type) {
 	case *Events:
 		for i := range c.Evs {
-			size += len(c.Evs[i].Raw) + 32
+			size += len(c.Evs[i].Raw) + len(c.Evs[i].Slices) + 32
 		}
 	case *Ready:
 		size += len(c.Raw)

@@ -17,6 +17,9 @@ type Event struct {
 	Lane discord.Snowflake
 	Deep bool   // nested too deep to be looked at: journaled, no effect on caches
 	Raw  []byte // the d of the frame
+	// Slices is where in Raw the members are that the caches look at, as
+	// cache.Slice found them; empty if nobody looked.
+	Slices []byte
 }
 
 // Events carries consecutive events of a session.
@@ -25,8 +28,8 @@ type Event struct {
 // Prev <= C < the last event's S. Effect: each event above C changes the
 // caches, enters the journal if the bot is interested, and then C is the last S.
 //
-// The owner slices ids out of the payload once, so that no node has to do it
-// again: Guild and Lane travel with the event.
+// The owner looks through the payload once, so that no node has to do it again:
+// Guild, Lane and Slices travel with the event.
 type Events struct {
 	Bot   string
 	Shard ShardKey
@@ -64,6 +67,7 @@ func (c *Events) encode(w *writer) {
 		w.uint(uint64(e.Guild))
 		w.uint(uint64(e.Lane))
 		w.bool(e.Deep)
+		w.bytes(e.Slices)
 		w.bytes(e.Raw)
 	}
 }
@@ -85,7 +89,7 @@ func (c *Events) decode(r *reader) {
 	c.Bot, c.Shard, c.Epoch, c.SID = r.string(), r.shard(), r.uint(), r.string()
 	c.Prev, c.At, c.Jump = r.int(), r.int(), r.bool()
 	types := r.strings()
-	n := r.count(6)
+	n := r.count(7)
 	c.Evs = make([]Event, n)
 	prev := c.Prev
 	for i := range c.Evs {
@@ -99,7 +103,10 @@ func (c *Events) decode(r *reader) {
 		prev += r.int()
 		e.S = prev
 		e.Guild, e.Lane = discord.Snowflake(r.uint()), discord.Snowflake(r.uint())
-		e.Deep, e.Raw = r.bool(), r.bytes()
+		if e.Deep, e.Slices = r.bool(), r.bytes(); len(e.Slices) == 0 {
+			e.Slices = nil
+		}
+		e.Raw = r.bytes()
 	}
 }
 
@@ -170,7 +177,7 @@ func (b *Bot) dispatch(s *State, sh *Shard, in *intake, e *Event) {
 		before = b.cache.Before(e.Type, e.Raw)
 	}
 	if !e.Deep {
-		b.cache.Apply(int(sh.Key.Index), int(sh.Key.Layout), e.Type, e.Raw)
+		b.cache.ApplySliced(int(sh.Key.Index), int(sh.Key.Layout), e.Type, e.Raw, e.Slices)
 	}
 	if !wanted {
 		return

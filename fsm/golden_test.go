@@ -48,7 +48,7 @@ func samples() map[Kind]Command {
 		KindEvents: &Events{
 			Bot: testBot, Shard: shard1, Epoch: 1, SID: "s", Prev: 1, At: 1700000000000, Jump: true,
 			Evs: []Event{
-				{S: 3, Type: "MESSAGE_CREATE", Guild: 5, Lane: 5, Raw: []byte(`{"id":"1"}`)},
+				{S: 3, Type: "MESSAGE_CREATE", Guild: 5, Lane: 5, Raw: []byte(`{"id":"1"}`), Slices: []byte{2, 6, 3}},
 				{S: 4, Type: "RESUMED", Deep: true, Raw: []byte(`{}`)},
 				{S: 9, Type: "MESSAGE_CREATE", Lane: 6, Raw: []byte(`{"id":"2"}`)},
 			},

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/discord"
 )
 
@@ -111,7 +112,7 @@ func setup(t *testing.T) *bench {
 // message is a MESSAGE_CREATE of guild g.
 func message(s int64, g discord.Snowflake) Event {
 	raw := fmt.Sprintf(`{"id":"%d","channel_id":"%d","guild_id":"%d","content":"hello %d"}`, 1000+s, uint64(g)+1, g, s)
-	return Event{S: s, Type: "MESSAGE_CREATE", Guild: g, Lane: g, Raw: []byte(raw)}
+	return Event{S: s, Type: "MESSAGE_CREATE", Guild: g, Lane: g, Raw: []byte(raw), Slices: cache.Slice([]byte(raw)).Slices}
 }
 
 // events is a batch of shard 0's session s1 under epoch e.

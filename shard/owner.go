@@ -151,6 +151,9 @@ type bufEvent struct {
 	jump bool
 }
 
+// size is about what the event takes in a batch.
+func (e *bufEvent) size() int { return len(e.Raw) + len(e.Slices) + 16 }
+
 // flight is a proposal whose answer is awaited.
 type flight struct {
 	id      uint64

@@ -189,7 +189,7 @@ func (in EventRead) step(o *Owner, _ Time) {
 	}
 	c.prev = in.Event.S
 	o.buf = append(o.buf, ev)
-	o.bufBytes += len(ev.Raw)
+	o.bufBytes += ev.size()
 }
 
 func (in Invalidated) step(o *Owner, now Time) {
@@ -297,7 +297,7 @@ func (o *Owner) covers(c int64) bool { return len(o.buf) > 0 && o.buf[0].prev <=
 func (o *Owner) trim(c int64) {
 	i := 0
 	for i < len(o.buf) && o.buf[i].S <= c {
-		o.bufBytes -= len(o.buf[i].Raw)
+		o.bufBytes -= o.buf[i].size()
 		o.buf[i] = bufEvent{} // let the payload go
 		i++
 	}
@@ -325,8 +325,8 @@ func (o *Owner) pump(Time) {
 		return
 	}
 	n, size := 0, 0
-	for n < len(o.buf) && (n == 0 || size+len(o.buf[n].Raw) <= fsm.MaxBatch) {
-		size += len(o.buf[n].Raw) + 16
+	for n < len(o.buf) && (n == 0 || size+o.buf[n].size() <= fsm.MaxBatch) {
+		size += o.buf[n].size()
 		n++
 		if n < len(o.buf) && o.buf[n].jump {
 			break

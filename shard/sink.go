@@ -5,6 +5,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/gateway"
 	"github.com/botnode/botnode/fsm"
@@ -64,35 +65,25 @@ func (s *sink) Dispatch(d gateway.Dispatch) {
 	}
 	e := fsm.Event{S: d.Seq, Type: d.Type, Deep: d.Deep, Raw: d.Data}
 	if !d.Deep {
-		e.Guild, e.Lane = place(d.Type, d.Data)
+		found := cache.Slice(d.Data)
+		e.Slices = found.Slices
+		e.Guild, e.Lane = place(d.Type, &found)
 	}
 	s.push(EventRead{Conn: s.conn, At: at, Event: e})
 }
 
 // place returns the guild that an event belongs to, and what orders it: its
 // guild, else its channel, else nothing.
-func place(event string, d []byte) (guild, lane discord.Snowflake) {
-	var channel, id uint64
-	_ = jsonscan.Fields(d, func(key, val []byte) bool {
-		switch string(key) {
-		case "guild_id":
-			guild = discord.Snowflake(jsonscan.ID(val))
-			return guild == 0
-		case "channel_id":
-			channel = jsonscan.ID(val)
-		case "id":
-			id = jsonscan.ID(val)
-		}
-		return true
-	}) // what can't be scanned has no place, and is in order with all such
+func place(event string, d *cache.Sliced) (guild, lane discord.Snowflake) {
+	guild = discord.Snowflake(d.Guild)
 	if guild == 0 {
 		switch event {
 		case discord.EventGuildCreate, discord.EventGuildUpdate, discord.EventGuildDelete:
-			guild = discord.Snowflake(id)
+			guild = discord.Snowflake(d.ID)
 		}
 	}
 	if guild != 0 {
 		return guild, guild
 	}
-	return 0, discord.Snowflake(channel)
+	return 0, discord.Snowflake(d.Channel)
 }
