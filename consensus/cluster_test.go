@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -75,6 +76,28 @@ func (n *network) watch(a, b string, c net.Conn) net.Conn {
 	return watchedConn{c, n}
 }
 
+// dialer returns who made an accepted connection, once the other end knows that
+// it is made.
+func (n *network) dialer(accepted net.Conn) string {
+	find := func() string {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		for c, ends := range n.conns {
+			if c.LocalAddr().String() == accepted.RemoteAddr().String() {
+				return ends[0]
+			}
+		}
+		return ""
+	}
+	for deadline := time.Now().Add(20 * time.Millisecond); time.Now().Before(deadline); {
+		if id := find(); id != "" {
+			return id
+		}
+		runtime.Gosched()
+	}
+	return ""
+}
+
 // testNode is a node with its machine.
 type testNode struct {
 	*Raft
@@ -138,9 +161,9 @@ func (c *cluster) start(id string) *testNode {
 		Caller: CallerFunc(func(ctx context.Context, addr string, req []byte) ([]byte, error) {
 			return c.net.call(id, addr, func(to *testNode) ([]byte, error) { return to.HandleElection(id, req) })
 		}),
-		Resolve: c.net.resolve,
-		Logger:  zaptest.NewLogger(c.t, zaptest.Level(zap.FatalLevel)),
-		Fatal:   func(err error) { c.t.Errorf("%s: fatal: %v", id, err) },
+		Resolve: c.net.resolve, Peer: c.net.dialer,
+		Logger: zaptest.NewLogger(c.t, zaptest.Level(zap.FatalLevel)),
+		Fatal:  func(err error) { c.t.Errorf("%s: fatal: %v", id, err) },
 	}
 	if c.tune != nil {
 		c.tune(&n.opts)

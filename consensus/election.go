@@ -15,6 +15,8 @@ const (
 	electionGrace = 30 * time.Millisecond
 	// reportTimeout bounds one report to one voter.
 	reportTimeout = 300 * time.Millisecond
+	// drainMost bounds the wait for the end of what a dead leader sent. It is used up only if the leader lives.
+	drainMost = 30 * time.Millisecond
 	// fireTimeout bounds the hand-over of TimeoutNow to raft's loop.
 	fireTimeout = 50 * time.Millisecond
 )
@@ -53,7 +55,7 @@ type elector struct {
 
 	mu    sync.Mutex
 	inbox []electorEvent
-	// mine is this node's newest report, for those who ask.
+	// mine is this node's report, for those who ask; empty until its position is final.
 	mine report
 
 	// The fields below belong to run.
@@ -63,16 +65,18 @@ type elector struct {
 	down    map[string]bool
 	died    map[string]uint64
 	reports map[string]report
-	told    report // what was last broadcast, but for the log's position
+	lost    report // the loss at hand, without the log's position
 	fired   uint64
 	grace   <-chan time.Time
 }
 
-// electorEvent is one of: a node died, in this node's term; a node is back; a report came.
+// electorEvent is one of: a node died, in this node's term; a node is back; a report came; what the lost leader sent has
+// been read.
 type electorEvent struct {
 	dead, alive string
 	term        uint64
 	report      report
+	drained     report
 }
 
 func newElector(r *Raft) *elector {
@@ -106,17 +110,11 @@ func (e *elector) poke() {
 	}
 }
 
-// own returns this node's report about the loss of leader in term, with its log's position of now: the loss may have
-// been a mistake, and the log have grown since.
+// own returns this node's report about the loss of leader in term, if it is final.
 func (e *elector) own(leader string, term uint64) (report, bool) {
 	e.mu.Lock()
-	mine := e.mine
-	e.mu.Unlock()
-	if mine.Leader != leader || mine.Term != term {
-		return report{}, false
-	}
-	mine.LastTerm, mine.LastIndex = e.r.lastEntry()
-	return mine, true
+	defer e.mu.Unlock()
+	return e.mine, e.mine.Leader == leader && e.mine.Term == term
 }
 
 func (e *elector) run() {
@@ -149,6 +147,8 @@ func (e *elector) take(ev electorEvent) {
 		delete(e.down, ev.alive)
 	case ev.report.Voter != "":
 		e.reports[ev.report.Voter] = ev.report
+	case ev.drained.Voter != "" && ev.drained == e.lost:
+		e.tellAll()
 	}
 }
 
@@ -161,7 +161,7 @@ func (e *elector) step(graceOver bool) {
 	if !leader.Known || leader.ID == e.r.opts.ID || !e.gone(leader) {
 		// Reports that come before this node's own loss may be about one that was taken back, and their log's position
 		// old by the time of the real one: two would fire. The present ones come as answers to this node's own report.
-		e.grace, e.told = nil, report{}
+		e.grace, e.lost = nil, report{}
 		clear(e.reports)
 		e.setOwn(report{})
 		return
@@ -181,21 +181,39 @@ func (e *elector) step(graceOver bool) {
 	}
 }
 
-// lose notes that this node lost its leader, and tells the other voters once.
+// lose notes that this node lost its leader. What the leader sent before its death may still wait to be read; until it
+// is, this node's log goes on growing, and a report of its position would have two nodes think that they win.
 func (e *elector) lose(leader Leader) {
-	own := report{Leader: leader.ID, Term: leader.Term, Voter: e.r.opts.ID}
-	key := own
+	key := report{Leader: leader.ID, Term: leader.Term, Voter: e.r.opts.ID}
+	if e.lost == key {
+		return
+	}
+	e.lost = key
+	delete(e.reports, key.Voter)
+	e.setOwn(report{})
+	drained := e.r.wire.layer.drained(leader.ID)
+	e.r.wg.Go(func() {
+		select {
+		case <-drained:
+		case <-time.After(drainMost):
+		case <-e.r.ctx.Done():
+			return
+		}
+		e.send(electorEvent{drained: key})
+	})
+}
+
+// tellAll fixes this node's report of the loss at hand and sends it to the other voters. From here on this node, too,
+// judges itself by what it has told.
+func (e *elector) tellAll() {
+	own := e.lost
 	own.LastTerm, own.LastIndex = e.r.lastEntry()
 	e.reports[own.Voter] = own
 	e.setOwn(own)
-	if e.told == key {
-		return
-	}
-	e.told = key
-	e.r.log.Info("leader lost", zap.String("leader", leader.ID), zap.Uint64("term", leader.Term),
+	e.r.log.Info("leader lost", zap.String("leader", own.Leader), zap.Uint64("term", own.Term),
 		zap.Uint64("last_index", own.LastIndex))
 	for _, s := range e.r.Servers() {
-		if s.Voter && s.ID != own.Voter && s.ID != leader.ID {
+		if s.Voter && s.ID != own.Voter && s.ID != own.Leader {
 			e.r.wg.Go(func() { e.tell(s, own) })
 		}
 	}

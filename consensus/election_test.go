@@ -2,7 +2,10 @@ package consensus
 
 import (
 	"context"
+	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -163,5 +166,43 @@ func TestHandleElectionRefuses(t *testing.T) {
 	}
 	if _, err := n.HandleElection("a", rep("b", 1, 1).encode()); err == nil {
 		t.Error("a report in another's name was accepted")
+	}
+}
+
+// TestLoadSplitsNoVote kills leaders that are in the middle of appends: what
+// they sent reaches one follower later than the other, and neither may judge
+// by a log that still grows.
+func TestLoadSplitsNoVote(t *testing.T) {
+	dir := t.TempDir()
+	for round := range 6 {
+		c := newCluster(t, 3, func(o *Options) {
+			o.Timeouts = Safe()
+			o.InMemory, o.Dir = false, filepath.Join(dir, strconv.Itoa(round))
+		})
+		old := c.Leader()
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			for i := 0; ; i++ {
+				select {
+				case <-stop:
+					return
+				default:
+					old.Propose([]byte("k " + strconv.Itoa(i) + strings.Repeat("x", 20_000)))
+				}
+			}
+		}()
+		at := c.propose(old, "a 1")
+		c.WaitApplied(at)
+		c.Kill(old, true)
+		close(stop)
+		<-stopped
+		l := c.Leader()
+		if l.Term() != old.Term()+1 {
+			t.Errorf("round %d: %s leads in term %d after %s in %d: more than one stood", round, l.id, l.Term(), old.id, old.Term())
+		}
+		for _, n := range c.live() {
+			c.close(n)
+		}
 	}
 }

@@ -95,6 +95,9 @@ type Options struct {
 	Dir string
 	// Layer carries Raft's streams. Close closes it.
 	Layer StreamLayer
+	// Peer names the node that made a connection which Layer accepted, "" if that isn't known. It may be nil; then a
+	// fast election may begin before all that the dead leader sent is read, and fail.
+	Peer func(net.Conn) string
 	// Machine applies what is committed.
 	Machine Machine
 	// Caller carries the fast election's reports between voters. Nil turns the fast election off.

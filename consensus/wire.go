@@ -44,7 +44,7 @@ const connsPerPeer = 3
 func newWire(o Options, hl hclog.Logger, addrs raft.ServerAddressProvider,
 	wanted func(term uint64, id raft.ServerID) bool, commit func() uint64,
 ) *wire {
-	l := newLayer(o.Layer)
+	l := newLayer(o.Layer, o.Peer)
 	w := &wire{
 		layer: l, addr: raft.ServerAddress(o.Addr), rpcs: make(chan raft.RPC), done: make(chan struct{}),
 		wanted: wanted,

@@ -188,7 +188,7 @@ func (n *Node) openRaft() error {
 		})
 	}
 	r, err := consensus.Open(consensus.Options{
-		ID: n.o.ID, Addr: n.transport.Addr(), Dir: n.o.DataDir, Layer: n.transport.RaftLayer(),
+		ID: n.o.ID, Addr: n.transport.Addr(), Dir: n.o.DataDir, Layer: n.transport.RaftLayer(), Peer: peerOf,
 		Machine: machine{n.machine}, Caller: caller(methodElection), Resolve: n.addrOf,
 		Timeouts: n.o.Timeouts, InMemory: n.o.InMemory, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
 	})

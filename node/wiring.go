@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"sync/atomic"
 
 	"github.com/botnode/botnode/consensus"
@@ -117,6 +118,14 @@ func (c clusterView) Call(ctx context.Context, id string, msg []byte) ([]byte, e
 		return nil, errors.New("the address of node " + id + " is not known")
 	}
 	return c.n.transport.Call(ctx, addr, methodShard, msg)
+}
+
+// peerOf names the node that made a connection of the transport.
+func peerOf(c net.Conn) string {
+	if c, ok := c.(*transport.Conn); ok {
+		return c.Peer().ID
+	}
+	return ""
 }
 
 // encodeResults encodes what the machine answers to an entry.
