@@ -83,7 +83,7 @@ func Safe() Timeouts {
 func Fast() Timeouts {
 	return Timeouts{
 		Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond,
-		Lease: 300 * time.Millisecond, Commit: 10 * time.Millisecond,
+		Lease: 300 * time.Millisecond, Commit: 50 * time.Millisecond,
 	}
 }
 
