@@ -87,9 +87,14 @@ func (c *cluster) start(ctx context.Context, bin, builtin string) error {
 			return fmt.Errorf("%s did not join: %w", id, err)
 		}
 	}
+	// A node that has just joined does nothing before a leader has answered it.
 	return c.until(ctx, 60*time.Second, func() bool {
-		st := c.status(c.nodes[0])
-		return st.Health == "ok" && len(st.Nodes) == 3
+		for _, p := range c.nodes {
+			if st := c.status(p); st.Health != "ok" || len(st.Nodes) != 3 || st.Stale {
+				return false
+			}
+		}
+		return true
 	})
 }
 
@@ -107,6 +112,7 @@ func (c *cluster) close() {
 // status is the part of GET /v1/status that a measurement needs.
 type status struct {
 	Health string
+	Stale  bool
 	Leader *struct{ ID string }
 	Nodes  []struct {
 		ID           string
