@@ -298,10 +298,15 @@ func (o *Owner) trim(c int64) {
 	i := 0
 	for i < len(o.buf) && o.buf[i].S <= c {
 		o.bufBytes -= o.buf[i].size()
-		o.buf[i] = bufEvent{} // let the payload go
 		i++
 	}
-	o.buf = o.buf[i:]
+	if i > 0 {
+		// To the front: a window that slides through its array needs a new one
+		// every few batches. What is cleared lets the payloads go.
+		left := copy(o.buf, o.buf[i:])
+		clear(o.buf[left:])
+		o.buf = o.buf[:left]
+	}
 	if ev, ok := o.flightEvents(); ok && ev.last <= c {
 		o.flight = nil
 	}

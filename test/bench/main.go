@@ -2,7 +2,7 @@
 // checkout: it builds the binary, runs three real nodes on loopback against the
 // simulator, and measures the state machine alone for what needs no cluster.
 //
-//	go run ./test/bench [-only cluster,cache,snapshot,idle] [-events 150000]
+//	go run ./test/bench [-only cluster,cache,snapshot,idle] [-events 400000]
 //
 // Figures of a shared machine are noisy: compare ratios, and quote medians of
 // several runs.
@@ -44,7 +44,7 @@ func main() { os.Exit(run()) }
 
 func run() int {
 	only := flag.String("only", "cluster,pings,idle,cache,snapshot", "what to measure")
-	events := flag.Int("events", 150_000, "events of the throughput run")
+	events := flag.Int("events", 400_000, "events of the throughput run")
 	members := flag.Int("members", 1_000_000, "cached members of the snapshot and cache runs")
 	bin := flag.String("bin", "", "a botnode binary to measure instead of building one")
 	builtin := flag.String("builtin", "", "measure the throughput of this built-in bot only: none or ping")

@@ -31,8 +31,9 @@ func firehose(ctx context.Context, t *table, bin, builtin, name string, events i
 		return err
 	}
 	defer c.close()
-	// A first, shorter run fills pools and caches.
-	if err := c.flood(ctx, events/10); err != nil {
+	// A first, shorter run fills caches and lets the heaps grow to their size:
+	// pages that a process touches for the first time cost more than the events.
+	if err := c.flood(ctx, events/2); err != nil {
 		return err
 	}
 	cpu, disk, begun := c.cpu(), c.nodes[1].written(), time.Now()
