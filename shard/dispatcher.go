@@ -78,8 +78,9 @@ type dispatcher struct {
 	lanes   *Lanes
 	running map[entryKey]*execution
 	repeats []repeat
-	upTo    uint64         // the index that the lanes were last rebuilt at
-	handled sync.WaitGroup // executions
+	upTo    uint64          // the index that the lanes were last rebuilt at
+	work    chan *execution // taken by idle workers
+	workers sync.WaitGroup
 
 	mu          sync.Mutex // guards what follows
 	left, inUse int
@@ -88,7 +89,7 @@ type dispatcher struct {
 func newDispatcher(m *Manager) *dispatcher {
 	return &dispatcher{
 		m: m, mail: newMailbox[dispatchInput](), lanes: NewLanes(m.o.Self),
-		running: make(map[entryKey]*execution),
+		running: make(map[entryKey]*execution), work: make(chan *execution),
 	}
 }
 
@@ -142,7 +143,7 @@ func (d *dispatcher) shutdown() {
 	}
 	all := make(chan struct{})
 	go func() {
-		d.handled.Wait()
+		d.workers.Wait()
 		close(all)
 	}()
 	select {
@@ -222,8 +223,29 @@ func (d *dispatcher) begin() {
 		x := newExecution(d, e, generation)
 		d.running[entryKey{e.Bot, e.Pos}] = x
 		d.m.stats.Started.Add(1)
-		d.handled.Add(1)
-		go x.run()
+		d.execute(x)
+	}
+}
+
+// execute has an idle worker run x, or a new one. Workers stay, as many as were
+// ever busy at a time: a fresh goroutine's stack is too small for most handlers
+// and is copied on the way. One whose handler never returns is lost.
+func (d *dispatcher) execute(x *execution) {
+	select {
+	case d.work <- x:
+	default:
+		d.workers.Go(func() { d.worker(x) })
+	}
+}
+
+func (d *dispatcher) worker(x *execution) {
+	for {
+		x.run()
+		select {
+		case x = <-d.work:
+		case <-d.m.ctx.Done():
+			return
+		}
 	}
 }
 

@@ -39,7 +39,6 @@ func newExecution(d *dispatcher, e *fsm.Entry, generation uint64) *execution {
 }
 
 func (x *execution) run() {
-	defer x.d.handled.Done()
 	defer x.cancel(nil)
 	limit := x.d.m.o.HandlerTimeout * time.Duration(len(x.entry.Handlers))
 	watchdog := time.AfterFunc(limit+handlerGrace, x.abandon)
