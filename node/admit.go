@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -106,15 +107,16 @@ func (n *Node) waitEstablished(ctx context.Context) error {
 
 // expel removes a node from the cluster.
 func (n *Node) expel(ctx context.Context, r *consensus.Raft, id string) (clusterAnswer, error) {
-	found := false
-	for _, s := range r.Servers() {
-		found = found || s.ID == id
-	}
-	if !found {
+	member := slices.ContainsFunc(r.Servers(), func(s consensus.Server) bool { return s.ID == id })
+	registered := false // it still is if an earlier removal was cut off halfway
+	n.machine.View(func(_ uint64, s *fsm.State) { _, registered = s.Node(id) })
+	if !member && !registered {
 		return clusterAnswer{Refused: admin.ErrUnknownNode.Error(), Hint: "`botnode node list` shows the nodes"}, nil
 	}
-	if err := r.Remove(ctx, id); err != nil {
-		return clusterAnswer{}, err
+	if member {
+		if err := r.Remove(ctx, id); err != nil {
+			return clusterAnswer{}, err
+		}
 	}
 	_, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Forget{ID: id} })
 	n.members.Forget(id)
