@@ -71,8 +71,10 @@ func SplitBatch(entry []byte) ([][]byte, error) {
 	return cmds, err
 }
 
-// splitBatch is SplitBatch into scratch, if that is large enough. It returns
-// the buffer that the commands refer to, or nil if they refer to the entry.
+// splitBatch is SplitBatch into scratch, if that is large enough, and not so
+// large that a small entry that the state keeps would hold much memory for
+// nothing. It returns the buffer that the commands refer to, or nil if they
+// refer to the entry.
 func splitBatch(scratch, entry []byte) (cmds [][]byte, buf []byte, err error) {
 	if len(entry) == 0 {
 		return nil, nil, fmt.Errorf("%w: empty entry", ErrMalformed)
@@ -84,6 +86,9 @@ func splitBatch(scratch, entry []byte) (cmds [][]byte, buf []byte, err error) {
 		n, err := s2.DecodedLen(body)
 		if err != nil || n > maxEntry {
 			return nil, nil, fmt.Errorf("%w: entry with an impossible size", ErrMalformed)
+		}
+		if n > cap(scratch) || n < cap(scratch)/2 {
+			scratch = make([]byte, n)
 		}
 		if buf, err = s2.Decode(scratch[:cap(scratch)], body); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", ErrMalformed, err)

@@ -83,10 +83,18 @@ func (m *Machine) Apply(index uint64, entry []byte) any {
 	return results
 }
 
-// reuse takes an entry's buffer for the next entry, unless something keeps it. A
+// reuse takes an entry's buffer for a later entry, unless something keeps it. A
 // buffer that one huge event made large is let go.
 func (m *Machine) reuse(buf []byte) {
-	if m.scratch = nil; m.state.kept || cap(buf) > 2*MaxBatch {
+	switch {
+	case buf == nil: // a small entry, which needed none
+		return
+	case m.state.kept:
+		if len(buf) > 0 && cap(m.scratch) > 0 && &buf[0] == &m.scratch[:1][0] {
+			m.scratch = nil // it is the state's now
+		}
+		return
+	case cap(buf) > 2*MaxBatch:
 		return
 	}
 	m.scratch = buf

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"reflect"
@@ -230,5 +231,37 @@ func TestMutants(t *testing.T) {
 				t.Errorf("%s: with mutants %b answered %v", name, set, r.Code)
 			}
 		}
+	}
+}
+
+// TestSmallEntriesTakeSmallBuffers: what an entry of the journal keeps in memory
+// is in proportion to it, whatever came before.
+func TestSmallEntriesTakeSmallBuffers(t *testing.T) {
+	b := setup(t)
+	var many []Event // of a type that nobody wants: nothing keeps them
+	for s := int64(2); s < 300; s++ {
+		e := message(s, 40)
+		e.Type, e.Raw = "TYPING_START", append(bytes.Repeat([]byte(" "), 1000), e.Raw...)
+		many = append(many, e)
+	}
+	b.must(&Interests{Bot: testBot, Rev: b.bot().InterestsRev, List: []Interest{{Type: "MESSAGE_CREATE", Handlers: []string{"log"}}}})
+	b.must(events(1, 1, many...))
+	large := cap(b.scratch)
+	if large < 250_000 {
+		t.Fatalf("the buffer of a large entry that nothing keeps was not kept for the next: %d bytes", large)
+	}
+	small := message(300, 40)
+	small.Raw = append(bytes.Repeat([]byte(" "), 1000), small.Raw...)
+	b.must(events(1, 299, small))
+	if cap(b.scratch) != large {
+		t.Errorf("an entry of 1 KB that the journal keeps took a buffer of %d bytes", large)
+	}
+	// What the journal keeps is nobody else's to write to.
+	for s := int64(301); s < 310; s++ {
+		b.must(events(1, s-1, message(s, 40)))
+	}
+	e, ok := b.bot().Entry(shard0, b.bot().LastPos-9)
+	if !ok || string(e.Raw) != string(small.Raw) {
+		t.Errorf("the kept entry has changed: %v, %.80q", ok, e.Raw)
 	}
 }
