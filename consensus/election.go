@@ -11,12 +11,14 @@ import (
 )
 
 const (
-	// electionGrace is how long a node that would win waits for voters that may live and have not reported.
-	electionGrace = 30 * time.Millisecond
+	// electionGrace is how long a node that would win waits for voters that may live and have not reported. A voter may
+	// take drainMost for its report, and notice the death a little later.
+	electionGrace = drainMost + 50*time.Millisecond
 	// reportTimeout bounds one report to one voter.
 	reportTimeout = 300 * time.Millisecond
-	// drainMost bounds the wait for the end of what a dead leader sent. It is used up only if the leader lives.
-	drainMost = 30 * time.Millisecond
+	// drainMost bounds the wait for the end of what a dead leader sent. It is used up if the leader lives after all, if the
+	// kernel never learns of the end of its connections, or if an append hangs in an fsync.
+	drainMost = 100 * time.Millisecond
 	// fireTimeout bounds the hand-over of TimeoutNow to raft's loop.
 	fireTimeout = 50 * time.Millisecond
 )
@@ -65,7 +67,8 @@ type elector struct {
 	down    map[string]bool
 	died    map[string]uint64
 	reports map[string]report
-	lost    report // the loss at hand, without the log's position
+	lost    loss // the loss at hand, the zero loss for none
+	losses  uint64
 	fired   uint64
 	grace   <-chan time.Time
 }
@@ -76,7 +79,14 @@ type electorEvent struct {
 	dead, alive string
 	term        uint64
 	report      report
-	drained     report
+	drained     loss
+}
+
+// loss is one time that this node lost a leader. A mistake may be followed by the leader's death in the same term.
+type loss struct {
+	leader string
+	term   uint64
+	number uint64
 }
 
 func newElector(r *Raft) *elector {
@@ -110,11 +120,26 @@ func (e *elector) poke() {
 	}
 }
 
-// own returns this node's report about the loss of leader in term, if it is final.
+// own returns this node's report about the loss of leader in term, if it is final and holds still.
 func (e *elector) own(leader string, term uint64) (report, bool) {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	return e.mine, e.mine.Leader == leader && e.mine.Term == term
+	mine := e.mine
+	e.mu.Unlock()
+	if mine.Leader != leader || mine.Term != term {
+		return report{}, false
+	}
+	if e.moved(mine) {
+		e.poke() // it is told anew
+		return report{}, false
+	}
+	return mine, true
+}
+
+// moved reports whether this node's log is not where a report of it says: the loss was a mistake, or the leader's last
+// append took longer than the wait for it.
+func (e *elector) moved(r report) bool {
+	term, index := e.r.lastEntry()
+	return term != r.LastTerm || index != r.LastIndex
 }
 
 func (e *elector) run() {
@@ -143,11 +168,14 @@ func (e *elector) take(ev electorEvent) {
 	case ev.dead != "":
 		e.down[ev.dead] = true
 		e.died[ev.dead] = max(e.died[ev.dead], ev.term)
+		if ev.dead == e.lost.leader {
+			e.lost = loss{} // what it did since the last time is told anew
+		}
 	case ev.alive != "":
 		delete(e.down, ev.alive)
 	case ev.report.Voter != "":
 		e.reports[ev.report.Voter] = ev.report
-	case ev.drained.Voter != "" && ev.drained == e.lost:
+	case ev.drained.number > 0 && ev.drained == e.lost:
 		e.tellAll()
 	}
 }
@@ -161,10 +189,13 @@ func (e *elector) step(graceOver bool) {
 	if !leader.Known || leader.ID == e.r.opts.ID || !e.gone(leader) {
 		// Reports that come before this node's own loss may be about one that was taken back, and their log's position
 		// old by the time of the real one: two would fire. The present ones come as answers to this node's own report.
-		e.grace, e.lost = nil, report{}
+		e.grace, e.lost = nil, loss{}
 		clear(e.reports)
 		e.setOwn(report{})
 		return
+	}
+	if own, told := e.reports[e.r.opts.ID]; told && e.moved(own) {
+		e.lost = loss{}
 	}
 	e.lose(leader)
 	switch decide(e.view(leader)) {
@@ -184,12 +215,13 @@ func (e *elector) step(graceOver bool) {
 // lose notes that this node lost its leader. What the leader sent before its death may still wait to be read; until it
 // is, this node's log goes on growing, and a report of its position would have two nodes think that they win.
 func (e *elector) lose(leader Leader) {
-	key := report{Leader: leader.ID, Term: leader.Term, Voter: e.r.opts.ID}
-	if e.lost == key {
+	if e.lost.leader == leader.ID && e.lost.term == leader.Term {
 		return
 	}
-	e.lost = key
-	delete(e.reports, key.Voter)
+	e.losses++
+	at := loss{leader: leader.ID, term: leader.Term, number: e.losses}
+	e.lost = at
+	delete(e.reports, e.r.opts.ID)
 	e.setOwn(report{})
 	drained := e.r.wire.layer.drained(leader.ID)
 	e.r.wg.Go(func() {
@@ -199,14 +231,14 @@ func (e *elector) lose(leader Leader) {
 		case <-e.r.ctx.Done():
 			return
 		}
-		e.send(electorEvent{drained: key})
+		e.send(electorEvent{drained: at})
 	})
 }
 
 // tellAll fixes this node's report of the loss at hand and sends it to the other voters. From here on this node, too,
 // judges itself by what it has told.
 func (e *elector) tellAll() {
-	own := e.lost
+	own := report{Leader: e.lost.leader, Term: e.lost.term, Voter: e.r.opts.ID}
 	own.LastTerm, own.LastIndex = e.r.lastEntry()
 	e.reports[own.Voter] = own
 	e.setOwn(own)
@@ -252,7 +284,7 @@ func (e *elector) view(leader Leader) view {
 	slices.Sort(voters)
 	return view{
 		Self: e.r.opts.ID, Leader: leader.ID, Term: leader.Term, Follower: e.r.raft.State() == raft.Follower,
-		Voters: voters, Reports: e.reports, Fired: e.fired,
+		Voters: voters, Reports: e.reports, Down: e.down, Fired: e.fired,
 	}
 }
 

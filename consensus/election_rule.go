@@ -39,6 +39,8 @@ type view struct {
 	Voters []string
 	// Reports holds the newest report of each voter, the node's own included if it lost the leader.
 	Reports map[string]report
+	// Down holds the nodes whose death is known and which are not back: no report comes of them.
+	Down map[string]bool
 	// Fired is the highest term in which this node stood already.
 	Fired uint64
 }
@@ -73,7 +75,7 @@ func decide(v view) verdict {
 			return wait
 		case ok:
 			count++
-		case id != v.Leader:
+		case id != v.Leader && !v.Down[id]:
 			complete = false
 		}
 	}

@@ -48,6 +48,11 @@ func TestDecide(t *testing.T) {
 			t.Errorf("%s: %d, want %d", tc.name, got, tc.want)
 		}
 	}
+	fourth := viewOf("c", five, rep("a", 7, 9), rep("b", 7, 9), rep("c", 7, 9))
+	fourth.Down = map[string]bool{"d": true}
+	if got := decide(fourth); got != fire {
+		t.Errorf("three of five, the fourth dead as well: %d, want %d", got, fire)
+	}
 	good := viewOf("a", three, rep("a", 7, 9), rep("b", 7, 8))
 	for name, spoil := range map[string]func(*view){
 		"no leader known":     func(v *view) { v.Leader = "" },
