@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"strings"
 
+	"github.com/zeebo/xxh3"
+
 	"github.com/botnode/botnode/internal/jsonscan"
 )
 
@@ -96,20 +98,25 @@ func (c *Cache) membersChunk(e *event) {
 		}
 		return true
 	})
-	if !strings.HasPrefix(jsonscan.String(e.nonce), VerifyNonce) {
+	nonce := jsonscan.String(e.nonce)
+	if !strings.HasPrefix(nonce, VerifyNonce) {
 		return
 	}
 	index, ok := jsonscan.Int(e.chunkIndex)
 	total, ok2 := jsonscan.Int(e.chunkCount)
-	if !ok || !ok2 {
+	if !ok || !ok2 || index < 0 || index >= maxChunks-1 {
 		return
 	}
+	// Chunks of a request come in order, but two requests may be under way, of
+	// two owners of the shard, say, and a session may end in the middle. Only the
+	// next chunk of the request that began last counts.
+	request := xxh3.HashString(nonce) * maxChunks
 	seen, _ := c.stores.chunks.get(key{e.guild, 0})
-	if index == 0 {
-		seen = 0
+	if index > 0 && seen != request+uint64(index) {
+		return
 	}
-	if seen++; int64(seen) < total {
-		c.setChunks(e.guild, seen)
+	if index+1 < total {
+		c.setChunks(e.guild, request+uint64(index)+1)
 		return
 	}
 	for _, id := range c.stores.unverified.ids(e.guild) {
@@ -118,7 +125,12 @@ func (c *Cache) membersChunk(e *event) {
 	c.forgetMarks(e.guild)
 }
 
-// setChunks stores how many chunks of a guild's member list have come; 0 forgets.
+// maxChunks is more chunks than a guild has: of 1,000 members each.
+const maxChunks = 1 << 20
+
+// setChunks stores which request for a guild's member list is under way and how
+// many of its chunks have come, as the sum of hash(nonce) * maxChunks and the
+// number; 0 forgets.
 func (c *Cache) setChunks(guild, seen uint64) {
 	k := key{guild, 0}
 	if old, had := c.stores.chunks.remove(k); had {

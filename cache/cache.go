@@ -5,7 +5,7 @@ const (
 	tagHome       = 0x40 + iota // guild -> shard, and whether it is unavailable
 	tagSelf                     // the bot's own user
 	tagUnverified               // members that may have left unseen
-	tagChunks                   // guild -> chunks of a full member list seen so far
+	tagChunks                   // guild -> request for a full member list, and chunks seen of it
 	tagLasts                    // channel or thread -> its last message
 )
 
@@ -27,7 +27,7 @@ type Cache struct {
 type stores struct {
 	homes      tree[home]     // {guild, 0}: the guilds that the bot is in
 	unverified tree[struct{}] // {guild, user}
-	chunks     tree[uint64]   // {guild, 0} -> chunks seen
+	chunks     tree[uint64]   // {guild, 0} -> request under way and chunks seen
 	lasts      tree[uint64]   // {channel or thread, 0} -> last message; only of cached ones
 	self       string
 }

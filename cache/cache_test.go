@@ -198,6 +198,42 @@ func TestVerification(t *testing.T) {
 	}
 }
 
+// TestTwoRequestsVerifyApart: the chunks of two requests come mixed, as after a
+// take-over in the middle of one. Nobody is dropped before one of them is whole.
+func TestTwoRequestsVerifyApart(t *testing.T) {
+	c := New(everything())
+	c.Apply(0, 1, "READY", []byte(`{"user":{"id":"9"},"guilds":[{"id":"100","unavailable":true}]}`))
+	c.Apply(0, 1, "GUILD_CREATE", []byte(`{"id":"100","members":[{"user":{"id":"1"}},{"user":{"id":"2"}},{"user":{"id":"3"}},{"user":{"id":"4"}}]}`))
+	c.Apply(0, 1, "GUILD_CREATE", []byte(`{"id":"100","members":[]}`))
+	chunk := func(nonce string, index int) {
+		c.Apply(0, 1, "GUILD_MEMBERS_CHUNK", fmt.Appendf(nil, `{"guild_id":"100","members":[{"user":{"id":"%d"}}],"chunk_index":%d,"chunk_count":4,"nonce":%q}`, index+1, index, VerifyNonce+nonce))
+		check(t, c)
+	}
+	for _, step := range []struct {
+		nonce string
+		index int
+	}{{"-a", 0}, {"-b", 0}, {"-a", 1}, {"-b", 1}, {"-a", 2}, {"-b", 2}, {"-a", 3}} {
+		chunk(step.nonce, step.index)
+	}
+	if c.stores.unverified.n != 0 {
+		t.Errorf("all members were named, and %d are unverified", c.stores.unverified.n)
+	}
+	c.Apply(0, 1, "GUILD_CREATE", []byte(`{"id":"100","members":[]}`))
+	for _, step := range []struct {
+		nonce string
+		index int
+	}{{"-c", 0}, {"-d", 0}, {"-c", 1}, {"-d", 1}, {"-c", 2}} {
+		chunk(step.nonce, step.index)
+	}
+	if _, ok := c.Member(100, 4); !ok || !c.GuildUnverified(100) {
+		t.Error("a member was dropped before any request was whole")
+	}
+	chunk("-d", 3) // 2 of it is lost
+	if _, counting := c.stores.chunks.get(key{100, 0}); !counting {
+		t.Error("a request with a chunk missing counts as whole")
+	}
+}
+
 func TestEviction(t *testing.T) {
 	p := everything()
 	p[Messages] = Policy{Mode: Bounded, MaxCount: 3}

@@ -167,6 +167,14 @@ func (c *Cache) UnverifiedGuilds() []discord.Snowflake {
 	return ids
 }
 
+// GuildUnverified reports whether a guild has members that may have left unseen
+// and is available, so that asking for its list may help.
+func (c *Cache) GuildUnverified(guild discord.Snowflake) bool {
+	h, in := c.stores.homes.get(key{uint64(guild), 0})
+	k, _, found := c.stores.unverified.first(key{uint64(guild), 0})
+	return in && !h.unavailable && found && k.a == uint64(guild)
+}
+
 // Unverified reports whether a member may have left unseen.
 func (c *Cache) Unverified(guild, user discord.Snowflake) bool {
 	return c.stores.unverified.has(key{uint64(guild), uint64(user)})

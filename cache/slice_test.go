@@ -2,6 +2,7 @@ package cache
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -44,6 +45,22 @@ func TestSliceFindsWhatScanFinds(t *testing.T) {
 		if found.ID != want.id || found.Guild != want.guild || found.Channel != want.channel {
 			t.Errorf("%s: found %+v", d, found)
 		}
+	}
+}
+
+// TestFieldsKeepTheirPlaces: places are in the log. New fields go to the end.
+func TestFieldsKeepTheirPlaces(t *testing.T) {
+	want := strings.Fields(`author.id id guild_id channel_id message_id user_id user author member role role_id sound_id
+		emoji unavailable burst member_count last_pin_timestamp chunk_index chunk_count nonce status thread_metadata
+		guild_scheduled_event_id mentions ids guilds channels threads roles emojis stickers members presences voice_states
+		stage_instances guild_scheduled_events soundboard_sounds channel_ids added_members removed_member_ids`)
+	for i, name := range want {
+		if i+1 >= len(fields) || fields[i+1].name != name {
+			t.Fatalf("place %d is not %s any more: logs on disk say that it is", i+1, name)
+		}
+	}
+	if len(fields) != len(want)+1 {
+		t.Errorf("%d fields, want %d: enter the new ones here", len(fields)-1, len(want))
 	}
 }
 
