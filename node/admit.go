@@ -48,6 +48,12 @@ func (n *Node) admit(ctx context.Context, r *consensus.Raft, req clusterRequest)
 	if req.Prepare {
 		return clusterAnswer{ClusterID: n.ClusterID()}, nil
 	}
+	if owner, taken := taken(r.Servers(), req); taken {
+		return clusterAnswer{
+			Refused: fmt.Sprintf("the id %s belongs to a voter at %s, which is down and may come back", req.ID, owner),
+			Hint:    "join under another --id, or `botnode node remove " + req.ID + "` first if that node is gone for good",
+		}, nil
+	}
 	if err := n.addServer(ctx, r, req); err != nil {
 		return clusterAnswer{}, err
 	}
@@ -77,6 +83,18 @@ func (n *Node) joinState(r *consensus.Raft, req clusterRequest) membership.JoinS
 		s.Twin, s.TwinAddr, s.TwinIncarnation = true, m.ClusterAddr, m.Incarnation
 	}
 	return s
+}
+
+// taken reports whether a joiner that knows no cluster asks under the id of a
+// voter at another address: a second process, as a rule, and not that voter
+// after the loss of its disk. To let it in would take the voter's vote.
+func taken(servers []consensus.Server, req clusterRequest) (addr string, yes bool) {
+	for _, s := range servers {
+		if s.ID == req.ID && s.Voter && s.Addr != req.Addr && req.ClusterID == "" {
+			return s.Addr, true
+		}
+	}
+	return "", false
 }
 
 // addServer adds a joiner as a non-voter. A server of that id that is in the
