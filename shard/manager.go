@@ -240,6 +240,16 @@ func (m *Manager) view(ref fsm.ShardRef) (v View, ok bool) {
 	return v, ok
 }
 
+// configRev returns the revision of a bot's configuration.
+func (m *Manager) configRev(bot string) (rev uint64) {
+	m.o.Machine.View(func(_ uint64, s *fsm.State) {
+		if b := s.Bot(bot); b != nil {
+			rev = b.ConfigRev
+		}
+	})
+	return rev
+}
+
 // identify says what a shard's IDENTIFY carries.
 func (m *Manager) identify(ref fsm.ShardRef) (p gateway.Identify) {
 	m.o.Machine.View(func(_ uint64, s *fsm.State) {

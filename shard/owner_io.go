@@ -118,7 +118,11 @@ func (Released) action()  {}
 
 func (Tick) step(*Owner, Time) {}
 
-func (Restart) step(o *Owner, now Time) { o.stopped, o.failures, o.retryAt = false, 0, now }
+func (Restart) step(o *Owner, now Time) {
+	if o.stopped {
+		o.stopped, o.failures, o.retryAt = false, 0, now
+	}
+}
 
 func (in Applied) step(o *Owner, _ Time) {
 	old := o.view
