@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/transport"
 )
@@ -110,6 +111,9 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 		}
 		return clusterAnswer{}, r.AddVoter(ctx, req.ID, addr)
 	case "demote":
+		if _, other := otherVoter(r, req.ID); !other {
+			return clusterAnswer{Refused: "it is the only voter: a cluster needs one", Hint: "promote another node first"}, nil
+		}
 		return clusterAnswer{}, r.Demote(ctx, req.ID)
 	case "remove":
 		return n.expel(ctx, r, req.ID)
@@ -117,9 +121,22 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 		if req.ID == n.o.ID {
 			return clusterAnswer{}, nil // it has become the leader meanwhile
 		}
+		if _, other := otherVoter(r, n.o.ID); !other {
+			return clusterAnswer{Refused: "no other voter could lead", Hint: "`botnode node list` shows the voters"}, nil
+		}
 		return clusterAnswer{}, r.TransferLeadership(ctx, req.ID)
 	}
 	return clusterAnswer{}, fmt.Errorf("a request of unknown kind %q: is a node of another version?", req.Kind)
+}
+
+// otherVoter returns a voter that isn't id, if there is one.
+func otherVoter(r *consensus.Raft, id string) (string, bool) {
+	for _, s := range r.Servers() {
+		if s.Voter && s.ID != id {
+			return s.ID, true
+		}
+	}
+	return "", false
 }
 
 // Join implements admin.Backend.
@@ -204,8 +221,12 @@ func (n *Node) insist(ctx context.Context, peer string, req clusterRequest) (clu
 		if n.identity != nil && !errors.Is(err, transport.ErrUnknownOutcome) {
 			err = errors.Join(err, n.identity.ClearJoining())
 		}
-		if errors.Is(err, transport.ErrUnreachable) {
-			err = admin.WithHint(fmt.Errorf("%w: %s can't be reached: %w", admin.ErrRefused, peer, err),
+		var refused *transport.RefusedError
+		switch {
+		case errors.As(err, &refused):
+			err = fmt.Errorf("%w: %w", admin.ErrRefused, err)
+		case errors.Is(err, transport.ErrUnreachable):
+			err = admin.WithHint(fmt.Errorf("%w: %s: %w", admin.ErrUnreachable, peer, err),
 				"check that a node listens there: PEER is the --cluster-addr of a running node")
 		}
 		return a, err

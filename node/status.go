@@ -182,6 +182,10 @@ func problems(st *admin.Status) []admin.Problem {
 		if b.Fatal != "" {
 			add("bot_refused", "check the token, the intents in the developer portal, and `botnode config show`", "discord refuses bot %s: %s", b.Name, b.Fatal)
 		}
+		if waiting := unconnected(&b); b.Fatal == "" && waiting != "" {
+			add("shards_not_ready", "the log of the shard's owner says why: look for code=gateway_unreachable or code=discord_unreachable",
+				"bot %s: %s", b.Name, waiting)
+		}
 		if b.DeadLetters > 0 {
 			add("dead_letters", "botnode dead-letter list", "bot %s has %d dead letters", b.Name, b.DeadLetters)
 		}
@@ -205,12 +209,30 @@ func problems(st *admin.Status) []admin.Problem {
 		}
 	}
 	if voters > 0 && voters < 3 {
-		add("few_voters", "botnode join", "%d voters: the cluster does not survive the loss of a node", voters)
+		add("few_voters", "start another node and `botnode join` it", "voters: %d: the cluster does not survive the loss of a node", voters)
 	}
 	if st.Insecure {
 		add("insecure", "use TLS between the nodes", "this node runs with --insecure")
 	}
 	return out
+}
+
+// unconnected says which shards of a bot are not served, "" if all are.
+func unconnected(b *admin.Bot) string {
+	if b.Layout == 0 {
+		return "its shard count is not known yet: Discord has not been asked with success"
+	}
+	waiting, all := 0, 0
+	for state, n := range b.ShardsByState {
+		all += n
+		if state != "ready" && state != "manual" {
+			waiting += n
+		}
+	}
+	if waiting == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d shards are not connected to Discord", waiting, all)
 }
 
 func health(st *admin.Status) string {
@@ -221,16 +243,6 @@ func health(st *admin.Status) string {
 		switch p.Code {
 		case "few_voters", "insecure", "node_draining":
 		default:
-			return "degraded"
-		}
-	}
-	for _, b := range st.Bots {
-		for state := range b.ShardsByState {
-			if state != "ready" && state != "manual" {
-				return "degraded"
-			}
-		}
-		if b.Layout == 0 {
 			return "degraded"
 		}
 	}
