@@ -54,7 +54,7 @@ var (
 	mFatal       = metric{"bot_refused", "1 if Discord refuses the bot.", gauge, []string{"bot"}}
 	mOwned       = metric{"shard_ready", "1 for each shard of this node that is ready, else 0.", gauge, []string{"bot", "shard"}}
 	mLatency     = metric{"shard_latency_seconds", "Heartbeat round trip of each shard of this node.", gauge, []string{"bot", "shard"}}
-	mTakeover    = metric{"shard_takeover_gap_seconds", "Silence at the last change of owner of each shard of this node.", gauge, []string{"bot", "shard", "kind"}}
+	mTakeover    = metric{"shard_takeover_gap_seconds", "Time from the grant of each shard of this node to its first event or RESUMED; the death before it is not in it.", gauge, []string{"bot", "shard", "kind"}}
 	mCached      = metric{"cache_objects", "Cached objects by kind.", gauge, []string{"bot", "kind"}}
 	mCachedSize  = metric{"cache_bytes", "Size of the cached objects by kind.", gauge, []string{"bot", "kind"}}
 	mEvicted     = metric{"cache_evicted_total", "Objects that a policy dropped.", counter, []string{"bot", "kind"}}
