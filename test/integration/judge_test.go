@@ -25,6 +25,9 @@ type round struct {
 	// the shard that was silent longest. At 200 pings a second over n shards a
 	// shard that works is silent for n x 5 ms.
 	whole, worst time.Duration
+	// after is worst counted from a kill on, where there was one: without what was
+	// done to the shard before.
+	after time.Duration
 	// stall is the longest time that this process wanted to run and could not:
 	// what a busy machine adds to every silence.
 	stall time.Duration
@@ -126,10 +129,13 @@ func (c *cluster) measure(posted []sim.Posted, start time.Time) (r round) {
 func (c *cluster) report(what string, rounds []round, median, most time.Duration) {
 	c.t.Helper()
 	repeats := 0
-	var whole, worst, stalls, fair []time.Duration
+	var whole, worst, after, stalls, fair []time.Duration
 	for _, r := range rounds {
 		whole, worst, repeats = append(whole, r.whole), append(worst, r.worst), repeats+r.repeats
 		stalls = append(stalls, r.stall)
+		if r.after > 0 {
+			after = append(after, r.after)
+		}
 		if r.stall < busy {
 			fair = append(fair, r.worst)
 		}
@@ -140,6 +146,9 @@ func (c *cluster) report(what string, rounds []round, median, most time.Duration
 		"the machine itself stalled for %s",
 		what, len(rounds), pingRate, spread(worst), median, most, spread(whole), s.Sent, len(s.Unanswered), len(s.Duplicated), repeats,
 		s.P50MS, s.P99MS, s.Identifies, s.Resumes, spread(stalls))
+	if len(after) > 0 {
+		c.t.Logf("FIGURE %s: from the kill on: %s", what, spread(after))
+	}
 	if len(fair) == 0 {
 		c.t.Log("the machine is too busy for silences to mean anything")
 		return

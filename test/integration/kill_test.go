@@ -31,10 +31,15 @@ func kill(t *testing.T, what string, o sim.Options, victim func(*cluster) string
 		if c.ShardOf(id) < 0 {
 			t.Fatalf("%s owns no shard", id)
 		}
-		all = append(all, c.Load(roundPings, func() {
+		from, killed := len(c.sim.Ledger().Posted()), time.Time{}
+		r := c.Load(roundPings, func() {
 			before(c, id)
+			killed = time.Now()
 			c.Kill9(id)
-		}))
+		})
+		posted := slices.DeleteFunc(c.sim.Ledger().Posted()[from:], func(p sim.Posted) bool { return p.At.Before(killed) })
+		r.after = c.measure(posted, killed).worst
+		all = append(all, r)
 		c.Restart(id)
 		c.WaitReady()
 	}
