@@ -233,21 +233,11 @@ func (m *Manager) view(ref fsm.ShardRef) (v View, ok bool) {
 		ok = true
 		v = View{
 			Generation: s.Generation, Epoch: sh.Epoch, Owner: sh.Owner, SID: sh.SID, URL: sh.URL, C: sh.C, Sessions: sh.Sessions,
-			Why: sh.Why, From: sh.From, Key: identifyKey(b, sh.Key),
+			Why: sh.Why, From: sh.From, Key: identifyKey(b, sh.Key), ConfigRev: b.ConfigRev,
 		}
 		v.Permit, v.HasPermit = b.Permit(v.Key)
 	})
 	return v, ok
-}
-
-// configRev returns the revision of a bot's configuration.
-func (m *Manager) configRev(bot string) (rev uint64) {
-	m.o.Machine.View(func(_ uint64, s *fsm.State) {
-		if b := s.Bot(bot); b != nil {
-			rev = b.ConfigRev
-		}
-	})
-	return rev
 }
 
 // identify says what a shard's IDENTIFY carries.

@@ -69,7 +69,8 @@ type View struct {
 	From       fsm.NodeRef
 	Key        uint32 // the shard's identify key
 	Permit     fsm.PermitHolder
-	HasPermit  bool // somebody holds Key
+	HasPermit  bool   // somebody holds Key
+	ConfigRev  uint64 // of the bot's configuration
 }
 
 // Phase is where an owner's connection is.

@@ -404,3 +404,15 @@ func TestOwnerHeartbeats(t *testing.T) {
 		t.Error("a sequence for another connection")
 	}
 }
+
+// TestConfigurationCuresARefusal: what Discord refused for good (4014, say) is
+// tried again when the bot's configuration changes, and not before.
+func TestConfigurationCuresARefusal(t *testing.T) {
+	b := newOwnerBench(t)
+	b.want(b.apply(nil), "Dial(s)")
+	b.want(b.step(Closed{Conn: b.conn(), Verdict: discord.VerdictFatal}), "")
+	b.now += time.Hour
+	b.want(b.step(Tick{}), "")
+	b.want(b.apply(func(v *View) { v.C++ }), "")
+	b.want(b.apply(func(v *View) { v.ConfigRev++ }), "Dial(s)")
+}

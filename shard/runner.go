@@ -33,7 +33,6 @@ type runner struct {
 	wg     sync.WaitGroup   // the goroutines that the runner started
 	link   *link            // the connection of owner.conn, or nil
 	takes  takeoverRecorder // measures how long the shard was without events
-	rev    uint64           // of the configuration that the owner works under
 
 	latency atomic.Int64  // of the last heartbeat, in nanoseconds
 	read    atomic.Uint64 // events read from the socket
@@ -166,12 +165,6 @@ func (r *runner) refresh() {
 	v, ok := r.m.view(r.ref)
 	if !ok {
 		return
-	}
-	if rev := r.m.configRev(r.ref.Bot); rev != r.rev {
-		if r.rev > 0 {
-			r.step(Restart{}) // what Discord refused for good may be allowed now
-		}
-		r.rev = rev
 	}
 	r.takes.applied(r.m.now(), v, r.m.o.Self, r.owner.Phase())
 	r.step(Applied{View: v, FreshUntil: r.m.freshUntil()})
