@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -111,7 +112,7 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 		}
 		return clusterAnswer{}, r.AddVoter(ctx, req.ID, addr)
 	case "demote":
-		if _, other := otherVoter(r, req.ID); !other {
+		if !otherVoter(r, req.ID) {
 			return clusterAnswer{Refused: "it is the only voter: a cluster needs one", Hint: "promote another node first"}, nil
 		}
 		return clusterAnswer{}, r.Demote(ctx, req.ID)
@@ -121,7 +122,7 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 		if req.ID == n.o.ID {
 			return clusterAnswer{}, nil // it has become the leader meanwhile
 		}
-		if _, other := otherVoter(r, n.o.ID); !other {
+		if !otherVoter(r, n.o.ID) {
 			return clusterAnswer{Refused: "no other voter could lead", Hint: "`botnode node list` shows the voters"}, nil
 		}
 		return clusterAnswer{}, r.TransferLeadership(ctx, req.ID)
@@ -129,14 +130,9 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 	return clusterAnswer{}, fmt.Errorf("a request of unknown kind %q: is a node of another version?", req.Kind)
 }
 
-// otherVoter returns a voter that isn't id, if there is one.
-func otherVoter(r *consensus.Raft, id string) (string, bool) {
-	for _, s := range r.Servers() {
-		if s.Voter && s.ID != id {
-			return s.ID, true
-		}
-	}
-	return "", false
+// otherVoter reports whether there is a voter that isn't id.
+func otherVoter(r *consensus.Raft, id string) bool {
+	return slices.ContainsFunc(r.Servers(), func(s consensus.Server) bool { return s.Voter && s.ID != id })
 }
 
 // Join implements admin.Backend.
