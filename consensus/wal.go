@@ -16,7 +16,7 @@ import (
 	"github.com/hashicorp/raft-wal/types"
 )
 
-// openWAL opens the log, in files of a size. An append is one write and one fdatasync, where a transaction of bbolt needs
+// openWAL opens the log, in files of a size. An append is one write and one sync, where a transaction of bbolt needs
 // two of each and copies pages: with small entries that is what a commit's latency is made of
 // (docs/design/consensus.md, "Why a write-ahead log").
 func openWAL(dir string, size int, hl hclog.Logger) (*logFiles, error) {

@@ -40,7 +40,11 @@ type packBuffers struct{ raw, packed []byte }
 func EncodeBatch(cmds [][]byte) []byte {
 	bufs := packing.Get().(*packBuffers)
 	defer packing.Put(bufs)
-	w := writer{b: append(bufs.raw[:0], packRaw)}
+	size := 1
+	for _, c := range cmds {
+		size += len(c) + 4
+	}
+	w := writer{b: append(slices.Grow(bufs.raw[:0], size), packRaw)}
 	for _, c := range cmds {
 		w.bytes(c)
 	}
