@@ -31,6 +31,8 @@ func TestMembersWhoLeftUnseenAreForgotten(t *testing.T) {
 	defer kill(t, n)
 	waitReady(t, ctx, n)
 	guild := s.GuildIDs()[0]
+	// READY makes the node ready; the guild comes after it.
+	until(t, ctx, "the guild is cached", func() bool { return len(cachedMembers(t, n, guild)) > 0 })
 	known := len(cachedMembers(t, n, guild))
 	mutate(t, s, "join", 60) // GUILD_MEMBER_ADD: these are cached
 	until(t, ctx, "the new members are cached", func() bool { return len(cachedMembers(t, n, guild)) == known+60 })
