@@ -119,6 +119,7 @@ func mutatePresence(s *Server, g *guild) {
 	}
 }
 
+// mutateVoice makes a voice channel if there is none: every change is an event.
 func mutateVoice(s *Server, g *guild) {
 	rng := s.world.rng
 	id := g.members.pick(rng)
@@ -135,6 +136,8 @@ func mutateVoice(s *Server, g *guild) {
 		s.putVoice(g, id, 0, "", false, false)
 	case len(channels) > 0:
 		s.putVoice(g, id, channels[rng.IntN(len(channels))], fmt.Sprintf("%032x", uint64(id)), rng.IntN(2) == 0, false)
+	default:
+		s.channelCreate(g, 2, fmt.Sprintf("voice-%d", rng.IntN(1000)), obj{})
 	}
 }
 

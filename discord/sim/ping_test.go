@@ -88,16 +88,21 @@ func TestPingDuplicatesAndSilence(t *testing.T) {
 func TestLoads(t *testing.T) {
 	srv := start(t, sim.Options{Guilds: 2})
 	login(t, srv, all).guilds(2)
-	for kind, least := range map[string]int64{
-		"message": 20, "interaction": 20, "mixed": 15, "voice": 10, "presence": 20, "member": 20, "rejoin": 20,
-		"role": 20, "channel": 10, "thread": 20, "join": 20, "leave": 20, "emoji": 20, "guild": 20, "firehose": 20,
+	// In this order, so that each finds what the seed makes of it.
+	for _, l := range []struct {
+		kind  string
+		least int64
+	}{
+		{"message", 20}, {"interaction", 20}, {"mixed", 15}, {"voice", 15}, {"presence", 20}, {"member", 20},
+		{"rejoin", 20}, {"role", 20}, {"channel", 10}, {"thread", 20}, {"join", 20}, {"leave", 20}, {"emoji", 20},
+		{"guild", 20}, {"firehose", 20},
 	} {
 		before := srv.LiveSessions()[0].Seq
-		if err := srv.RunLoad(within(t), sim.Load{Kind: kind, Rate: 10_000, N: 20}); err != nil {
-			t.Errorf("%s: %v", kind, err)
+		if err := srv.RunLoad(within(t), sim.Load{Kind: l.kind, Rate: 10_000, N: 20}); err != nil {
+			t.Errorf("%s: %v", l.kind, err)
 		}
-		if n := srv.LiveSessions()[0].Seq - before; n < least {
-			t.Errorf("%s: %d events", kind, n)
+		if n := srv.LiveSessions()[0].Seq - before; n < l.least {
+			t.Errorf("%s: %d events", l.kind, n)
 		}
 	}
 	want(t, "interactions", srv.Ledger().Summary().Interactions.Sent, 20)
