@@ -31,11 +31,12 @@ type Raft struct {
 	elector   *elector
 	snapshots *snapshotter
 
-	// ctx ends when Close begins; wg counts this node's goroutines. gate guards shut, after which none is added from
-	// outside.
+	// ctx ends when Close begins; wg counts this node's goroutines, rounds those that ask raft whether it leads. gate
+	// guards shut, after which none is added from outside.
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
+	rounds sync.WaitGroup
 	gate   sync.Mutex
 	shut   bool
 
@@ -185,6 +186,7 @@ func (r *Raft) close() error {
 	r.shut = true
 	r.gate.Unlock()
 	r.cancel()
+	r.rounds.Wait() // raft that stops may forget whom it owes an answer
 	err := r.wire.Close()
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.raft.Shutdown().Error() }()
@@ -203,13 +205,16 @@ func (r *Raft) close() error {
 }
 
 // spawn runs f on a goroutine that Close waits for. It reports false if the node is closed.
-func (r *Raft) spawn(f func()) bool {
+func (r *Raft) spawn(f func()) bool { return r.spawnIn(&r.wg, f) }
+
+// spawnIn is spawn with a group of its own.
+func (r *Raft) spawnIn(wg *sync.WaitGroup, f func()) bool {
 	r.gate.Lock()
 	defer r.gate.Unlock()
 	if r.shut {
 		return false
 	}
-	r.wg.Go(f)
+	wg.Go(f)
 	return true
 }
 

@@ -127,7 +127,7 @@ func (v *verifier) verify(ctx context.Context) error {
 func (v *verifier) launch() {
 	cur := v.next
 	v.next = nil
-	v.flying = v.r.spawn(func() {
+	v.flying = v.r.spawnIn(&v.r.rounds, func() {
 		cur.err = v.ask()
 		close(cur.done)
 		v.mu.Lock()
@@ -145,7 +145,6 @@ func (v *verifier) launch() {
 
 func (v *verifier) ask() error {
 	answer := make(chan error, 1)
-	// Not counted in wg: raft may forget the future when it stops.
 	go func() { answer <- v.r.raft.VerifyLeader().Error() }()
 	limit := time.NewTimer(verifyTimeout)
 	defer limit.Stop()
@@ -157,7 +156,5 @@ func (v *verifier) ask() error {
 		return classify(err)
 	case <-limit.C:
 		return unknown(context.DeadlineExceeded)
-	case <-v.r.ctx.Done():
-		return ErrShutdown
 	}
 }
