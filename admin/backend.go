@@ -16,15 +16,23 @@ type Read struct {
 	Leader string // id of the leader that the node knows, or ""
 }
 
+// Check is one thing that a node needs to be of use.
+type Check struct {
+	Name    string
+	Problem string // what is wrong, "" if nothing is
+}
+
 // Backend is the node that the API shows. Its methods are safe for concurrent
 // use. Errors are of the sentinels in errors.go, wrapped.
 type Backend interface {
 	// Status collects what this node and, as far as they answer, the others know.
 	Status(ctx context.Context) (Status, error)
-	// Live reports whether the node's loops make progress; Ready lists what is
-	// missing, empty if nothing is.
+	// Live reports whether the node's loops make progress; Ready lists what a
+	// node needs to be of use, and what is wrong with each.
 	Live() error
-	Ready() []string
+	Ready() []Check
+	// Freshness says how fresh reads are now.
+	Freshness() Read
 	// BotNames returns the bots of the cluster, sorted.
 	BotNames() []string
 	// Digest returns the digest of the applied state.

@@ -163,8 +163,10 @@ func (c *Client) Ready(ctx context.Context) ([]string, error) {
 		return nil, errors.New("/readyz answers " + res.Status)
 	}
 	var missing []string
-	for line := range strings.SplitSeq(strings.TrimSpace(string(b)), "\n") {
-		missing = append(missing, strings.TrimPrefix(line, "[-] "))
+	for line := range strings.SplitSeq(string(b), "\n") {
+		if m, bad := strings.CutPrefix(line, "[-] "); bad {
+			missing = append(missing, m)
+		}
 	}
 	return missing, nil
 }

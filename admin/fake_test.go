@@ -27,7 +27,7 @@ type fake struct {
 	calls  []string
 	err    error
 	status Status
-	ready  []string
+	ready  []Check
 	live   error
 	hold   chan struct{} // if set, Join tells it that it began, and waits for its context
 }
@@ -128,7 +128,8 @@ func (f *fake) Status(context.Context) (Status, error) {
 	return st, f.called("status")
 }
 func (f *fake) Live() error     { return f.live }
-func (f *fake) Ready() []string { return f.ready }
+func (f *fake) Ready() []Check  { return append([]Check{{Name: "member"}}, f.ready...) }
+func (f *fake) Freshness() Read { return Read{Index: f.m.Index(), Stale: true, Leader: "mike"} }
 func (f *fake) BotNames() (names []string) {
 	f.m.View(func(_ uint64, s *fsm.State) { names = s.BotNames() })
 	return names

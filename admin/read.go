@@ -165,16 +165,23 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 }
 
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
-	missing := s.o.Backend.Ready()
+	checks := s.o.Backend.Ready()
+	answer := "ok"
+	if slices.ContainsFunc(checks, func(c Check) bool { return c.Problem != "" }) {
+		answer = "not ready"
+	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	if len(missing) > 0 {
+	if answer != "ok" {
 		w.WriteHeader(http.StatusServiceUnavailable)
 	}
-	if len(missing) == 0 || !r.URL.Query().Has("verbose") {
-		_, _ = fmt.Fprintln(w, map[bool]string{true: "ok", false: "not ready"}[len(missing) == 0])
-		return
+	if r.URL.Query().Has("verbose") {
+		for _, c := range checks {
+			if c.Problem == "" {
+				_, _ = fmt.Fprintln(w, "[+]", c.Name)
+			} else {
+				_, _ = fmt.Fprintf(w, "[-] %s: %s\n", c.Name, c.Problem)
+			}
+		}
 	}
-	for _, m := range missing {
-		_, _ = fmt.Fprintln(w, "[-]", m)
-	}
+	_, _ = fmt.Fprintln(w, answer)
 }

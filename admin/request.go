@@ -30,6 +30,7 @@ func serveFunc(s *Server, f func(*request) error) http.Handler {
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		q := &request{Request: r, s: s, w: w}
 		err := q.sync()
+		q.freshness(s.o.Backend.Freshness())
 		if err == nil {
 			err = f(q)
 		}

@@ -3,7 +3,9 @@ package admin
 import (
 	"crypto/sha256"
 	"crypto/subtle"
+	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 )
 
@@ -94,6 +96,9 @@ func (s *Server) health(mux *http.ServeMux) {
 // that not even the token's length can be measured.
 func (s *Server) guard(next http.Handler) http.Handler {
 	if s.o.Token == "" {
+		if !s.o.Insecure {
+			next = byAddress(next)
+		}
 		return sameSite(next)
 	}
 	want := sha256.Sum256([]byte(s.o.Token))
@@ -103,6 +108,24 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Bearer realm="botnode"`)
 			writeError(w, WithHint(ErrUnauthorized, "set BOTNODE_ADMIN_TOKEN to the token that the node was started with"))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// byAddress lets only requests through that name the node by an address, as
+// loopback's are: a web page could have its own name point here, and its
+// requests would look as if they were of the same site.
+func byAddress(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		host, _, err := net.SplitHostPort(r.Host)
+		if err != nil {
+			host = r.Host
+		}
+		host = strings.Trim(host, "[]")
+		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" && host != "" {
+			writeError(w, WithHint(ErrUnauthorized, "without a token the node is reached by its address or as localhost alone, not as "+host))
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -260,6 +260,30 @@ func TestBindRules(t *testing.T) {
 	}
 }
 
+// TestNamesOfOthers: a web page whose name points to this machine is of no
+// other site to a browser, so that the name itself must be refused.
+func TestNamesOfOthers(t *testing.T) {
+	for host, want := range map[string]int{"evil.example:7201": 401, "localhost:7201": 200, "127.0.0.1": 200, "[::1]:7201": 200} {
+		for _, o := range []ServerOptions{{}, {Insecure: true}, {Token: "t"}} {
+			o.Backend = newFake(t)
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, serve(t, o)+"/v1/digest", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Host = host
+			req.Header.Set("Authorization", "Bearer t")
+			res, err := http.DefaultClient.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = res.Body.Close()
+			if open := o.Insecure || o.Token != ""; res.StatusCode != want && !(open && res.StatusCode == 200) {
+				t.Errorf("%s, insecure %t, token %q: %d", host, o.Insecure, o.Token, res.StatusCode)
+			}
+		}
+	}
+}
+
 func TestMetricsOnly(t *testing.T) {
 	metrics := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("m")) })
 	base := serve(t, ServerOptions{Backend: newFake(t), MetricsOnly: true, Metrics: metrics})
@@ -273,8 +297,8 @@ func TestMetricsOnly(t *testing.T) {
 func TestHealthEndpoints(t *testing.T) {
 	f := newFake(t)
 	base := serve(t, ServerOptions{Backend: f})
-	f.ready, f.live = []string{"no leader is known"}, errors.New("stuck")
-	if got := ask(t, "GET", base+"/readyz?verbose", ""); got.status != 503 || got.body != "[-] no leader is known\n" {
+	f.ready, f.live = []Check{{Name: "leader", Problem: "no leader is known"}}, errors.New("stuck")
+	if got := ask(t, "GET", base+"/readyz?verbose", ""); got.status != 503 || got.body != "[+] member\n[-] leader: no leader is known\nnot ready\n" {
 		t.Errorf("readyz: %+v", got)
 	}
 	if got := ask(t, "GET", base+"/readyz", ""); got.status != 503 || got.body != "not ready\n" {
@@ -284,7 +308,7 @@ func TestHealthEndpoints(t *testing.T) {
 		t.Errorf("livez: %+v", got)
 	}
 	missing, err := (&Client{BaseURL: base}).Ready(t.Context())
-	if err != nil || len(missing) != 1 || missing[0] != "no leader is known" {
+	if err != nil || len(missing) != 1 || missing[0] != "leader: no leader is known" {
 		t.Errorf("client: %v, %v", missing, err)
 	}
 }

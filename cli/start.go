@@ -117,14 +117,15 @@ func (a *app) open(c *startConfig, r *running) error {
 		return err
 	}
 	o := c.node
-	o.HTTPAddr, o.Logger, o.Fatal = ln.Addr().String(), r.log, r.die
+	meter := admin.NewMeter()
+	o.HTTPAddr, o.Metrics, o.Logger, o.Fatal = ln.Addr().String(), meter, r.log, r.die
 	if r.node, err = node.New(o); err != nil {
 		return errors.Join(err, ln.Close())
 	}
 	for _, attach := range c.attach {
 		attach(r.node)
 	}
-	metrics, err := metricsHandler(r.node)
+	metrics, err := metricsHandler(r.node, meter)
 	if err == nil {
 		r.admin, err = admin.NewServer(admin.ServerOptions{
 			Listener: ln, Backend: r.node, Token: c.adminToken, Insecure: o.Insecure, Metrics: metrics, Logger: r.log.Named("admin"),
@@ -142,9 +143,9 @@ func (a *app) open(c *startConfig, r *running) error {
 }
 
 // metricsHandler gives the node a registry of its own.
-func metricsHandler(b admin.Backend) (http.Handler, error) {
+func metricsHandler(b admin.Backend, m *admin.Meter) (http.Handler, error) {
 	reg := prometheus.NewRegistry()
-	if err := errors.Join(admin.RegisterMetrics(reg, b), admin.BridgeMetrics(reg)); err != nil {
+	if err := errors.Join(admin.RegisterMetrics(reg, b), m.Register(reg), admin.BridgeMetrics(reg)); err != nil {
 		return nil, err
 	}
 	return promhttp.HandlerFor(reg, promhttp.HandlerOpts{MaxRequestsInFlight: 4, Timeout: 20 * time.Second}), nil

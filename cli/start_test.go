@@ -357,7 +357,7 @@ func checkMetrics(t *testing.T, url string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"botnode_is_leader", "botnode_raft_", "botnode_memberlist_", "go_goroutines", "process_open_fds"} {
+	for _, name := range []string{"botnode_is_leader", "botnode_log_append_seconds_count", "botnode_raft_", "botnode_memberlist_", "go_goroutines", "process_open_fds"} {
 		if !strings.Contains(string(b), "\n"+name) {
 			t.Errorf("no series %s", name)
 		}

@@ -175,7 +175,7 @@ func (n *Node) makeManager() {
 	}
 	n.manager = shard.NewManager(shard.Options{
 		Self: n.self, Machine: n.machine, Proposer: &n.late, Cluster: clusterView{n}, Bots: bots,
-		Workers: n.o.Workers, HandlerTimeout: n.o.HandlerTimeout, Logger: n.log,
+		Workers: n.o.Workers, HandlerTimeout: n.o.HandlerTimeout, Metrics: n.o.Metrics, Logger: n.log,
 	})
 }
 
@@ -190,7 +190,7 @@ func (n *Node) openRaft() error {
 	r, err := consensus.Open(consensus.Options{
 		ID: n.o.ID, Addr: n.transport.Addr(), Dir: n.o.DataDir, Layer: n.transport.RaftLayer(), Peer: peerOf,
 		Machine: machine{n.machine}, Caller: caller(methodElection), Resolve: n.addrOf,
-		Timeouts: n.o.Timeouts, InMemory: n.o.InMemory, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
+		Timeouts: n.o.Timeouts, InMemory: n.o.InMemory, Metrics: n.o.Metrics, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
 	})
 	if err != nil {
 		return err

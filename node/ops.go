@@ -37,22 +37,24 @@ func (n *Node) Live() error {
 }
 
 // Ready implements admin.Backend.
-func (n *Node) Ready() []string {
-	var missing []string
-	r := n.raft.Load()
+func (n *Node) Ready() []admin.Check {
 	if !n.inCluster() {
-		return []string{"in no cluster yet"}
+		return []admin.Check{{Name: "member", Problem: "in no cluster yet"}}
 	}
-	if !r.Leader().Known {
-		missing = append(missing, "no leader is known")
+	check := func(name string, bad bool, problem string) admin.Check {
+		if !bad {
+			problem = ""
+		}
+		return admin.Check{Name: name, Problem: problem}
 	}
-	if commit, applied := r.CommitIndex(), r.AppliedIndex(); commit > applied+1000 {
-		missing = append(missing, fmt.Sprintf("%d entries behind", commit-applied))
+	r := n.raft.Load()
+	commit, applied := r.CommitIndex(), r.AppliedIndex()
+	return []admin.Check{
+		check("member", false, ""),
+		check("leader", !r.Leader().Known, "no leader is known"),
+		check("applied", commit > applied+1000, fmt.Sprintf("%d entries behind", int64(commit-applied))),
+		check("fresh", !n.manager.Fresh(), "no leader has answered of late"),
 	}
-	if !n.manager.Fresh() {
-		missing = append(missing, "no leader has answered of late")
-	}
-	return missing
 }
 
 // BotNames implements admin.Backend.
@@ -72,12 +74,18 @@ func (n *Node) Digest() (d admin.Digest) {
 // Changed implements admin.Backend.
 func (n *Node) Changed() <-chan struct{} { return n.machine.Changed() }
 
-// View implements admin.Backend.
-func (n *Node) View(bot string, f func(*fsm.Bot, *cache.Cache)) (admin.Read, error) {
-	read := admin.Read{Stale: !n.manager.Fresh()}
+// Freshness implements admin.Backend.
+func (n *Node) Freshness() admin.Read {
+	read := admin.Read{Index: n.machine.Index(), Stale: !n.manager.Fresh()}
 	if l := n.raft.Load().Leader(); l.Known {
 		read.Leader = l.ID
 	}
+	return read
+}
+
+// View implements admin.Backend.
+func (n *Node) View(bot string, f func(*fsm.Bot, *cache.Cache)) (admin.Read, error) {
+	read := n.Freshness()
 	found := false
 	n.machine.View(func(index uint64, s *fsm.State) {
 		read.Index = index

@@ -28,6 +28,12 @@ type Bot struct {
 	Handlers shard.Handlers
 }
 
+// Metrics receives measurements of a node's parts; its methods must not block.
+type Metrics interface {
+	consensus.Metrics
+	shard.Metrics
+}
+
 // Options configure a node.
 type Options struct {
 	ID            string
@@ -54,7 +60,9 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// StopTimeout bounds how long Stop waits for shards to move away.
 	StopTimeout time.Duration
-	Logger      *zap.Logger
+	// Metrics may be nil.
+	Metrics Metrics
+	Logger  *zap.Logger
 	// Fatal is called when the node must not go on: its log can't be written,
 	// or its state can't be trusted. The process has to end.
 	Fatal func(error)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
@@ -157,5 +158,45 @@ func TestRestoreKeepsWhatIsFinished(t *testing.T) {
 				t.Error("it doesn't start as another attempt")
 			}
 		})
+	}
+}
+
+// turns collects what a manager measures of handlers.
+type turns struct {
+	noMetrics
+	results chan string
+}
+
+func (m turns) HandlerEnded(_, _, result string, _ time.Duration) { m.results <- result }
+
+// Each turn of a handler is measured once, by what became of it.
+func TestTurnsAreMeasured(t *testing.T) {
+	plan := []func() Outcome{
+		func() Outcome { panic("no") },
+		func() Outcome { return Outcome{Err: errors.New("no")} },
+		func() Outcome { return Outcome{} },
+	}
+	var runs atomic.Int32
+	m, p := newTestManager(t, &BotOptions{
+		Name: "default", Token: func() string { return "t" },
+		GatewayURL: func(context.Context) (string, error) { return "", errors.New("away") },
+		Info:       func(context.Context) (GatewayInfo, error) { return GatewayInfo{}, errors.New("away") },
+		Handlers:   handlerFunc(func(Delivery) Outcome { return plan[min(int(runs.Add(1)), len(plan))-1]() }),
+	})
+	measured := turns{results: make(chan string, 10)}
+	m.o.Metrics = measured
+	journal(t, p, 1)
+	m.Start()
+	t.Cleanup(m.Stop)
+	m.SetLeadership(1, true)
+	for _, want := range []string{ResultPanicked, ResultFailed, ResultOK} {
+		select {
+		case got := <-measured.results:
+			if got != want {
+				t.Errorf("measured %s, want %s", got, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("nothing measured where %s was to be", want)
+		}
 	}
 }

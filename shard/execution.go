@@ -25,6 +25,9 @@ type execution struct {
 	// acked: everything is proposed; there is nothing left to cancel.
 	acked atomic.Bool
 
+	// current is the turn that is not reported yet.
+	current atomic.Pointer[attempt]
+
 	generation uint64 // in which the entry was read
 
 	// Read by the loop after over. settled: the log holds what became of the
@@ -73,6 +76,7 @@ func (x *execution) end(err error, simple bool) {
 // behind; its writes are refused.
 func (x *execution) abandon() {
 	if x.over.CompareAndSwap(false, true) {
+		x.count(ResultTimedOut)
 		x.cancel(errDeadline)
 		x.end(errDeadline, false)
 	}
@@ -107,18 +111,9 @@ func clip(s string, n int) string {
 // depends on nothing that it read, so that it can be taken as done.
 func (x *execution) handle(name string) (plain bool, err error) {
 	for range conflictTries {
-		ctx, cancel := context.WithTimeout(x.ctx, x.d.m.o.HandlerTimeout)
-		out := x.protect(ctx, name)
-		timedOut := errors.Is(ctx.Err(), context.DeadlineExceeded)
-		cancel()
-		if out.Err != nil {
-			if timedOut {
-				return false, fmt.Errorf("handler %s: %w: %w", name, errDeadline, out.Err)
-			}
-			return false, fmt.Errorf("handler %s: %w", name, out.Err)
-		}
-		if x.ctx.Err() != nil {
-			return false, context.Cause(x.ctx)
+		out, err := x.turn(name)
+		if err != nil {
+			return false, err
 		}
 		done := &fsm.Done{
 			Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Handler: name, Runner: x.d.m.o.Self,
@@ -138,6 +133,7 @@ func (x *execution) handle(name string) (plain bool, err error) {
 			return false, nil
 		case fsm.Conflict:
 			x.d.m.stats.Conflicts.Add(1)
+			x.d.m.o.Metrics.HandlerConflict(x.entry.Bot, name)
 		case fsm.Refused, fsm.Malformed:
 			// Nothing will change about that by itself.
 			return false, fmt.Errorf("handler %s: its writes were refused: %s", name, res.Msg)
@@ -146,6 +142,47 @@ func (x *execution) handle(name string) (plain bool, err error) {
 		}
 	}
 	return false, fmt.Errorf("handler %s: its keys changed under it %d times", name, conflictTries)
+}
+
+// turn runs a handler once, within its time.
+func (x *execution) turn(name string) (out Outcome, err error) {
+	t := &attempt{handler: name, since: time.Now()}
+	x.current.Store(t)
+	ctx, cancel := context.WithTimeout(x.ctx, x.d.m.o.HandlerTimeout)
+	defer cancel()
+	out, panicked := x.protect(ctx, name)
+	result := ResultOK
+	switch {
+	case panicked:
+		result = ResultPanicked
+	case out.Err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
+		result, out.Err = ResultTimedOut, fmt.Errorf("%w: %w", errDeadline, out.Err)
+	case x.ctx.Err() != nil:
+		result = ResultCancelled
+	case out.Err != nil:
+		result = ResultFailed
+	}
+	x.count(result)
+	if out.Err != nil {
+		return out, fmt.Errorf("handler %s: %w", name, out.Err)
+	}
+	if x.ctx.Err() != nil {
+		return out, context.Cause(x.ctx)
+	}
+	return out, nil
+}
+
+// attempt is one run of a handler.
+type attempt struct {
+	handler string
+	since   time.Time
+}
+
+// count reports the current turn, unless that is done.
+func (x *execution) count(result string) {
+	if t := x.current.Swap(nil); t != nil {
+		x.d.m.o.Metrics.HandlerEnded(x.entry.Bot, t.handler, result, time.Since(t.since))
+	}
 }
 
 // commit proposes until the outcome is known.
@@ -176,20 +213,20 @@ func (x *execution) commit(cmd fsm.Command) (fsm.Result, error) {
 }
 
 // protect calls the program's handler and turns a panic into an error.
-func (x *execution) protect(ctx context.Context, name string) (out Outcome) {
+func (x *execution) protect(ctx context.Context, name string) (out Outcome, panicked bool) {
 	defer func() {
 		if p := recover(); p != nil {
 			x.d.m.stats.Panics.Add(1)
 			x.d.m.log.Error("handler panicked", zap.String("code", "handler_panicked"), zap.String("handler", name),
 				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
-			out = Outcome{Err: fmt.Errorf("panic: %v", p)}
+			out, panicked = Outcome{Err: fmt.Errorf("panic: %v", p)}, true
 		}
 	}()
 	bot := x.d.m.bots[x.entry.Bot]
 	if bot == nil || bot.Handlers == nil {
-		return Outcome{Err: errors.New("this node's program has no such handler")}
+		return Outcome{Err: errors.New("this node's program has no such handler")}, false
 	}
-	return bot.Handlers.Handle(ctx, Delivery{Entry: x.entry, Handler: name, Gate: x.gate})
+	return bot.Handlers.Handle(ctx, Delivery{Entry: x.entry, Handler: name, Gate: x.gate}), false
 }
 
 // gate is asked before every write to Discord.

@@ -70,7 +70,9 @@ type Options struct {
 	Workers int
 	// HandlerTimeout bounds one handler. Default 30 s.
 	HandlerTimeout time.Duration
-	Logger         *zap.Logger
+	// Metrics may be nil.
+	Metrics Metrics
+	Logger  *zap.Logger
 }
 
 // Stats count what a node has done since it started.
@@ -115,6 +117,9 @@ func NewManager(o Options) *Manager {
 	}
 	if o.HandlerTimeout <= 0 {
 		o.HandlerTimeout = 30 * time.Second
+	}
+	if o.Metrics == nil {
+		o.Metrics = noMetrics{}
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()

@@ -181,7 +181,9 @@ func (r *runner) step(in Input) {
 	if after := r.owner.Phase(); after != before {
 		r.log.Debug("shard connection changed", zap.Stringer("phase", after))
 		if after == Live {
-			r.takes.live(r.m.now(), r.log)
+			if t := r.takes.live(r.m.now(), r.log); t != nil {
+				r.m.o.Metrics.TookOver(r.ref.Bot, t.Why.String(), t.Gap, t.Replayed)
+			}
 			r.failure.Store(nil)
 		}
 	}
@@ -196,10 +198,12 @@ func (r *runner) perform(a Action) {
 	case Resume:
 		r.log.Info("resuming session", zap.Int64("seq", a.Seq))
 		r.m.stats.Resumes.Add(1)
+		r.met(GatewayResume)
 		r.speak(func(c *gateway.Conn) { c.Resume(a.SID, a.Seq) })
 	case Identify:
 		r.log.Info("identifying")
 		r.m.stats.Identifies.Add(1)
+		r.met(GatewayIdentify)
 		r.speak(func(c *gateway.Conn) { c.Identify(r.m.identify(r.ref)) })
 	case Propose:
 		id := a.ID
@@ -259,6 +263,7 @@ func (r *runner) dial(a Dial) {
 		c, err := r.connect(ctx, a.URL, s)
 		if err != nil {
 			if ctx.Err() == nil {
+				r.met(GatewayUnreachable)
 				r.log.Warn("gateway not reached; trying again", zap.String("code", "gateway_unreachable"), zap.Error(err))
 			}
 			s.push(Closed{Conn: a.Conn, Verdict: discord.VerdictResume})
@@ -290,10 +295,16 @@ func (r *runner) connect(ctx context.Context, url string, s *sink) (*gateway.Con
 	})
 }
 
+// met reports what happened to a connection.
+func (r *runner) met(what string) { r.m.o.Metrics.Gateway(r.ref.Bot, what) }
+
 func (r *runner) publish() {
 	st := Status{
 		Phase: r.owner.Phase(), Mine: r.owner.Mine(), Buffered: r.owner.BufferedEvents(),
 		Latency: time.Duration(r.latency.Load()), Read: r.read.Load(), Takeover: r.takes.last,
+	}
+	if n := st.Read - r.status.Load().Read; n > 0 {
+		r.m.o.Metrics.EventsRead(r.ref.Bot, n)
 	}
 	if f := r.failure.Load(); f != nil {
 		st.Fatal = *f

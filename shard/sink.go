@@ -28,14 +28,21 @@ func (s *sink) push(in Input) {
 	}
 }
 
-func (s *sink) Hello(time.Duration) { s.push(Connected{Conn: s.conn}) }
+func (s *sink) Hello(time.Duration) {
+	s.r.met(GatewayConnected)
+	s.push(Connected{Conn: s.conn})
+}
 
 func (s *sink) InvalidSession(resumable bool) {
 	s.r.log.Info("session invalidated by discord", zap.Bool("resumable", resumable))
+	s.r.met(GatewayInvalid)
 	s.push(Invalidated{Conn: s.conn, Resumable: resumable})
 }
 
-func (s *sink) Reconnect() { s.push(ReconnectAsked{Conn: s.conn}) }
+func (s *sink) Reconnect() {
+	s.r.met(GatewayReconnect)
+	s.push(ReconnectAsked{Conn: s.conn})
+}
 
 func (s *sink) Latency(d time.Duration) { s.r.latency.Store(int64(d)) }
 
@@ -43,6 +50,7 @@ func (s *sink) Closed(c gateway.Closure) {
 	select {
 	case <-s.gone: // our own doing
 	default:
+		s.r.m.o.Metrics.GatewayClosed(s.r.ref.Bot, int(c.Code))
 		s.r.log.Info("gateway connection closed", zap.Int("close_code", int(c.Code)),
 			zap.String("cause", c.Cause), zap.Stringer("verdict", c.Verdict), zap.NamedError("detail", c.Err))
 	}

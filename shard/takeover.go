@@ -42,13 +42,15 @@ func (t *takeoverRecorder) waiting() bool { return t.wait }
 
 func (t *takeoverRecorder) event(Time) { t.count++ }
 
-// live notes that events flow again.
-func (t *takeoverRecorder) live(now Time, log *zap.Logger) {
+// live notes that events flow again, and returns the take-over that ends with
+// it, nil if the shard was live before.
+func (t *takeoverRecorder) live(now Time, log *zap.Logger) *Takeover {
 	if !t.wait {
-		return
+		return nil
 	}
 	t.wait = false
 	t.last = &Takeover{Why: t.why, From: t.from, Gap: now - t.since, Replayed: t.count, At: time.Now()}
 	log.Info("shard is live", zap.Uint64("epoch", t.epoch), zap.Stringer("why", t.why),
 		zap.Stringer("from", t.from), zap.Duration("gap", t.last.Gap))
+	return t.last
 }
