@@ -24,7 +24,7 @@ func openWAL(dir string, size int, hl hclog.Logger) (*logFiles, error) {
 		return nil, fmt.Errorf("make log directory: %w", err)
 	}
 	l := &logFiles{meta: new(metadb.BoltMetaDB), files: newSegmentFiler(dir), dir: dir}
-	err := l.files.finishRotation(l.meta, dir, size)
+	err := l.files.mend(l.meta, dir, size)
 	if err == nil {
 		l.WAL, err = wal.Open(dir, wal.WithMetaStore(l.meta), wal.WithSegmentFiler(l.files),
 			wal.WithSegmentSize(size), wal.WithLogger(hl.Named("wal")))
@@ -38,7 +38,8 @@ func openWAL(dir string, size int, hl hclog.Logger) (*logFiles, error) {
 // logFiles is raft-wal v0.4.0 with what it lacks. When a file is full, it is sealed with the append that fills it, and
 // another goroutine lists it as sealed and makes the next one, its rotation. In between, DeleteRange would have that
 // goroutine rotate a file that is not the full one; an end of the process would leave a file that takes no append and
-// is never rotated (finishRotation). And a file whose end was cut off can't be opened again (segmentFiler.Open).
+// is never rotated. An append that was cut off within the index of its file makes the library take the file for sealed
+// (mend). And a file whose end was cut off can't be opened again (segmentFiler.Open).
 type logFiles struct {
 	*wal.WAL
 	meta  *metadb.BoltMetaDB
@@ -129,32 +130,39 @@ func (f *segmentFiler) RecoverTail(info types.SegmentInfo) (types.SegmentWriter,
 	return &segmentWriter{w, f}, nil
 }
 
-// finishRotation rotates a newest file that was sealed before the process ended and isn't listed as sealed.
-func (f *segmentFiler) finishRotation(meta *metadb.BoltMetaDB, dir string, size int) error {
+// mend brings the newest file into a state that raft-wal can go on from, whatever the process's end left: it removes an
+// append that was cut off, and lists the file as sealed if it is.
+func (f *segmentFiler) mend(meta *metadb.BoltMetaDB, dir string, size int) error {
 	state, err := meta.Load(dir)
 	if err != nil || len(state.Segments) == 0 {
 		return err
 	}
-	tail := &state.Segments[len(state.Segments)-1]
-	if !tail.SealTime.IsZero() {
+	newest := &state.Segments[len(state.Segments)-1]
+	if !newest.SealTime.IsZero() {
 		return nil
 	}
-	w, err := f.Filer.RecoverTail(*tail)
+	w, err := f.Filer.RecoverTail(*newest)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil // the log makes it anew
 	}
 	if err != nil {
 		return err
 	}
-	sealed, index, err := w.Sealed()
 	last := w.LastIndex()
-	if err = errors.Join(err, w.Close()); err != nil || !sealed {
+	if err := w.Close(); err != nil {
 		return err
 	}
-	tail.SealTime, tail.IndexStart, tail.MaxIndex = time.Now(), index, last
+	t, err := openTail(dir, *newest, last)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(t.clear(), t.file.Close()); err != nil || t.index == 0 {
+		return err
+	}
+	newest.SealTime, newest.IndexStart, newest.MaxIndex = time.Now(), t.index, last
 	state.Segments = append(state.Segments, types.SegmentInfo{
 		ID: state.NextSegmentID, BaseIndex: last + 1, MinIndex: last + 1, SizeLimit: uint32(size),
-		Codec: tail.Codec, CreateTime: tail.SealTime,
+		Codec: newest.Codec, CreateTime: newest.SealTime,
 	})
 	state.NextSegmentID++
 	return meta.CommitState(state)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -59,14 +60,7 @@ func (m *modelLog) cut(t *rapid.T, from, to uint64) {
 func (m *modelLog) reopen(t *rapid.T, killed bool) {
 	old := m.log
 	if killed {
-		dir, err := os.MkdirTemp(m.dir, "killed")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.CopyFS(dir, os.DirFS(m.log.dir)); err != nil {
-			t.Fatal(err)
-		}
-		m.open(t, dir)
+		m.open(t, m.copy(t, m.log.dir))
 	}
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
@@ -74,6 +68,67 @@ func (m *modelLog) reopen(t *rapid.T, killed bool) {
 	if !killed {
 		m.open(t, old.dir)
 	}
+}
+
+// tear reopens the log as it is after an append that was cut off: the disk was full, or the power gone.
+func (m *modelLog) tear(t *rapid.T) {
+	before, after := m.copy(t, m.log.dir), m.copy(t, m.log.dir)
+	files, err := filepath.Glob(before + "/*.wal")
+	if err != nil || len(files) == 0 {
+		t.Fatal("no file", err)
+	}
+	newest := filepath.Base(files[len(files)-1])
+	for _, f := range files { // the list is sorted by index, the newest has the highest id
+		if f[len(f)-20:] > newest[len(newest)-20:] {
+			newest = filepath.Base(f)
+		}
+	}
+	other := modelLog{dir: m.dir, last: m.last, want: map[uint64]string{}}
+	other.open(t, after)
+	other.append(t)
+	if err := other.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	old, err1 := os.ReadFile(before + "/" + newest)
+	torn, err2 := os.ReadFile(after + "/" + newest)
+	if errors.Is(err2, os.ErrNotExist) {
+		return // an empty log begins anew elsewhere
+	}
+	if err := errors.Join(err1, err2); err != nil {
+		t.Fatal(err)
+	}
+	old = append(old, make([]byte, max(0, len(torn)-len(old)))...)
+	from, to := -1, 0 // the append's bytes
+	for i := range torn {
+		if torn[i] != old[i] {
+			to = i
+			if from < 0 {
+				from = i
+			}
+		}
+	}
+	if from < 0 {
+		return // it went into another file
+	}
+	cut := rapid.IntRange(from, to).Draw(t, "cut")
+	if err := os.WriteFile(before+"/"+newest, append(torn[:cut:cut], old[cut:]...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	m.open(t, before)
+}
+
+func (m *modelLog) copy(t *rapid.T, from string) string {
+	dir, err := os.MkdirTemp(m.dir, "copy")
+	if err == nil {
+		err = os.CopyFS(dir, os.DirFS(from))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }
 
 func (m *modelLog) open(t *rapid.T, dir string) {
@@ -102,7 +157,8 @@ func (m *modelLog) check(t *rapid.T) {
 }
 
 // TestLogHoldsWhatItShould does to the log what raft does to it, in any order, with small files: append, cut off the
-// end, compact the beginning, give all up for a snapshot, and open it after an end of the process or a kill.
+// end, compact the beginning, give all up for a snapshot, and open it after an end of the process, a kill,
+// or an append that was cut off.
 func TestLogHoldsWhatItShould(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(rt *rapid.T) {
@@ -125,6 +181,7 @@ func TestLogHoldsWhatItShould(t *testing.T) {
 			},
 			"end":  func(rt *rapid.T) { m.reopen(rt, false) },
 			"kill": func(rt *rapid.T) { m.reopen(rt, true) },
+			"tear": m.tear,
 			"":     m.check,
 		})
 	})

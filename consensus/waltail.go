@@ -1,0 +1,106 @@
+package consensus
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// The frames of a file of the log (raft-wal's segment/format.go): a header of 8 bytes, with the type in the first and
+// the payload's length in the last four, then the payload, to a multiple of 8. A commit has no payload.
+const (
+	walFileHeader  = 32
+	walFrameHeader = 8
+)
+
+// tail is the newest file of the log, and how far it holds.
+type tail struct {
+	file *os.File
+	// end is behind the last commit that holds.
+	end int64
+	// index is where the array of the index begins that the last commit covers; 0 if the file isn't sealed.
+	index uint64
+}
+
+// openTail finds the end of what was committed, given the last entry that was; 0 if none was.
+func openTail(dir string, info types.SegmentInfo, last uint64) (*tail, error) {
+	f, err := os.OpenFile(filepath.Join(dir, segment.FileName(info)), os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	t := &tail{file: f}
+	if last >= info.BaseIndex {
+		err = t.walk(last - info.BaseIndex + 1)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("read %s: %w", f.Name(), err), f.Close())
+	}
+	return t, nil
+}
+
+// walk reads the headers up to the commit behind so many entries.
+func (t *tail) walk(entries uint64) error {
+	t.end = walFileHeader
+	for {
+		var h [walFrameHeader]byte
+		if _, err := t.file.ReadAt(h[:], t.end); err != nil {
+			return err
+		}
+		at, size := t.end, int64(binary.LittleEndian.Uint32(h[4:]))
+		t.end += walFrameHeader
+		switch h[0] {
+		case segment.FrameCommit:
+			if entries == 0 {
+				return nil
+			}
+			continue
+		case segment.FrameEntry:
+			entries--
+		case segment.FrameIndex:
+			t.index = uint64(at + walFrameHeader)
+		default:
+			return fmt.Errorf("%w: a frame of type %d at %d", types.ErrCorrupt, h[0], at)
+		}
+		t.end += (size + 7) &^ 7
+	}
+}
+
+// clear removes what an append left that didn't come to its end: it must not be taken for frames once the next appends
+// have overwritten a part of it. The file keeps its size, but not its room on the disk.
+func (t *tail) clear() error {
+	stat, err := t.file.Stat()
+	if err != nil {
+		return err
+	}
+	torn, err := t.torn()
+	if err != nil || !torn {
+		return err
+	}
+	return errors.Join(t.file.Truncate(t.end), t.file.Truncate(stat.Size()), t.file.Sync())
+}
+
+// torn reports whether anything stands behind the end.
+func (t *tail) torn() (bool, error) {
+	buf := make([]byte, 256<<10)
+	for at := t.end; ; {
+		n, err := t.file.ReadAt(buf, at)
+		for _, b := range buf[:n] {
+			if b != 0 {
+				return true, nil
+			}
+		}
+		at += int64(n)
+		if errors.Is(err, io.EOF) {
+			return false, nil
+		}
+		if err != nil {
+			return false, err
+		}
+	}
+}
