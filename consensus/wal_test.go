@@ -111,7 +111,11 @@ func (m *modelLog) tear(t *rapid.T) {
 		return // it went into another file
 	}
 	cut := rapid.IntRange(from, to).Draw(t, "cut")
-	if err := os.WriteFile(before+"/"+newest, append(torn[:cut:cut], old[cut:]...), 0o600); err != nil {
+	left := append(torn[:cut:cut], old[cut:]...)
+	if rapid.Bool().Draw(t, "the file ends there") { // as after a power cut within the removal of a cut-off append
+		left = left[:cut]
+	}
+	if err := os.WriteFile(before+"/"+newest, left, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.log.Close(); err != nil {

@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -87,13 +88,12 @@ func (t *tail) clear() error {
 
 // torn reports whether anything stands behind the end.
 func (t *tail) torn() (bool, error) {
-	buf := make([]byte, 256<<10)
+	const piece = 256 << 10
+	buf, zeroes := make([]byte, piece), make([]byte, piece)
 	for at := t.end; ; {
 		n, err := t.file.ReadAt(buf, at)
-		for _, b := range buf[:n] {
-			if b != 0 {
-				return true, nil
-			}
+		if !bytes.Equal(buf[:n], zeroes[:n]) {
+			return true, nil
 		}
 		at += int64(n)
 		if errors.Is(err, io.EOF) {
