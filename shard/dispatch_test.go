@@ -54,12 +54,18 @@ func pending(m *fsm.Machine) (left, dead int) {
 // started returns a manager that runs the handler and is fresh.
 func started(t *testing.T, events int, h handlerFunc) (*Manager, *fakeProposer) {
 	t.Helper()
+	return startedWith(t, events, h, noMetrics{})
+}
+
+func startedWith(t *testing.T, events int, h handlerFunc, metrics Metrics) (*Manager, *fakeProposer) {
+	t.Helper()
 	away := errors.New("discord is away")
 	m, p := newTestManager(t, &BotOptions{
 		Name: "default", Handlers: h, Token: func() string { return "t" },
 		GatewayURL: func(context.Context) (string, error) { return "", away },
 		Info:       func(context.Context) (GatewayInfo, error) { return GatewayInfo{}, away },
 	})
+	m.o.Metrics = metrics
 	journal(t, p, events)
 	m.Start()
 	t.Cleanup(m.Stop)
@@ -174,22 +180,13 @@ func TestTurnsAreMeasured(t *testing.T) {
 	plan := []func() Outcome{
 		func() Outcome { panic("no") },
 		func() Outcome { return Outcome{Err: errors.New("no")} },
+		func() Outcome { return Outcome{Err: fmt.Errorf("reply: %w", ErrNotFresh)} },
 		func() Outcome { return Outcome{} },
 	}
 	var runs atomic.Int32
-	m, p := newTestManager(t, &BotOptions{
-		Name: "default", Token: func() string { return "t" },
-		GatewayURL: func(context.Context) (string, error) { return "", errors.New("away") },
-		Info:       func(context.Context) (GatewayInfo, error) { return GatewayInfo{}, errors.New("away") },
-		Handlers:   handlerFunc(func(Delivery) Outcome { return plan[min(int(runs.Add(1)), len(plan))-1]() }),
-	})
 	measured := turns{results: make(chan string, 10)}
-	m.o.Metrics = measured
-	journal(t, p, 1)
-	m.Start()
-	t.Cleanup(m.Stop)
-	m.SetLeadership(1, true)
-	for _, want := range []string{ResultPanicked, ResultFailed, ResultOK} {
+	startedWith(t, 1, func(Delivery) Outcome { return plan[min(int(runs.Add(1)), len(plan))-1]() }, measured)
+	for _, want := range []string{ResultPanicked, ResultFailed, ResultCancelled, ResultOK} {
 		select {
 		case got := <-measured.results:
 			if got != want {

@@ -195,7 +195,6 @@ func (d *dispatcher) take(in dispatchInput) {
 func (d *dispatcher) cancel(entries []*fsm.Entry) {
 	for _, e := range entries {
 		if x := d.running[entryKey{e.Bot, e.Pos}]; x != nil && x.entry == e && !x.acked.Load() {
-			d.m.stats.Cancelled.Add(1)
 			x.cancel(ErrNotRunner)
 		}
 	}

@@ -91,7 +91,6 @@ func (x *execution) fail(err error) {
 		return // not the handler's fault: whoever runs the entry now starts afresh
 	}
 	x.failed = true
-	x.d.m.stats.Failed.Add(1)
 	x.d.m.log.Warn("handler failed", zap.String("code", "handler_failed"), zap.String("bot", x.entry.Bot),
 		zap.String("event", x.entry.Type), zap.Uint64("pos", x.entry.Pos), zap.Uint32("attempts", x.entry.Attempts), zap.Error(err))
 	x.d.acknowledge(x.entry, x.generation, &fsm.Fail{
@@ -119,7 +118,6 @@ func (x *execution) handle(name string) (plain bool, err error) {
 			Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Handler: name, Runner: x.d.m.o.Self,
 			Reads: out.Reads, Writes: out.Writes,
 		}
-		x.d.m.stats.Done.Add(1)
 		if len(out.Reads)+len(out.Writes) == 0 {
 			x.d.acknowledgeLater(x.entry, x.generation, done)
 			return true, nil
@@ -132,7 +130,6 @@ func (x *execution) handle(name string) (plain bool, err error) {
 		case fsm.OK, fsm.Old:
 			return false, nil
 		case fsm.Conflict:
-			x.d.m.stats.Conflicts.Add(1)
 			x.d.m.o.Metrics.HandlerConflict(x.entry.Bot, name)
 		case fsm.Refused, fsm.Malformed:
 			// Nothing will change about that by itself.
@@ -157,8 +154,8 @@ func (x *execution) turn(name string) (out Outcome, err error) {
 		result = ResultPanicked
 	case out.Err != nil && errors.Is(ctx.Err(), context.DeadlineExceeded):
 		result, out.Err = ResultTimedOut, fmt.Errorf("%w: %w", errDeadline, out.Err)
-	case x.ctx.Err() != nil:
-		result = ResultCancelled
+	case x.ctx.Err() != nil, errors.Is(out.Err, ErrNotFresh), errors.Is(out.Err, ErrNotRunner):
+		result = ResultCancelled // as fail has it
 	case out.Err != nil:
 		result = ResultFailed
 	}
@@ -216,7 +213,6 @@ func (x *execution) commit(cmd fsm.Command) (fsm.Result, error) {
 func (x *execution) protect(ctx context.Context, name string) (out Outcome, panicked bool) {
 	defer func() {
 		if p := recover(); p != nil {
-			x.d.m.stats.Panics.Add(1)
 			x.d.m.log.Error("handler panicked", zap.String("code", "handler_panicked"), zap.String("handler", name),
 				zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
 			out, panicked = Outcome{Err: fmt.Errorf("panic: %v", p)}, true

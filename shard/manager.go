@@ -75,11 +75,11 @@ type Options struct {
 	Logger  *zap.Logger
 }
 
-// Stats count what a node has done since it started.
+// Stats count what a node has done since it started. What its operator wants to
+// see of that, and more, goes to Metrics.
 type Stats struct {
-	Identifies, Resumes           atomic.Uint64
-	Started, Done, Failed, Panics atomic.Uint64
-	Conflicts, Cancelled          atomic.Uint64
+	Identifies atomic.Uint64
+	Started    atomic.Uint64 // entries whose handlers began, each attempt
 }
 
 // Manager runs a node's part of the ownership protocol: a runner for each

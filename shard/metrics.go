@@ -26,7 +26,7 @@ const (
 	ResultFailed   = "failed"
 	ResultPanicked = "panicked"
 	ResultTimedOut = "timed_out"
-	// ResultCancelled: another node runs the entry now, or this one stops.
+	// ResultCancelled: another node runs the entry now, or this one stops or has lost contact with the leader.
 	ResultCancelled = "cancelled"
 )
 

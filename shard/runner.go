@@ -197,7 +197,6 @@ func (r *runner) perform(a Action) {
 		r.unlink()
 	case Resume:
 		r.log.Info("resuming session", zap.Int64("seq", a.Seq))
-		r.m.stats.Resumes.Add(1)
 		r.met(GatewayResume)
 		r.speak(func(c *gateway.Conn) { c.Resume(a.SID, a.Seq) })
 	case Identify:
