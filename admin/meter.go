@@ -20,7 +20,7 @@ type Meter struct {
 	closes     *prometheus.CounterVec
 	takeovers  *prometheus.HistogramVec
 	replayed   *prometheus.CounterVec
-	appends    prometheus.Histogram
+	appends    prometheus.Observer
 	logEntries prometheus.Counter
 	logBytes   prometheus.Counter
 	proposals  *prometheus.HistogramVec
@@ -49,7 +49,7 @@ func NewMeter() *Meter {
 	m.takeovers = m.histograms("takeover_seconds",
 		"Time from the grant of a shard to this node to its first event or RESUMED; the death before it is not in it.", takeoverBuckets, "bot", "why")
 	m.replayed = m.counters("takeover_replayed_events_total", "Events that Discord sent again to this node before RESUMED.", "bot", "why")
-	m.appends = m.histograms("log_append_seconds", "Time of durable appends to the log.", logBuckets).WithLabelValues().(prometheus.Histogram)
+	m.appends = m.histograms("log_append_seconds", "Time of durable appends to the log.", logBuckets).WithLabelValues()
 	m.logEntries = m.counters("log_entries_total", "Entries appended to the log.").WithLabelValues()
 	m.logBytes = m.counters("log_bytes_total", "Bytes appended to the log.").WithLabelValues()
 	m.proposals = m.histograms("proposal_seconds", "Time until this node's log answered its proposals, by result: ok, failed.", logBuckets, "result")

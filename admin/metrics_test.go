@@ -10,7 +10,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// series gathers a registry into lines "name{label=value,...} value".
+// series gathers a registry into lines "name{label=value,...} value". The value
+// of a histogram is how many samples it has.
 func series(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 	t.Helper()
 	families, err := reg.Gather()
@@ -24,7 +25,8 @@ func series(t *testing.T, reg *prometheus.Registry) map[string]float64 {
 			for _, l := range m.GetLabel() {
 				labels = append(labels, l.GetName()+"="+l.GetValue())
 			}
-			v := m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetSummary().GetSampleSum()
+			v := m.GetGauge().GetValue() + m.GetCounter().GetValue() + m.GetSummary().GetSampleSum() +
+				float64(m.GetHistogram().GetSampleCount())
 			out[f.GetName()+"{"+strings.Join(labels, ",")+"}"] = v
 		}
 	}
