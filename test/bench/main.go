@@ -1,8 +1,9 @@
 // Command bench measures botnode and prints a table. It needs nothing but the
 // checkout: it builds the binary, runs three real nodes on loopback against the
 // simulator, and measures the state machine alone for what needs no cluster.
+// Other libraries are measured beside it where Node.js is (foreign).
 //
-//	go run ./test/bench [-only cluster,cache,snapshot,idle] [-events 400000]
+//	go run ./test/bench [-only cluster,foreign,pings,idle,cache,snapshot] [-events 400000]
 //
 // Figures of a shared machine are noisy: compare ratios, and quote medians of
 // several runs.
@@ -43,7 +44,7 @@ func (t *table) print() {
 func main() { os.Exit(run()) }
 
 func run() int {
-	only := flag.String("only", "cluster,pings,idle,cache,snapshot", "what to measure")
+	only := flag.String("only", "cluster,foreign,pings,idle,cache,snapshot", "what to measure")
 	events := flag.Int("events", 400_000, "events of the throughput run")
 	members := flag.Int("members", 1_000_000, "cached members of the snapshot and cache runs")
 	bin := flag.String("bin", "", "a botnode binary to measure instead of building one")
@@ -59,6 +60,7 @@ func run() int {
 		run  func(context.Context, *table) error
 	}{
 		{"cluster", func(ctx context.Context, t *table) error { return throughput(ctx, t, *bin, *builtin, *events) }},
+		{"foreign", func(ctx context.Context, t *table) error { return foreign(ctx, t, *events) }},
 		{"pings", func(ctx context.Context, t *table) error { return pings(ctx, t, *bin) }},
 		{"idle", func(ctx context.Context, t *table) error { return idle(ctx, t, *bin) }},
 		{"cache", func(_ context.Context, t *table) error { return caches(t, *members) }},

@@ -22,11 +22,16 @@ func throughput(ctx context.Context, t *table, bin, only string, events int) err
 	return nil
 }
 
-func firehose(ctx context.Context, t *table, bin, builtin, name string, events int) error {
-	c, err := newCluster(ctx, bin, builtin, sim.Options{
+// firehoseOptions are the simulated Discord of every throughput run.
+func firehoseOptions() sim.Options {
+	return sim.Options{
 		Shards: 3, MaxConcurrency: 3, Guilds: 60, GlobalLimit: -1, NoRouteLimits: true,
 		PadMessages: 1100, KeepSent: 1, ReplayBuffer: -1,
-	})
+	}
+}
+
+func firehose(ctx context.Context, t *table, bin, builtin, name string, events int) error {
+	c, err := newCluster(ctx, bin, builtin, firehoseOptions())
 	if err != nil {
 		return err
 	}
