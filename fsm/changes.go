@@ -45,7 +45,7 @@ func (c *Changes) note(cmd Command) {
 	case *Events:
 		c.touch(cmd.Bot, cmd.Shard)
 		return
-	case *Done, *Fail, *Dead, *KVWrite:
+	case *Done, *Fail, *Dead, *KVWrite, *Tick, *Expire:
 		return
 	case *Ready:
 		c.touch(cmd.Bot, cmd.Shard)

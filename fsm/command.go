@@ -32,7 +32,13 @@ const (
 	KindDone      Kind = 30
 	KindFail      Kind = 31
 	KindDead      Kind = 32
+	KindProgram   Kind = 33
+	KindTick      Kind = 34
+	KindPresence  Kind = 35
 	KindKVWrite   Kind = 40
+	KindExpire    Kind = 41
+	KindLock      Kind = 42
+	KindUnlock    Kind = 43
 )
 
 // Command is one change of the state. Its encoding, its guard and its effect
@@ -69,7 +75,13 @@ var table = map[Kind]func() Command{
 	KindDone:      func() Command { return new(Done) },
 	KindFail:      func() Command { return new(Fail) },
 	KindDead:      func() Command { return new(Dead) },
+	KindProgram:   func() Command { return new(Program) },
+	KindTick:      func() Command { return new(Tick) },
+	KindPresence:  func() Command { return new(Presence) },
 	KindKVWrite:   func() Command { return new(KVWrite) },
+	KindExpire:    func() Command { return new(Expire) },
+	KindLock:      func() Command { return new(Lock) },
+	KindUnlock:    func() Command { return new(Unlock) },
 }
 
 // UnknownKindError reports a command of a kind that this version does not

@@ -194,7 +194,8 @@ type Interest struct {
 	Handlers []string
 }
 
-// Interests replaces what the bot's program wants to hear of.
+// Interests replaces what the journal takes besides the events that a shard's
+// owner has handlers for: types for readers that follow.
 //
 // Guard: Rev is the revision in force, or a late repeat would bring the list of
 // an older program back. A repeat that carries what is already in force is
@@ -211,18 +212,11 @@ func (*Interests) Kind() Kind { return KindInterests }
 func (c *Interests) encode(w *writer) {
 	w.string(c.Bot)
 	w.uint(c.Rev)
-	w.uint(uint64(len(c.List)))
-	for _, in := range c.List {
-		w.string(in.Type)
-		w.strings(in.Handlers)
-	}
+	encodeInterests(w, c.List)
 }
 
 func (c *Interests) decode(r *reader) {
-	c.Bot, c.Rev = r.string(), r.uint()
-	for range r.count(2) {
-		c.List = append(c.List, Interest{Type: r.string(), Handlers: r.strings()})
-	}
+	c.Bot, c.Rev, c.List = r.string(), r.uint(), decodeInterests(r)
 }
 
 func (c *Interests) apply(s *State) Result {
@@ -230,12 +224,7 @@ func (c *Interests) apply(s *State) Result {
 	if b == nil {
 		return noBot
 	}
-	next := make(map[string][]string, len(c.List))
-	for _, in := range c.List {
-		handlers := slices.Concat(next[in.Type], in.Handlers)
-		slices.Sort(handlers)
-		next[in.Type] = slices.Compact(handlers)
-	}
+	next := newHandlerTable(c.List)
 	switch {
 	case c.Rev == b.InterestsRev:
 		b.interests = next

@@ -32,9 +32,18 @@ func (c *Dead) apply(s *State) Result {
 			return noShard
 		}
 		e := *d.Entry
-		e.Attempts, e.Alone, e.Runner, e.Why = 0, false, sh.Owner, sh.Why
-		j.enlist(sh, &e)
-		s.changes.readd(&e)
+		e.Attempts, e.Deaths, e.Alone, e.Runner, e.Why = 0, 0, false, sh.Owner, sh.Why
+		if p, ok := sh.pending.Get(e.Pos); ok {
+			// Other handlers want the entry still. One attempt more has it start
+			// again after the one that may be running without this handler.
+			e = *p
+			e.Handlers = union(p.Handlers, d.Entry.Handlers)
+			e.Attempts++
+			j.replace(s, sh, p, &e)
+		} else {
+			j.enlist(sh, &e)
+			s.changes.readd(&e)
+		}
 	}
 	j.dead.Delete(c.Pos)
 	j.digest.sub(d.digest())

@@ -53,6 +53,7 @@ func (e *Entry) digest(w *writer) Digest {
 	w.strings(e.Handlers)
 	w.ref(e.Runner)
 	w.uint(uint64(e.Attempts))
+	w.uint(uint64(e.Deaths))
 	w.bool(e.Alone)
 	w.byte(byte(e.Why))
 	w.uint(xxh3.Hash(e.Raw))
@@ -76,6 +77,7 @@ func kvDigest(key string, item KVItem) Digest {
 	w.byte('k')
 	w.string(key)
 	w.uint(item.Version)
+	w.int(item.Expires)
 	w.bytes(item.Value)
 	return w.hash()
 }

@@ -31,12 +31,15 @@ type KVChange struct {
 	Key    string
 	Value  []byte
 	Delete bool
+	// Expires is when the key goes by itself, Unix milliseconds by the writer's
+	// clock; 0 for never.
+	Expires int64
 }
 
 // Done acknowledges one handler of one entry, with the handler's writes.
 //
 // Guard: the entry is there, the handler still in its set, the runner equal,
-// every version that was read is current, the writes are within limits. Effect: the writes take effect and
+// every version and range that was read is current, the writes are within limits. Effect: the writes take effect and
 // the handler leaves the set; the entry goes with its last handler.
 type Done struct {
 	Bot     string
@@ -45,6 +48,7 @@ type Done struct {
 	Handler string
 	Runner  NodeRef
 	Reads   []KVRead
+	Ranges  []KVRange
 	Writes  []KVChange
 }
 
@@ -63,6 +67,12 @@ func (c *Done) encode(w *writer) {
 		w.uint(rd.Version)
 	}
 	encodeChanges(w, c.Writes)
+	w.uint(uint64(len(c.Ranges)))
+	for _, rg := range c.Ranges {
+		w.string(rg.Prefix)
+		w.string(rg.To)
+		w.uint(rg.Sum)
+	}
 }
 
 func (c *Done) decode(r *reader) {
@@ -71,6 +81,9 @@ func (c *Done) decode(r *reader) {
 		c.Reads = append(c.Reads, KVRead{Key: r.string(), Version: r.uint()})
 	}
 	c.Writes = decodeChanges(r)
+	for range r.count(3) {
+		c.Ranges = append(c.Ranges, KVRange{Prefix: r.string(), To: r.string(), Sum: r.uint()})
+	}
 }
 
 func (c *Done) apply(s *State) Result {
@@ -91,6 +104,9 @@ func (c *Done) apply(s *State) Result {
 	if key, ok := b.kv.current(c.Reads); !ok {
 		return Result{Code: Conflict, Msg: "key " + key + " has changed since it was read"}
 	}
+	if prefix, ok := b.kv.unchanged(c.Ranges); !ok {
+		return Result{Code: Conflict, Msg: "keys with the prefix " + prefix + " have changed since they were listed"}
+	}
 	b.kv.write(c.Writes)
 	b.settle(s, sh, e, i)
 	return sh.ok()
@@ -105,63 +121,4 @@ func (b *Bot) settle(s *State, sh *Shard, e *Entry, i int) {
 	next := *e
 	next.Handlers = slices.Concat(e.Handlers[:i], e.Handlers[i+1:])
 	b.journal.replace(s, sh, e, &next)
-}
-
-// Fail records that an attempt at an entry failed, or (Alone) that it is
-// about to run alone because earlier ones did.
-//
-// Guard: the entry is there, the runner and the number of attempts equal.
-// Effect: the attempts rise; at the bot's limit the entry is a dead letter.
-type Fail struct {
-	Bot      string
-	Shard    ShardKey
-	Pos      uint64
-	Runner   NodeRef
-	Attempts uint32 // as the runner knows them, so that a repeat counts once
-	Alone    bool
-	Err      string
-}
-
-// Kind implements Command.
-func (*Fail) Kind() Kind { return KindFail }
-
-func (c *Fail) encode(w *writer) {
-	w.string(c.Bot)
-	w.shard(c.Shard)
-	w.uint(c.Pos)
-	w.ref(c.Runner)
-	w.uint(uint64(c.Attempts))
-	w.bool(c.Alone)
-	w.string(c.Err)
-}
-
-func (c *Fail) decode(r *reader) {
-	c.Bot, c.Shard, c.Pos, c.Runner = r.string(), r.shard(), r.uint(), r.ref()
-	c.Attempts, c.Alone, c.Err = r.uint32(), r.bool(), r.string()
-}
-
-func (c *Fail) apply(s *State) Result {
-	b, sh, e, res := s.pendingEntry(c.Bot, c.Shard, c.Pos)
-	if e == nil {
-		return res
-	}
-	if e.Runner != c.Runner {
-		return Result{Code: Fenced, Epoch: sh.Epoch, Msg: "another node runs this entry now"}
-	}
-	if e.Attempts != c.Attempts || (c.Alone && e.Alone) {
-		return Result{Code: Old, Epoch: sh.Epoch}
-	}
-	next := *e
-	if c.Alone {
-		next.Alone = true
-	} else {
-		next.Attempts++
-		next.Alone = false
-	}
-	if limit := b.Config.MaxAttempts; limit > 0 && int(next.Attempts) >= limit {
-		b.journal.bury(s, sh, e, &next, c.Err)
-		return sh.ok()
-	}
-	b.journal.replace(s, sh, e, &next)
-	return sh.ok()
 }

@@ -133,7 +133,7 @@ func (c *Events) apply(s *State) Result {
 		// read before its RESUME and committed after it.
 		b.gap(GapRecord{Shard: sh.Key, Kind: "jump", From: sh.C, To: c.Evs[0].S, At: c.At})
 	}
-	in := b.intake(c.At, c.Evs)
+	in := b.intake(s.handlersOf(sh.Owner, b), c.At, c.Evs)
 	s.kept = s.kept || cap(in.slab) > 0 && !in.copy
 	for i := range c.Evs {
 		e := &c.Evs[i]
@@ -148,30 +148,40 @@ func (c *Events) apply(s *State) Result {
 
 // intake is what the events of one command share on their way to the journal.
 type intake struct {
-	at   int64
-	copy bool    // payloads are copied
-	slab []Entry // room for the entries, allocated at once
+	at       int64
+	handlers handlerTable // of the owner's program
+	copy     bool         // payloads are copied
+	slab     []Entry      // room for the entries, allocated at once
 }
 
 // intake makes room for the events that the journal takes. Entries refer to the
 // batch that brought them and keep all of it in memory, so payloads are copied
 // when that would be mostly for what nobody wants.
-func (b *Bot) intake(at int64, evs []Event) intake {
+func (b *Bot) intake(handlers handlerTable, at int64, evs []Event) intake {
 	count, wanted, total := 0, 0, 0
 	for i := range evs {
 		total += len(evs[i].Raw)
-		if _, ok := b.interests[evs[i].Type]; ok {
+		if b.wants(handlers, evs[i].Type) {
 			count++
 			wanted += len(evs[i].Raw)
 		}
 	}
-	return intake{at: at, copy: wanted < total/2, slab: make([]Entry, 0, count)}
+	return intake{at: at, handlers: handlers, copy: wanted < total/2, slab: make([]Entry, 0, count)}
+}
+
+// wants reports whether the journal takes events of a type.
+func (b *Bot) wants(handlers handlerTable, event string) bool {
+	if len(handlers[event]) > 0 {
+		return true
+	}
+	_, ok := b.interests[event]
+	return ok
 }
 
 // dispatch gives one event its effect: first on the caches, then on the
 // journal.
 func (b *Bot) dispatch(s *State, sh *Shard, in *intake, e *Event) {
-	handlers, wanted := b.interests[e.Type]
+	handlers := in.handlers[e.Type]
 	var before []byte
 	if len(handlers) > 0 && !e.Deep {
 		before = b.cache.Before(e.Type, e.Raw)
@@ -179,7 +189,7 @@ func (b *Bot) dispatch(s *State, sh *Shard, in *intake, e *Event) {
 	if !e.Deep {
 		b.cache.ApplySliced(int(sh.Key.Index), int(sh.Key.Layout), e.Type, e.Raw, e.Slices)
 	}
-	if !wanted {
+	if !b.wants(in.handlers, e.Type) {
 		return
 	}
 	b.LastPos++

@@ -39,7 +39,9 @@ func (g *gen) command(s *State) Command {
 	if sh == nil {
 		return &Layout{Bot: b.Name, Total: 2, From: 0, To: uint32(g.n("to", 0, 1))}
 	}
-	switch g.n("kind", 0, 9) {
+	switch g.n("kind", 0, 11) {
+	case 10, 11:
+		return g.chore(b)
 	case 0:
 		return &Grant{
 			Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), To: g.node(),
@@ -58,7 +60,11 @@ func (g *gen) command(s *State) Command {
 
 func (g *gen) rare(s *State) Command {
 	bot := g.botName(s)
-	switch g.n("rare", 0, 11) {
+	switch g.n("rare", 0, 13) {
+	case 9, 10:
+		return &Program{Node: g.node(), Bots: []BotProgram{{Bot: testBot, Handlers: []Interest{
+			{Type: "MESSAGE_CREATE", Handlers: []string{"log", "ping", "new"}[g.n("from", 0, 2):]},
+		}}}}
 	case 0:
 		return &Down{Node: g.node()}
 	case 1:
@@ -126,11 +132,41 @@ func (g *gen) permit(b *Bot, sh *Shard) Command {
 	return &Permit{Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), Ask: g.near(last.Ask + 1)}
 }
 
+// failed draws which handlers of an entry failed, or none, as before it runs
+// alone.
+func (g *gen) failed(e *Entry) (out []HandlerError) {
+	for _, h := range e.Handlers {
+		if g.n("failed", 0, 2) > 0 {
+			out = append(out, HandlerError{Handler: h, Err: "e", Limit: uint32(g.n("limit", 0, 4))})
+		}
+	}
+	return out
+}
+
+// chore draws a command of schedules, locks, presences and expiry.
+func (g *gen) chore(b *Bot) Command {
+	name := rapid.SampledFrom([]string{"x", "y"}).Draw(g.t, "name")
+	switch g.n("chore", 0, 4) {
+	case 0:
+		last, _ := b.LastTick(name)
+		return &Tick{Bot: b.Name, Name: name, Due: last + int64(g.n("due", 0, 2)), At: 5, Quiet: g.n("quiet", 0, 3) == 0}
+	case 1:
+		return &Lock{Bot: b.Name, Name: name, Node: g.node()}
+	case 2:
+		l, _ := b.LockHolder(name)
+		return &Unlock{Bot: b.Name, Name: name, Fence: g.near(l.Fence)}
+	case 3:
+		return &Presence{Bot: b.Name, Rev: g.near(b.PresenceRev()), Shard: rapid.SampledFrom([]uint32{0, 1, 7, AllShards}).Draw(g.t, "at"), Raw: []byte("{}")}
+	default:
+		return &Expire{Bot: b.Name, Now: int64(g.n("now", 0, 20))}
+	}
+}
+
 // entry draws a command about an entry of the shard, or about the store.
 func (g *gen) entry(b *Bot, sh *Shard) Command {
 	key := rapid.SampledFrom([]string{"a", "b"}).Draw(g.t, "key")
 	item, _ := b.KVGet(key)
-	change := KVChange{Key: key, Value: []byte{byte(g.n("value", 0, 255))}, Delete: g.n("delete", 0, 3) == 0}
+	change := KVChange{Key: key, Value: []byte{byte(g.n("value", 0, 255))}, Delete: g.n("delete", 0, 3) == 0, Expires: int64(g.n("expires", 0, 20) * g.n("does", 0, 1))}
 	if b.DeadCount() > 0 && g.n("dead", 0, 2) == 0 {
 		return &Dead{Bot: b.Name, Pos: b.DeadLetters()[0].Entry.Pos, Retry: g.n("retry", 0, 2) > 0}
 	}
@@ -144,10 +180,22 @@ func (g *gen) entry(b *Bot, sh *Shard) Command {
 		runner = g.node()
 	}
 	if g.n("fail", 0, 2) == 0 {
-		return &Fail{Bot: b.Name, Shard: sh.Key, Pos: e.Pos, Runner: runner, Attempts: e.Attempts, Alone: g.n("alone", 0, 2) == 0, Err: "e"}
+		return &Fail{Bot: b.Name, Shard: sh.Key, Pos: e.Pos, Runner: runner, Attempts: e.Attempts, Alone: g.n("alone", 0, 2) == 0, Failed: g.failed(e)}
 	}
 	return &Done{
 		Bot: b.Name, Shard: sh.Key, Pos: e.Pos, Handler: rapid.SampledFrom([]string{"log", "ping", "bye"}).Draw(g.t, "handler"),
-		Runner: runner, Reads: []KVRead{{Key: key, Version: g.near(item.Version)}}, Writes: []KVChange{change},
+		Runner: runner, Reads: []KVRead{{Key: key, Version: g.near(item.Version)}}, Ranges: g.ranges(b), Writes: []KVChange{change},
 	}
+}
+
+// ranges draws a listing of the store that is current, or one that is not.
+func (g *gen) ranges(b *Bot) []KVRange {
+	if g.n("lists", 0, 2) > 0 {
+		return nil
+	}
+	var sum RangeSum
+	for key, item := range b.KVScan("", "") {
+		sum.Add(key, g.near(item.Version))
+	}
+	return []KVRange{{Sum: sum.Sum()}}
 }

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // samples has a command of every kind with its fields set.
 func samples() map[Kind]Command {
 	reads := []KVRead{{Key: "a", Version: 3}, {Key: "b"}}
-	writes := []KVChange{{Key: "a", Value: []byte("1")}, {Key: "b", Delete: true, Value: []byte{}}}
+	writes := []KVChange{{Key: "a", Value: []byte("1")}, {Key: "b", Delete: true, Value: []byte{}, Expires: 1700000000000}}
 	return map[Kind]Command{
 		KindInit:      &Init{ClusterID: "cluster"},
 		KindUp:        &Up{Node: joe},
@@ -56,12 +56,22 @@ func samples() map[Kind]Command {
 		KindLost: &Lost{Bot: testBot, Shard: shard1, Epoch: 1, SID: "s"},
 		KindDone: &Done{
 			Bot: testBot, Shard: shard1, Pos: 1, Handler: "ping", Runner: joe, Reads: reads, Writes: writes,
+			Ranges: []KVRange{{Prefix: "p/", To: "p/q", Sum: 300}},
 		},
-		KindFail: &Fail{Bot: testBot, Shard: shard1, Pos: 1, Runner: joe, Attempts: 2, Alone: true, Err: "boom"},
+		KindFail: &Fail{Bot: testBot, Shard: shard1, Pos: 1, Runner: joe, Attempts: 2, Alone: true, Failed: []HandlerError{{Handler: "ping", Err: "boom", Limit: 9}}},
 		KindDead: &Dead{Bot: testBot, Pos: 1, Retry: true},
 		KindKVWrite: &KVWrite{
 			Bot: testBot, ID: 77, Conditional: true, IfVersion: 3, Change: KVChange{Key: "a", Value: []byte("1")},
+			Lock: "l", Fence: 4,
 		},
+		KindProgram: &Program{Node: joe, Bots: []BotProgram{
+			{Bot: testBot, Handlers: []Interest{{Type: "MESSAGE_CREATE", Handlers: []string{"ping"}}}},
+		}},
+		KindTick:     &Tick{Bot: testBot, Name: "daily", Due: 1700000000000, At: 1700000000001, Quiet: true},
+		KindPresence: &Presence{Bot: testBot, Rev: 3, Shard: AllShards, Raw: []byte(`{}`)},
+		KindExpire:   &Expire{Bot: testBot, Now: 1700000000000},
+		KindLock:     &Lock{Bot: testBot, Name: "leader", Node: joe},
+		KindUnlock:   &Unlock{Bot: testBot, Name: "leader", Fence: 300},
 	}
 }
 

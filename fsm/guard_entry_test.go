@@ -56,7 +56,7 @@ func entryCases() []guardCase {
 	ok.Writes = conflict.Writes
 	large.Writes = []KVChange{{Key: "k", Value: []byte("v")}, {Key: "l", Value: make([]byte, MaxValue+1)}}
 	fail := func(by NodeRef, attempts uint32, alone bool) *Fail {
-		return &Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: by, Attempts: attempts, Alone: alone, Err: "boom"}
+		return &Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: by, Attempts: attempts, Alone: alone, Failed: []HandlerError{{Handler: "log", Err: "boom"}, {Handler: "ping", Err: "bang"}}}
 	}
 	buried := []Command{one, fail(joe, 0, false), fail(joe, 1, false), fail(joe, 2, false), fail(joe, 3, false), fail(joe, 4, false)}
 	return []guardCase{
@@ -83,7 +83,7 @@ func entryCases() []guardCase {
 		{name: "fail of no entry", cmd: fail(joe, 0, false), code: Old},
 		{name: "fail at the limit", before: buried[:5], cmd: buried[5], holds: func(b *bench) bool {
 			d := b.bot().DeadLetters()
-			return left()(b) && len(d) == 1 && d[0].Err == "boom" && d[0].Entry.Attempts == 5
+			return left()(b) && len(d) == 1 && d[0].Err == "boom; bang" && d[0].Entry.Attempts == 5
 		}},
 		{name: "fail of no shard", cmd: &Fail{Bot: "x", Shard: shard0}, code: Refused},
 		{name: "retry", before: buried, cmd: &Dead{Bot: testBot, Pos: 1, Retry: true}, holds: func(b *bench) bool {

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"slices"
 
 	"github.com/tidwall/btree"
 
@@ -28,6 +29,7 @@ type Entry struct {
 	Handlers []string // those that are not done yet, sorted; nil once all are
 	Runner   NodeRef  // who may run the handlers
 	Attempts uint32   // how often it went to a runner again
+	Deaths   uint32   // how many of these because the runner before was gone
 	Alone    bool     // a Fail was committed as "started": its next death is its last
 	Why      Why      // why its runner came to the shard
 
@@ -116,9 +118,27 @@ func (j *journal) remove(s *State, sh *Shard, e *Entry) {
 // bury makes an entry a dead letter, which shows it as last.
 func (j *journal) bury(s *State, sh *Shard, e, last *Entry, err string) {
 	j.remove(s, sh, e)
-	d := &DeadLetter{Entry: last.clone(), Err: err}
+	j.inter(last, err)
+}
+
+// inter keeps what was given up: an entry with the handlers that gave it up. It
+// joins what other handlers of the same entry left before.
+func (j *journal) inter(e *Entry, err string) {
+	d := &DeadLetter{Entry: e.clone(), Err: err}
+	if had, ok := j.dead.Get(e.Pos); ok {
+		j.digest.sub(had.digest())
+		d.Entry.Handlers = union(had.Entry.Handlers, e.Handlers)
+		d.Err = had.Err + "; " + err
+	}
 	j.dead.Set(e.Pos, d)
 	j.digest.add(d.digest())
+}
+
+// union returns the names of both lists, sorted.
+func union(a, b []string) []string {
+	out := slices.Concat(a, b)
+	slices.Sort(out)
+	return slices.Compact(out)
 }
 
 // rerun gives pending entries of a shard another runner: to, for each entry
@@ -136,6 +156,7 @@ func (b *Bot) rerun(s *State, sh *Shard, pick func(*Entry) (to NodeRef, ok bool)
 		next.Runner, _ = pick(e)
 		if !next.Runner.None() {
 			next.Attempts++
+			next.Deaths++
 			next.Why = sh.Why
 		}
 		b.journal.replace(s, sh, e, &next)

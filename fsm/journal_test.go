@@ -9,6 +9,9 @@ import (
 	"github.com/botnode/botnode/discord"
 )
 
+// bothFailed is what a Fail says if both handlers of a message failed.
+var bothFailed = []HandlerError{{Handler: "log", Err: "boom"}, {Handler: "ping", Err: "bang"}}
+
 func positions(b *Bot) []uint64 {
 	var out []uint64
 	for e := range b.RetainedFrom(0) {
@@ -109,7 +112,7 @@ func TestBuriedAndRetriedInOneEntry(t *testing.T) {
 		&Configure{Bot: testBot, Rev: 1, Config: []byte(`{"max_attempts":1}`)},
 		events(1, 1, message(2, 40), message(3, 40)),
 	)
-	fail := &Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: joe, Err: "boom"}
+	fail := &Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: joe, Failed: bothFailed}
 	retry := &Dead{Bot: testBot, Pos: 1, Retry: true}
 	b.must(fail, retry, fail, retry)
 	if d := b.seen.diff(b.state); d != "" || len(b.pending()) != 2 {
@@ -128,7 +131,7 @@ func TestEntriesAreImmutable(t *testing.T) {
 	was := *kept
 	was.Handlers = slices.Clone(was.Handlers)
 	b.must(
-		&Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: joe, Err: "boom"},
+		&Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: joe, Failed: bothFailed},
 		&Grant{Bot: testBot, Shard: shard0, Epoch: 1, To: mike, Adopt: true},
 		done(1, "log", mike),
 		&Interests{Bot: testBot, Rev: 1},

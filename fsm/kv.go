@@ -16,6 +16,9 @@ const (
 type KVItem struct {
 	Value   []byte
 	Version uint64 // rises with every write of any key, so a key that was deleted and made again has another
+	// Expires is when the key goes by itself, Unix milliseconds by its writer's
+	// clock; 0 for never. Until the leader's sweep it is still there.
+	Expires int64
 }
 
 // kvStore is a bot's replicated key-value store.
@@ -25,6 +28,7 @@ type kvStore struct {
 	bytes  int64
 	recent []kvRequest // the newest requests that were judged, for repeats
 	digest Digest
+	expiry *expiryIndex // of the items that expire; follows from them
 }
 
 // kvRequest remembers the answer to a request, so that a repeat gets it again:
@@ -47,7 +51,9 @@ func (r kvRequest) result() Result {
 
 const maxRecent = 1024
 
-func newKVStore() kvStore { return kvStore{items: new(btree.Map[string, KVItem])} }
+func newKVStore() kvStore {
+	return kvStore{items: new(btree.Map[string, KVItem]), expiry: new(expiryIndex)}
+}
 
 // allowed reports whether all of the changes are within the limits.
 func allowed(changes []KVChange) bool {
@@ -73,25 +79,40 @@ func (kv *kvStore) current(reads []KVRead) (key string, ok bool) {
 func (kv *kvStore) write(changes []KVChange) {
 	for _, ch := range changes {
 		kv.rev++
-		old, had := kv.items.Get(ch.Key)
-		if had {
-			kv.digest.sub(kvDigest(ch.Key, old))
-			kv.bytes -= int64(len(ch.Key) + len(old.Value))
+		kv.drop(ch.Key)
+		if !ch.Delete {
+			kv.put(ch.Key, KVItem{Value: append([]byte(nil), ch.Value...), Version: kv.rev, Expires: max(0, ch.Expires)})
 		}
-		if ch.Delete {
-			kv.items.Delete(ch.Key)
-			continue
-		}
-		item := KVItem{Value: append([]byte(nil), ch.Value...), Version: kv.rev}
-		kv.items.Set(ch.Key, item)
-		kv.digest.add(kvDigest(ch.Key, item))
-		kv.bytes += int64(len(ch.Key) + len(ch.Value))
+	}
+}
+
+// put adds a key that is absent.
+func (kv *kvStore) put(key string, item KVItem) {
+	kv.items.Set(key, item)
+	kv.digest.add(kvDigest(key, item))
+	kv.bytes += int64(len(key) + len(item.Value))
+	if item.Expires > 0 {
+		kv.expiry.Set(expiryKey(item.Expires, key), struct{}{})
+	}
+}
+
+// drop removes a key, if it is there.
+func (kv *kvStore) drop(key string) {
+	old, had := kv.items.Delete(key)
+	if !had {
+		return
+	}
+	kv.digest.sub(kvDigest(key, old))
+	kv.bytes -= int64(len(key) + len(old.Value))
+	if old.Expires > 0 {
+		kv.expiry.Delete(expiryKey(old.Expires, key))
 	}
 }
 
 // KVWrite is a write from outside of a handler.
 //
-// Guard: the key has version IfVersion, if Conditional. ID is the request's
+// Guard: the key has version IfVersion, if Conditional, and Lock is held with
+// Fence, if it names one. ID is the request's
 // random number, not 0: a repeat is answered like the first.
 type KVWrite struct {
 	Bot         string
@@ -99,6 +120,8 @@ type KVWrite struct {
 	Conditional bool
 	IfVersion   uint64
 	Change      KVChange
+	Lock        string
+	Fence       uint64
 }
 
 // Kind implements Command.
@@ -110,6 +133,8 @@ func (c *KVWrite) encode(w *writer) {
 	w.bool(c.Conditional)
 	w.uint(c.IfVersion)
 	encodeChanges(w, []KVChange{c.Change})
+	w.string(c.Lock)
+	w.uint(c.Fence)
 }
 
 func (c *KVWrite) decode(r *reader) {
@@ -120,6 +145,7 @@ func (c *KVWrite) decode(r *reader) {
 		return
 	}
 	c.Change = changes[0]
+	c.Lock, c.Fence = r.string(), r.uint()
 }
 
 func (c *KVWrite) apply(s *State) Result {
@@ -138,6 +164,9 @@ func (c *KVWrite) apply(s *State) Result {
 		if r.id == c.ID {
 			return r.result()
 		}
+	}
+	if l, ok := b.locks[c.Lock]; c.Lock != "" && (!ok || l.Fence != c.Fence) {
+		return Result{Code: Fenced, Msg: "the lock " + c.Lock + " is another's by now"}
 	}
 	req := kvRequest{id: c.ID}
 	item, _ := b.kv.items.Get(c.Change.Key)
@@ -164,13 +193,14 @@ func encodeChanges(w *writer, changes []KVChange) {
 		w.string(ch.Key)
 		w.bool(ch.Delete)
 		w.bytes(ch.Value)
+		w.int(ch.Expires)
 	}
 }
 
 func decodeChanges(r *reader) []KVChange {
 	var changes []KVChange
-	for range r.count(3) {
-		changes = append(changes, KVChange{Key: r.string(), Delete: r.bool(), Value: r.bytes()})
+	for range r.count(4) {
+		changes = append(changes, KVChange{Key: r.string(), Delete: r.bool(), Value: r.bytes(), Expires: r.int()})
 	}
 	return changes
 }

@@ -84,6 +84,7 @@ func (s *State) release(ref NodeRef) {
 			}
 			b.rerun(s, sh, func(e *Entry) (NodeRef, bool) { return NodeRef{}, e.Runner == ref })
 		}
+		b.unlock(func(holder NodeRef) bool { return holder == ref })
 	}
 }
 
@@ -181,12 +182,14 @@ func (c *Renew) apply(s *State) Result {
 	for _, n := range s.nodes {
 		n.Up, n.Inc = false, 0 // a process that lives registers again under its old incarnation
 	}
+	clear(s.programs) // and so does its program
 	for _, name := range s.BotNames() {
 		b := s.bots[name]
 		for key, p := range b.permits {
 			p.Held = false
 			b.permits[key] = p
 		}
+		b.unlock(func(NodeRef) bool { return true })
 		for _, sh := range b.sortedShards() {
 			sh.Owner, sh.From = NodeRef{}, NodeRef{}
 			s.changes.touch(b.Name, sh.Key)

@@ -137,7 +137,7 @@ func (c *Ready) apply(s *State) Result {
 		raw := []byte(`{"id":"` + g.String() + `"}`)
 		evs = append(evs, Event{S: c.S, Type: discord.EventGuildDelete, Guild: g, Lane: g, Raw: raw})
 	}
-	in := b.intake(c.At, evs)
+	in := b.intake(s.handlersOf(sh.Owner, b), c.At, evs)
 	for i := range evs {
 		b.dispatch(s, sh, &in, &evs[i])
 	}

@@ -23,6 +23,12 @@ func (s *State) encodeSmall(w *writer) {
 		w.bool(n.Up)
 		w.bool(n.Draining)
 	}
+	w.uint(uint64(len(s.programs)))
+	for _, id := range sortedNames(s.programs) {
+		w.string(id)
+		w.uint(s.programs[id].inc)
+		encodePrograms(w, s.programs[id].list())
+	}
 	w.uint(uint64(len(s.bots)))
 	for _, name := range sortedKeys(s.bots, strings.Compare) {
 		s.bots[name].encodeSmall(w)
@@ -45,11 +51,7 @@ func (b *Bot) encodeSmall(w *writer) {
 	w.uint(b.RetainedFirst())
 	w.int(b.journal.bytes)
 	w.uint(b.InterestsRev)
-	w.uint(uint64(len(b.interests)))
-	for _, t := range sortedKeys(b.interests, strings.Compare) {
-		w.string(t)
-		w.strings(b.interests[t])
-	}
+	encodeInterests(w, b.interests.list())
 	w.uint(uint64(len(b.permits)))
 	for _, key := range sortedKeys(b.permits, cmp.Compare[uint32]) {
 		p := b.permits[key]
@@ -76,6 +78,47 @@ func (b *Bot) encodeSmall(w *writer) {
 		w.uint(r.id)
 		w.uint(r.version)
 		w.bool(r.conflict)
+	}
+	b.encodeChores(w)
+}
+
+// encodeChores writes schedules, locks and presences.
+func (b *Bot) encodeChores(w *writer) {
+	w.uint(uint64(len(b.ticks)))
+	for _, name := range sortedNames(b.ticks) {
+		w.string(name)
+		w.int(b.ticks[name])
+	}
+	w.uint(b.fence)
+	w.uint(uint64(len(b.locks)))
+	b.Locks(func(name string, l LockState) {
+		w.string(name)
+		w.ref(l.Holder)
+		w.uint(l.Fence)
+	})
+	w.uint(b.presenceRev)
+	w.uint(uint64(len(b.presences)))
+	for _, shard := range sortedKeys(b.presences, cmp.Compare[uint32]) {
+		w.uint(uint64(shard))
+		w.bytes(b.presences[shard].raw)
+		w.uint(b.presences[shard].rev)
+	}
+}
+
+func (b *Bot) decodeChores(r *reader) {
+	for range r.count(2) {
+		name := r.string()
+		b.ticks[name] = r.int()
+	}
+	b.fence = r.uint()
+	for range r.count(4) {
+		name := r.string()
+		b.locks[name] = LockState{Holder: r.ref(), Fence: r.uint()}
+	}
+	b.presenceRev = r.uint()
+	for range r.count(3) {
+		shard := r.uint32()
+		b.presences[shard] = presence{raw: r.bytes(), rev: r.uint()}
 	}
 }
 
@@ -111,6 +154,10 @@ func (s *State) decodeSmall(r *reader) {
 		id := r.string()
 		s.nodes[id] = &Node{Inc: r.uint(), Up: r.bool(), Draining: r.bool()}
 	}
+	for range r.count(3) {
+		id := r.string()
+		s.programs[id] = newProgram(r.uint(), decodePrograms(r))
+	}
 	for range r.count(20) {
 		b := newBot(r.string())
 		b.decodeSmall(r)
@@ -126,10 +173,7 @@ func (b *Bot) decodeSmall(r *reader) {
 	b.Budget = IdentifyBudget{Remaining: int(r.int()), Limit: int(r.int()), MaxConcurrency: int(r.int())}
 	b.GapCount, b.kv.rev = r.uint(), r.uint()
 	_, _, b.InterestsRev = r.uint(), r.int(), r.uint()
-	for range r.count(2) {
-		t := r.string()
-		b.interests[t] = r.strings()
-	}
+	b.interests = newHandlerTable(decodeInterests(r))
 	for range r.count(6) {
 		key := r.uint32()
 		p := PermitHolder{Shard: r.shard(), Epoch: r.uint(), Ask: r.uint()}
@@ -146,6 +190,7 @@ func (b *Bot) decodeSmall(r *reader) {
 	for range r.count(3) {
 		b.kv.recent = append(b.kv.recent, kvRequest{id: r.uint(), version: r.uint(), conflict: r.bool()})
 	}
+	b.decodeChores(r)
 	policies, err := b.Config.Policies()
 	if err != nil && r.err == nil {
 		r.fail("a cache policy that is unknown")
@@ -173,6 +218,7 @@ func (e *Entry) encode(w *writer) {
 	w.strings(e.Handlers)
 	w.ref(e.Runner)
 	w.uint(uint64(e.Attempts))
+	w.uint(uint64(e.Deaths))
 	w.bool(e.Alone)
 	w.byte(byte(e.Why))
 }
@@ -185,7 +231,7 @@ func decodeEntry(r *reader) *Entry {
 	if len(e.Before) == 0 {
 		e.Before = nil
 	}
-	e.Handlers, e.Runner, e.Attempts = r.strings(), r.ref(), r.uint32()
+	e.Handlers, e.Runner, e.Attempts, e.Deaths = r.strings(), r.ref(), r.uint32(), r.uint32()
 	e.Alone, e.Why = r.bool(), Why(r.byte())
 	return e
 }

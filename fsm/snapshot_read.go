@@ -166,9 +166,7 @@ func (s *State) loadItem(r *reader) error {
 		return r.err
 	}
 	key := r.string()
-	item := KVItem{Version: r.uint(), Value: r.bytes()}
-	b.kv.items.Set(key, item)
-	b.kv.digest.add(kvDigest(key, item))
-	b.kv.bytes += int64(len(key) + len(item.Value))
+	item := KVItem{Version: r.uint(), Value: r.bytes(), Expires: r.int()}
+	b.kv.put(key, item)
 	return nil
 }

@@ -26,7 +26,7 @@ func full(t *testing.T) *bench {
 		),
 		gone,
 		&Configure{Bot: testBot, Rev: 1, Config: []byte(`{"max_attempts":1,"identify_reserve":1,"presence":{"status":"<idle>"}}`)},
-		&Fail{Bot: testBot, Shard: shard0, Pos: 3, Runner: joe, Err: "boom"},
+		&Fail{Bot: testBot, Shard: shard0, Pos: 3, Runner: joe, Failed: bothFailed},
 		&KVWrite{Bot: testBot, ID: 7, Change: KVChange{Key: "k", Value: []byte("v")}},
 		&Permit{Bot: testBot, Shard: shard1, Epoch: 1, Ask: 4},
 		&Configure{Bot: "two", Config: []byte(`{}`)},

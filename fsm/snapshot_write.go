@@ -64,6 +64,7 @@ func (b *botCapture) write(w *sectionWriter) {
 			e.string(key)
 			e.uint(item.Version)
 			e.bytes(item.Value)
+			e.int(item.Expires)
 		})
 	})
 	w.end()

@@ -131,8 +131,10 @@ type Bot struct {
 	Config    Config
 	ConfigRev uint64
 	// Layout is the shard count in force, 0 until it is known.
-	Layout    uint32
-	interests map[string][]string // event type -> names of its handlers, sorted
+	Layout uint32
+	// interests says which event types the journal takes, and the handlers of
+	// owners that registered no program.
+	interests handlerTable
 	// InterestsRev counts the lists of interests that were in force.
 	InterestsRev uint64
 	LastPos      uint64 // position of the newest journal entry; never reused
@@ -144,6 +146,11 @@ type Bot struct {
 	journal      journal
 	kv           kvStore
 	cache        *cache.Cache
+	ticks        map[string]int64 // the newest time of each schedule
+	locks        map[string]LockState
+	fence        uint64 // that of the newest acquisition of a lock
+	presences    map[uint32]presence
+	presenceRev  uint64
 }
 
 // State is everything that is replicated. It is not safe for concurrent use:
@@ -157,6 +164,7 @@ type State struct {
 	Rules      uint64 // selects the effect of commands that have changed since
 	nodes      map[string]*Node
 	bots       map[string]*Bot
+	programs   map[string]*program // by node
 
 	changes *Changes // what the entry being applied does to journals; never nil
 	kept    bool     // something refers to the bytes of the entry being applied
@@ -169,6 +177,7 @@ func NewState() *State {
 		Rules:      1,
 		nodes:      make(map[string]*Node),
 		bots:       make(map[string]*Bot),
+		programs:   make(map[string]*program),
 		changes:    new(Changes),
 	}
 }
@@ -176,11 +185,14 @@ func NewState() *State {
 func newBot(name string) *Bot {
 	return &Bot{
 		Name:      name,
-		interests: make(map[string][]string),
+		interests: make(handlerTable),
 		permits:   make(map[uint32]permit),
 		shards:    make(map[ShardKey]*Shard),
 		journal:   newJournal(),
 		kv:        newKVStore(),
+		ticks:     make(map[string]int64),
+		locks:     make(map[string]LockState),
+		presences: make(map[uint32]presence),
 	}
 }
 

@@ -17,6 +17,13 @@ type handlerFunc func(d Delivery) Outcome
 
 func (f handlerFunc) Handle(_ context.Context, d Delivery) Outcome { return f(d) }
 
+func (handlerFunc) Policy(handler string) HandlerPolicy {
+	if handler == "stubborn" {
+		return HandlerPolicy{Attempts: 5, Backoff: time.Millisecond, Timeout: time.Minute}
+	}
+	return HandlerPolicy{}
+}
+
 var testShard = fsm.ShardKey{Layout: 1}
 
 // journal gives refJoe a shard with a session, and n messages in one lane.
@@ -164,6 +171,67 @@ func TestRestoreKeepsWhatIsFinished(t *testing.T) {
 				t.Error("it doesn't start as another attempt")
 			}
 		})
+	}
+}
+
+// A handler that fails again and again takes nothing with it: the others of the
+// entry run, once, and the entry is a dead letter for that one alone.
+func TestOthersRunWhenOneFails(t *testing.T) {
+	for name, write := range map[string]bool{"plain": false, "with writes": true} {
+		t.Run(name, func(t *testing.T) {
+			var before, stubborn, after atomic.Int32
+			m, p := started(t, 0, func(d Delivery) Outcome {
+				var out Outcome
+				switch d.Handler {
+				case "stubborn":
+					stubborn.Add(1)
+					return Outcome{Err: errors.New("no")}
+				case "a":
+					before.Add(1)
+				default:
+					after.Add(1)
+				}
+				if write {
+					out.Writes = []fsm.KVChange{{Key: d.Handler, Value: []byte("v")}}
+				}
+				return out
+			})
+			p.do(&fsm.Program{Node: refJoe, Bots: []fsm.BotProgram{{Bot: "default", Handlers: []fsm.Interest{
+				{Type: discord.EventMessageCreate, Handlers: []string{"a", "stubborn", "z"}},
+			}}}})
+			p.do(&fsm.Events{
+				Bot: "default", Shard: testShard, Epoch: 1, SID: "s", Prev: 1,
+				Evs: []fsm.Event{{S: 2, Type: discord.EventMessageCreate, Lane: 7, Raw: []byte(`{}`)}},
+			})
+			eventually(t, "the entry is a dead letter", func() bool {
+				left, dead := pending(p.machine)
+				return left == 0 && dead == 1
+			})
+			if a, b, c := before.Load(), stubborn.Load(), after.Load(); a != 1 || b != 5 || c != 1 {
+				t.Errorf("the handlers ran %d, %d and %d times", a, b, c)
+			}
+			m.o.Machine.View(func(_ uint64, s *fsm.State) {
+				if d := s.Bot("default").DeadLetters()[0]; len(d.Entry.Handlers) != 1 || d.Entry.Handlers[0] != "stubborn" {
+					t.Errorf("dead for %v", d.Entry.Handlers)
+				}
+			})
+		})
+	}
+}
+
+// An entry for a handler that the program doesn't have is a dead letter at once.
+func TestHandlerThatIsGone(t *testing.T) {
+	var runs atomic.Int32
+	_, p := started(t, 1, func(Delivery) Outcome {
+		runs.Add(1)
+		return Outcome{Err: fmt.Errorf("%w: h", ErrNoHandler)}
+	})
+	eventually(t, "the entry is a dead letter", func() bool {
+		left, dead := pending(p.machine)
+		return left == 0 && dead == 1
+	})
+	if n := runs.Load(); n != 1 {
+		t.Errorf("it was tried %d times", n)
 	}
 }
 

@@ -24,8 +24,9 @@ type Delivery struct {
 // Outcome is what a handler's turn came to.
 type Outcome struct {
 	Err error
-	// Reads and Writes of the key-value store commit with the acknowledgement.
+	// Reads, Ranges and Writes of the key-value store commit with the acknowledgement.
 	Reads  []fsm.KVRead
+	Ranges []fsm.KVRange
 	Writes []fsm.KVChange
 }
 
@@ -33,6 +34,20 @@ type Outcome struct {
 // goroutines, must return soon after its context ends, and may panic.
 type Handlers interface {
 	Handle(ctx context.Context, d Delivery) Outcome
+	// Policy returns how a handler is to be run. It is called often.
+	Policy(handler string) HandlerPolicy
+}
+
+// HandlerPolicy says how a handler is run. Zero values mean the defaults.
+type HandlerPolicy struct {
+	// Timeout bounds one attempt; default is the manager's HandlerTimeout.
+	Timeout time.Duration
+	// Attempts is after how many failures an entry is a dead letter for the
+	// handler; default is the bot's max_attempts.
+	Attempts int
+	// Backoff is the wait after the first failure, doubled with each, up to a
+	// hundred times that; default 100 ms.
+	Backoff time.Duration
 }
 
 // Errors that end a handler's context or refuse its writes.
@@ -42,16 +57,19 @@ var (
 	// ErrNotFresh means that no leader has answered this node of late, so
 	// that another may be running the entry.
 	ErrNotFresh = errors.New("this node has lost contact with the leader")
-	errRefused  = fmt.Errorf("the acknowledgement was refused: %w", ErrNotRunner)
-	errDeadline = errors.New("the handler did not return in time")
+	// ErrNoHandler is the outcome of a handler that the program doesn't have:
+	// the entry is a dead letter for it at once, since no attempt can help.
+	ErrNoHandler = errors.New("this node's program has no such handler")
+	errRefused   = fmt.Errorf("the acknowledgement was refused: %w", ErrNotRunner)
+	errDeadline  = errors.New("the handler did not return in time")
 )
 
 // Waits of the dispatcher.
 const (
-	handlerGrace   = 5 * time.Second        // between a handler's deadline and its abandonment
-	failBackoff    = 100 * time.Millisecond // doubled with every attempt
-	failBackoffMax = 10 * time.Second
-	conflictTries  = 20
+	handlerGrace  = 5 * time.Second        // between a handler's deadline and its abandonment
+	failBackoff   = 100 * time.Millisecond // of a handler without a policy
+	backoffFactor = 100                    // of the longest wait to the first
+	conflictTries = 20
 )
 
 // dispatchInput is what the dispatcher's loop is told; one field is set.
@@ -215,7 +233,6 @@ func (d *dispatcher) begin() {
 	for _, e := range record {
 		d.acknowledge(e, generation, &fsm.Fail{
 			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: d.m.o.Self, Attempts: e.Attempts, Alone: true,
-			Err: "about to run alone",
 		})
 	}
 	for _, e := range start {
@@ -257,8 +274,7 @@ func (d *dispatcher) finish(x *execution) {
 		return
 	}
 	if x.failed {
-		notBefore := d.m.now() + min(failBackoff<<min(x.entry.Attempts, 8), failBackoffMax)
-		d.lanes.Failed(x.entry, notBefore)
+		d.lanes.Failed(x.entry, d.m.now()+x.backoff)
 		return
 	}
 	d.lanes.Finished(x.entry, x.passed, 0)

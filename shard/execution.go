@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,6 +34,7 @@ type execution struct {
 	// Read by the loop after over. settled: the log holds what became of the
 	// entry, but this node may not have applied it yet.
 	passed, failed, settled bool
+	backoff                 time.Duration // before it starts again, if it failed
 }
 
 func newExecution(d *dispatcher, e *fsm.Entry, generation uint64) *execution {
@@ -43,31 +45,74 @@ func newExecution(d *dispatcher, e *fsm.Entry, generation uint64) *execution {
 
 func (x *execution) run() {
 	defer x.cancel(nil)
-	limit := x.d.m.o.HandlerTimeout * time.Duration(len(x.entry.Handlers))
-	watchdog := time.AfterFunc(limit+handlerGrace, x.abandon)
+	watchdog := time.AfterFunc(x.limit(), x.abandon)
 	defer watchdog.Stop()
 	simple := true
-	var err error
+	var plain []*fsm.Done
+	var failed []fsm.HandlerError
+	var stop error
 	for _, h := range x.entry.Handlers {
-		var plain bool
-		if plain, err = x.handle(h); err != nil {
+		done, err := x.handle(h)
+		switch {
+		case err == nil && done != nil:
+			plain = append(plain, done)
+		case err == nil:
+			simple = false
+		case x.excused(err):
+			stop = err
+		default:
+			// The handlers after it get their turn all the same.
+			failed = append(failed, x.failure(h, err))
+		}
+		if stop != nil {
 			break
 		}
-		simple = simple && plain
 	}
-	if !x.over.CompareAndSwap(false, true) {
-		return
+	if len(failed) > 0 && stop == nil {
+		// Before the Fail has the entry start again: what has succeeded must be
+		// known as done by then.
+		for _, done := range plain {
+			if _, err := x.commit(done); err != nil {
+				stop = err
+			}
+		}
 	}
-	x.end(err, simple)
+	if x.over.CompareAndSwap(false, true) {
+		x.end(failed, stop, simple)
+	}
 }
 
-// end reports the result to the loop, and a failure to the cluster.
-func (x *execution) end(err error, simple bool) {
+// limit is the time for all handlers, and for those that ignore their context.
+func (x *execution) limit() time.Duration {
+	limit := time.Duration(handlerGrace)
+	for _, h := range x.entry.Handlers {
+		limit += x.timeout(h)
+	}
+	return limit
+}
+
+func (x *execution) policy(handler string) HandlerPolicy {
+	if bot := x.d.m.bots[x.entry.Bot]; bot != nil && bot.Handlers != nil {
+		return bot.Handlers.Policy(handler)
+	}
+	return HandlerPolicy{}
+}
+
+func (x *execution) timeout(handler string) time.Duration {
+	return cmp.Or(x.policy(handler).Timeout, x.d.m.o.HandlerTimeout)
+}
+
+// end reports the result to the loop, and failures to the cluster. stop is why
+// the execution went no further, if not for its handlers.
+func (x *execution) end(failed []fsm.HandlerError, stop error, simple bool) {
 	x.acked.Store(true)
-	x.passed = err == nil && simple
-	x.settled = err == nil && !simple || errors.Is(err, errRefused)
-	if err != nil {
-		x.fail(err)
+	switch {
+	case stop != nil:
+		x.settled = errors.Is(stop, errRefused)
+	case len(failed) > 0:
+		x.fail(failed)
+	default:
+		x.passed, x.settled = simple, !simple
 	}
 	x.d.mail.push(dispatchInput{over: x})
 }
@@ -75,27 +120,48 @@ func (x *execution) end(err error, simple bool) {
 // abandon gives up on a handler that does not return. Its goroutine stays
 // behind; its writes are refused.
 func (x *execution) abandon() {
-	if x.over.CompareAndSwap(false, true) {
-		x.count(ResultTimedOut)
-		x.cancel(errDeadline)
-		x.end(errDeadline, false)
+	if !x.over.CompareAndSwap(false, true) {
+		return
 	}
+	var failed []fsm.HandlerError
+	if t := x.current.Load(); t != nil {
+		failed = append(failed, x.failure(t.handler, errDeadline))
+	}
+	x.count(ResultTimedOut)
+	x.cancel(errDeadline)
+	x.end(failed, nil, false)
 }
 
-func (x *execution) fail(err error) {
+// excused reports whether an error is not the handler's fault. A node that has
+// lost its leader starts the entry again once one answers; whoever runs the
+// entry instead starts it afresh.
+func (x *execution) excused(err error) bool {
 	cause := context.Cause(x.ctx)
-	if errors.Is(err, ErrNotFresh) {
-		return // this node's trouble: the entry starts again once a leader answers
+	return errors.Is(err, ErrNotFresh) || errors.Is(err, errRefused) ||
+		errors.Is(cause, ErrNotRunner) || errors.Is(cause, errStopping) || x.d.m.ctx.Err() != nil
+}
+
+// failure records that a handler failed.
+func (x *execution) failure(handler string, err error) fsm.HandlerError {
+	p := x.policy(handler)
+	f := fsm.HandlerError{Handler: handler, Err: clip(err.Error(), 500), Limit: uint32(max(0, p.Attempts))}
+	if errors.Is(err, ErrNoHandler) {
+		f.Limit = 1
 	}
-	if errors.Is(err, errRefused) || errors.Is(cause, ErrNotRunner) || errors.Is(cause, errStopping) || x.d.m.ctx.Err() != nil {
-		return // not the handler's fault: whoever runs the entry now starts afresh
-	}
-	x.failed = true
-	x.d.m.log.Warn("handler failed", zap.String("code", "handler_failed"), zap.String("bot", x.entry.Bot),
+	x.d.m.log.Warn("handler failed", zap.String("code", "handler_failed"), zap.String("bot", x.entry.Bot), zap.String("handler", handler),
 		zap.String("event", x.entry.Type), zap.Uint64("pos", x.entry.Pos), zap.Uint32("attempts", x.entry.Attempts), zap.Error(err))
+	return f
+}
+
+func (x *execution) fail(failed []fsm.HandlerError) {
+	x.failed = true
+	for _, f := range failed {
+		wait := cmp.Or(x.policy(f.Handler).Backoff, failBackoff)
+		x.backoff = max(x.backoff, min(wait<<min(x.entry.Attempts, 16), backoffFactor*wait))
+	}
 	x.d.acknowledge(x.entry, x.generation, &fsm.Fail{
 		Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Runner: x.d.m.o.Self,
-		Attempts: x.entry.Attempts, Err: clip(err.Error(), 500),
+		Attempts: x.entry.Attempts, Failed: failed,
 	})
 }
 
@@ -106,46 +172,46 @@ func clip(s string, n int) string {
 	return s
 }
 
-// handle gives one handler its turn. plain says that its acknowledgement
-// depends on nothing that it read, so that it can be taken as done.
-func (x *execution) handle(name string) (plain bool, err error) {
+// handle gives one handler its turn. An acknowledgement that depends on nothing
+// that the handler read is returned: it is on its way, and can be taken as done.
+func (x *execution) handle(name string) (plain *fsm.Done, err error) {
 	for range conflictTries {
 		out, err := x.turn(name)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		done := &fsm.Done{
 			Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Handler: name, Runner: x.d.m.o.Self,
-			Reads: out.Reads, Writes: out.Writes,
+			Reads: out.Reads, Ranges: out.Ranges, Writes: out.Writes,
 		}
-		if len(out.Reads)+len(out.Writes) == 0 {
+		if len(out.Reads)+len(out.Ranges)+len(out.Writes) == 0 {
 			x.d.acknowledgeLater(x.entry, x.generation, done)
-			return true, nil
+			return done, nil
 		}
 		res, err := x.commit(done)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		switch res.Code {
 		case fsm.OK, fsm.Old:
-			return false, nil
+			return nil, nil
 		case fsm.Conflict:
 			x.d.m.o.Metrics.HandlerConflict(x.entry.Bot, name)
 		case fsm.Refused, fsm.Malformed:
 			// Nothing will change about that by itself.
-			return false, fmt.Errorf("handler %s: its writes were refused: %s", name, res.Msg)
+			return nil, fmt.Errorf("handler %s: its writes were refused: %s", name, res.Msg)
 		default:
-			return false, errRefused
+			return nil, errRefused
 		}
 	}
-	return false, fmt.Errorf("handler %s: its keys changed under it %d times", name, conflictTries)
+	return nil, fmt.Errorf("handler %s: its keys changed under it %d times", name, conflictTries)
 }
 
 // turn runs a handler once, within its time.
 func (x *execution) turn(name string) (out Outcome, err error) {
 	t := &attempt{handler: name, since: time.Now()}
 	x.current.Store(t)
-	ctx, cancel := context.WithTimeout(x.ctx, x.d.m.o.HandlerTimeout)
+	ctx, cancel := context.WithTimeout(x.ctx, x.timeout(name))
 	defer cancel()
 	out, panicked := x.protect(ctx, name)
 	result := ResultOK
@@ -220,7 +286,7 @@ func (x *execution) protect(ctx context.Context, name string) (out Outcome, pani
 	}()
 	bot := x.d.m.bots[x.entry.Bot]
 	if bot == nil || bot.Handlers == nil {
-		return Outcome{Err: errors.New("this node's program has no such handler")}, false
+		return Outcome{Err: ErrNoHandler}, false
 	}
 	return bot.Handlers.Handle(ctx, Delivery{Entry: x.entry, Handler: name, Gate: x.gate}), false
 }

@@ -45,8 +45,8 @@ type job struct {
 type Lanes struct {
 	// Self is this node's process.
 	Self fsm.NodeRef
-	// AloneFrom is the number of attempts from which an entry runs alone, after
-	// a Fail has recorded that it is about to.
+	// AloneFrom is the number of runners that an entry has outlived from which it
+	// runs alone, after a Fail has recorded that it is about to.
 	AloneFrom uint32
 
 	generation uint64
@@ -226,7 +226,7 @@ func (l *Lanes) Next(now Time, limit int) (start, record []*fsm.Entry) {
 		case now < j.notBefore:
 			delete(l.ready, k)
 			l.held[k] = j.notBefore
-		case j.entry.Attempts >= l.AloneFrom && !j.entry.Alone:
+		case j.entry.Deaths >= l.AloneFrom && !j.entry.Alone:
 			delete(l.ready, k)
 			record = append(record, j.entry)
 		case j.entry.Alone:

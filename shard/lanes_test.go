@@ -105,7 +105,7 @@ func TestLanesAloneIsNotStarved(t *testing.T) {
 	busy := entryAt(1, 1, laneSelf)
 	l.Apply(fsm.Changes{Added: []*fsm.Entry{busy}})
 	expectStart(t, l, 0, 1)
-	bad := altered(entryAt(2, 2, laneSelf), func(e *fsm.Entry) { e.Attempts = 2 })
+	bad := altered(entryAt(2, 2, laneSelf), func(e *fsm.Entry) { e.Attempts, e.Deaths = 2, 2 })
 	l.Apply(fsm.Changes{Added: []*fsm.Entry{bad}})
 	if _, record := l.Next(0, 100); !slices.Equal(positions(record), []uint64{2}) {
 		t.Fatalf("recorded %v", positions(record))
