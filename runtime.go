@@ -75,3 +75,6 @@ func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 	reads, writes := c.kv.commit()
 	return shard.Outcome{Reads: reads, Writes: writes}
 }
+
+// Policy implements shard.Handlers.
+func (rt *runtime) Policy(string) shard.HandlerPolicy { return shard.HandlerPolicy{} }
