@@ -23,6 +23,8 @@ type Changes struct {
 	// Topology says that nodes, owners, sessions, permits or configuration
 	// changed: anything but events and their acknowledgements.
 	Topology bool
+	// Locks says that a lock was acquired or released.
+	Locks bool
 }
 
 func (c *Changes) reset() { *c = Changes{} }
@@ -46,6 +48,9 @@ func (c *Changes) note(cmd Command) {
 		c.touch(cmd.Bot, cmd.Shard)
 		return
 	case *Done, *Fail, *Dead, *KVWrite, *Tick, *Expire:
+		return
+	case *Lock, *Unlock:
+		c.Locks = true
 		return
 	case *Ready:
 		c.touch(cmd.Bot, cmd.Shard)

@@ -12,10 +12,11 @@ import (
 const largeThreshold = 250
 
 func identifyOf(b *fsm.Bot, k fsm.ShardKey) gateway.Identify {
+	presence, _ := b.PresenceOf(k.Index)
 	return gateway.Identify{
 		Shard:          [2]int{int(k.Index), int(k.Layout)},
 		Intents:        discord.Intents(b.Config.Intents),
-		Presence:       b.Config.Presence,
+		Presence:       presence,
 		LargeThreshold: largeThreshold,
 	}
 }

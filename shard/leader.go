@@ -156,6 +156,7 @@ func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
 		b := s.Bot(name)
 		l.planShards(now, s, b, live)
 		l.planPermits(now, s, b)
+		l.planLocks(now, s, b, live)
 	}
 	return l.out
 }

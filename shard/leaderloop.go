@@ -155,6 +155,7 @@ func (l *leaderLoop) plan() {
 	}
 	l.m.o.Machine.View(func(_ uint64, s *fsm.State) { led.Plan(l.m.now(), s) })
 	l.layouts()
+	l.chores(time.Now())
 	todo := append(l.todo, led.takeOut()...)
 	l.todo = nil
 	l.mu.Unlock()

@@ -56,6 +56,12 @@ type BotOptions struct {
 	Compression gateway.Compression
 	// Handlers run journal entries; nil if the program has none.
 	Handlers Handlers
+	// Schedules are those of Handlers that are run at times.
+	Schedules []Schedule
+	// OnLive is told when a shard is live on this node after it came to it, and
+	// OnGone when it isn't this node's any more. They must not block. May be nil.
+	OnLive func(fsm.ShardKey, Takeover)
+	OnGone func(fsm.ShardKey)
 }
 
 // Options configure a Manager.
@@ -96,6 +102,7 @@ type Manager struct {
 	stats Stats
 	lead  *leaderLoop
 	disp  *dispatcher
+	locks *lockTable
 
 	fresh   atomic.Int64 // Time until which this node is fresh
 	leaving atomic.Bool
@@ -135,6 +142,7 @@ func NewManager(o Options) *Manager {
 	}
 	m.lead = newLeaderLoop(m)
 	m.disp = newDispatcher(m)
+	m.locks = newLockTable(m)
 	o.Machine.Observe(m)
 	return m
 }
@@ -144,6 +152,7 @@ func (m *Manager) Start() {
 	m.wg.Go(m.freshLoop)
 	m.wg.Go(m.lead.run)
 	m.wg.Go(m.disp.run)
+	m.wg.Go(m.locks.run)
 	m.started.Store(true)
 	m.Restored(0)
 }
@@ -177,6 +186,9 @@ func (m *Manager) Applied(index uint64, c fsm.Changes) {
 	if started && len(c.Added)+len(c.Altered)+len(c.Removed) > 0 {
 		m.disp.mail.push(dispatchInput{changes: &c, index: index})
 	}
+	if c.Topology || c.Locks {
+		m.locks.poke()
+	}
 	if c.Topology {
 		m.touchAll() // a new budget changes the identify key of every shard
 		m.hurry()
@@ -187,6 +199,7 @@ func (m *Manager) Applied(index uint64, c fsm.Changes) {
 // Restored implements fsm.Observer.
 func (m *Manager) Restored(uint64) {
 	m.disp.mail.push(dispatchInput{restored: true})
+	m.locks.poke()
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	for _, r := range m.runners {

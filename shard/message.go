@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 )
 
@@ -22,6 +23,7 @@ const (
 	msgAnnounce = "announce" // leader to target: connect up to HELLO
 	msgReleased = "released" // old owner to new owner: my connection is gone
 	msgMove     = "move"     // any node to leader: move a shard
+	msgSpeak    = "speak"    // any node to owner: send a payload on the gateway connection
 )
 
 // message is sent from node to node. It is advice: state changes by commands.
@@ -36,6 +38,9 @@ type message struct {
 	Leaving bool         `json:"leaving,omitempty"`
 	To      string       `json:"to,omitempty"`
 	Why     fsm.Why      `json:"why,omitempty"`
+
+	Op   discord.Opcode  `json:"op,omitempty"`
+	Data json.RawMessage `json:"data,omitempty"`
 }
 
 // ErrNotLeading is answered by a node that is asked as the leader and isn't,
@@ -83,6 +88,9 @@ func (m *Manager) receive(ctx context.Context, msg message) ([]byte, error) {
 			return nil, err
 		}
 		return binary.AppendUvarint(nil, m.o.Machine.Index()), nil
+	}
+	if msg.Kind == msgSpeak {
+		return nil, m.speak(ctx, msg)
 	}
 	return nil, m.take(msg)
 }

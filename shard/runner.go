@@ -40,6 +40,10 @@ type runner struct {
 	status  atomic.Pointer[Status]
 	beat    atomic.Pointer[heartbeat]
 	failure atomic.Pointer[string] // why Discord refused the bot for good
+	conn    atomic.Pointer[gateway.Conn]
+
+	shown []byte // the presence that the session shows, as far as is known
+	here  bool   // OnLive was told of the shard, and OnGone was not yet
 }
 
 // link is a connection or an attempt at one.
@@ -112,6 +116,7 @@ func (r *runner) run() {
 		select {
 		case <-r.ctx.Done():
 			r.unlink()
+			r.left()
 			r.wg.Wait()
 			return
 		case <-r.mail.wake:
@@ -168,6 +173,10 @@ func (r *runner) refresh() {
 	}
 	r.takes.applied(r.m.now(), v, r.m.o.Self, r.owner.Phase())
 	r.step(Applied{View: v, FreshUntil: r.m.freshUntil()})
+	if v.Owner != r.m.o.Self {
+		r.left()
+	}
+	r.showPresence()
 }
 
 func (r *runner) step(in Input) {
@@ -183,10 +192,27 @@ func (r *runner) step(in Input) {
 		if after == Live {
 			if t := r.takes.live(r.m.now(), r.log); t != nil {
 				r.m.o.Metrics.TookOver(r.ref.Bot, t.Why.String(), t.Gap, t.Replayed)
+				r.arrived(*t)
 			}
 			r.failure.Store(nil)
+			r.showPresence()
 		}
 	}
+}
+
+// arrived and left tell the program whether the shard is this node's.
+func (r *runner) arrived(t Takeover) {
+	r.left() // it may have been away between two looks
+	if r.here = true; r.bot.OnLive != nil {
+		r.bot.OnLive(r.ref.Shard, t)
+	}
+}
+
+func (r *runner) left() {
+	if r.here && r.bot.OnGone != nil {
+		r.bot.OnGone(r.ref.Shard)
+	}
+	r.here = false
 }
 
 func (r *runner) perform(a Action) {
@@ -198,12 +224,15 @@ func (r *runner) perform(a Action) {
 	case Resume:
 		r.log.Info("resuming session", zap.Int64("seq", a.Seq))
 		r.met(GatewayResume)
+		r.shown = nil // what it shows is not known here
 		r.speak(func(c *gateway.Conn) { c.Resume(a.SID, a.Seq) })
 	case Identify:
 		r.log.Info("identifying")
 		r.m.stats.Identifies.Add(1)
 		r.met(GatewayIdentify)
-		r.speak(func(c *gateway.Conn) { c.Identify(r.m.identify(r.ref)) })
+		id := r.m.identify(r.ref)
+		r.shown = id.Presence
+		r.speak(func(c *gateway.Conn) { c.Identify(id) })
 	case Propose:
 		id := a.ID
 		r.m.submit(fsm.Encode(a.Generation, a.Cmd), func(res fsm.Result, err error) {
@@ -245,6 +274,7 @@ func (r *runner) unlink() {
 	}
 	l := r.link
 	r.link = nil
+	r.conn.Store(nil)
 	close(l.gone)
 	l.stop()
 	if c := l.conn.Load(); c != nil {
@@ -271,6 +301,8 @@ func (r *runner) dial(a Dial) {
 		l.conn.Store(c)
 		if ctx.Err() != nil {
 			c.Drop() // dropped while it was being dialled
+		} else {
+			r.conn.Store(c)
 		}
 		r.wg.Go(func() { r.verifyMembers(ctx, c) })
 		c.Run()
