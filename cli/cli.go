@@ -27,6 +27,10 @@ type Program struct {
 	Interests []fsm.Interest
 	// Handlers run journal entries; nil if there are none.
 	Handlers shard.Handlers
+	// Schedules, OnLive and OnGone are as in node.Bot.
+	Schedules []shard.Schedule
+	OnLive    func(fsm.ShardKey, shard.Takeover)
+	OnGone    func(fsm.ShardKey)
 	// Attach, if set, is given the node after it was made and before it starts,
 	// for handlers that read the node's state.
 	Attach func(*node.Node)

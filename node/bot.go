@@ -8,7 +8,6 @@ import (
 	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -50,6 +49,9 @@ func (rt *botRuntime) options() *shard.BotOptions {
 		Info:        rt.info,
 		Compression: rt.n.o.Compression,
 		Handlers:    rt.bot.Handlers,
+		Schedules:   rt.bot.Schedules,
+		OnLive:      rt.bot.OnLive,
+		OnGone:      rt.bot.OnGone,
 	}
 }
 
@@ -206,19 +208,4 @@ func (rt *botRuntime) gatewayURL(ctx context.Context) (string, error) {
 		rt.n.log.Debug("gateway address not read", zap.String("bot", rt.bot.Name), zap.Error(err))
 	}
 	return info.URL, err
-}
-
-func sortInterests(handlers map[string][]string) []fsm.Interest {
-	out := make([]fsm.Interest, 0, len(handlers))
-	for t, names := range handlers {
-		slices.Sort(names)
-		out = append(out, fsm.Interest{Type: t, Handlers: slices.Compact(names)})
-	}
-	slices.SortFunc(out, func(a, b fsm.Interest) int {
-		if a.Type < b.Type {
-			return -1
-		}
-		return 1
-	})
-	return out
 }

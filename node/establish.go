@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"reflect"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -66,12 +67,11 @@ func (n *Node) establishBot(ctx context.Context, b *Bot) error {
 	return err
 }
 
-// interestsOf lists what the journal is to take for a bot: what its handlers
-// want, and for readers that follow all types but the two that are frequent
-// and seldom wanted.
+// interestsOf lists what the journal is to take for readers that follow: all
+// types but the two that are frequent and seldom wanted. What handlers want is
+// said by the program of each node.
 func interestsOf(b *Bot) []fsm.Interest {
-	handlers := make(map[string][]string)
-	types := b.Seed.Journal
+	types := slices.Clone(b.Seed.Journal)
 	if len(types) == 0 {
 		for _, t := range discord.AllEvents() {
 			if t != discord.EventTypingStart && t != discord.EventPresenceUpdate {
@@ -79,11 +79,10 @@ func interestsOf(b *Bot) []fsm.Interest {
 			}
 		}
 	}
-	for _, t := range types {
-		handlers[t] = nil
+	slices.Sort(types)
+	var out []fsm.Interest
+	for _, t := range slices.Compact(types) {
+		out = append(out, fsm.Interest{Type: t})
 	}
-	for _, in := range b.Interests {
-		handlers[in.Type] = append(handlers[in.Type], in.Handlers...)
-	}
-	return sortInterests(handlers)
+	return out
 }

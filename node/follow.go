@@ -147,7 +147,11 @@ func (n *Node) register() {
 	if err := n.catchUp(ctx); err != nil {
 		return
 	}
-	res, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Up{Node: n.self} })
+	// First what it runs: no event may find it an owner without handlers.
+	res, err := n.propose(ctx, func(*fsm.State) fsm.Command { return n.program() })
+	if err == nil && res.Code == fsm.OK {
+		res, err = n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Up{Node: n.self} })
+	}
 	switch {
 	case err != nil:
 	case res.Code == fsm.OK:
@@ -164,6 +168,15 @@ func (n *Node) register() {
 		case <-n.ctx.Done():
 		}
 	}
+}
+
+// program says which handlers this process has.
+func (n *Node) program() *fsm.Program {
+	p := &fsm.Program{Node: n.self}
+	for _, b := range n.o.Bots {
+		p.Bots = append(p.Bots, fsm.BotProgram{Bot: b.Name, Handlers: b.Interests})
+	}
+	return p
 }
 
 // catchUp waits until this node has applied what was committed before.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"time"
 
 	"github.com/botnode/botnode/admin"
@@ -333,17 +332,11 @@ func (n *Node) Takeover(ctx context.Context, bot, to string) error {
 
 // WriteKV implements admin.Backend.
 func (n *Node) WriteKV(ctx context.Context, bot, key string, value []byte, del bool, ifVersion *uint64) (uint64, error) {
-	if len(key) == 0 || len(key) > fsm.MaxKey || len(value) > fsm.MaxValue {
-		return 0, admin.WithHint(admin.ErrBadRequest, fmt.Sprintf("a key has 1 to %d bytes, a value at most %d", fsm.MaxKey, fsm.MaxValue))
-	}
-	cmd := &fsm.KVWrite{
-		Bot: bot, ID: rand.Uint64(), Change: fsm.KVChange{Key: key, Value: value, Delete: del},
-	}
+	cmd := &fsm.KVWrite{Bot: bot, Change: fsm.KVChange{Key: key, Value: value, Delete: del}}
 	if ifVersion != nil {
 		cmd.Conditional, cmd.IfVersion = true, *ifVersion
 	}
-	res, err := n.command(ctx, func(*fsm.State) fsm.Command { return cmd })
-	return res.Version, err
+	return n.Write(ctx, cmd)
 }
 
 // DeadLetter implements admin.Backend.

@@ -26,6 +26,12 @@ type Bot struct {
 	Interests []fsm.Interest
 	// Handlers run journal entries; nil if the program has none.
 	Handlers shard.Handlers
+	// Schedules are handlers that are run at times.
+	Schedules []shard.Schedule
+	// OnLive is told when a shard is live on this node after it came to it, and
+	// OnGone when it is this node's no more. They must not block. May be nil.
+	OnLive func(fsm.ShardKey, shard.Takeover)
+	OnGone func(fsm.ShardKey)
 }
 
 // Metrics receives measurements of a node's parts; its methods must not block.

@@ -1,0 +1,81 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
+)
+
+// The methods in this file are for programs: what they may do besides answering
+// events.
+
+// Write changes a key of a bot's store and returns the key's new version. It
+// gives the command its request number.
+func (n *Node) Write(ctx context.Context, cmd *fsm.KVWrite) (uint64, error) {
+	if k, v := len(cmd.Change.Key), len(cmd.Change.Value); k == 0 || k > fsm.MaxKey || v > fsm.MaxValue {
+		return 0, admin.WithHint(admin.ErrBadRequest, fmt.Sprintf("a key has 1 to %d bytes, a value at most %d", fsm.MaxKey, fsm.MaxValue))
+	}
+	cmd.ID = rand.Uint64() | 1
+	res, err := n.command(ctx, func(*fsm.State) fsm.Command { return cmd })
+	return res.Version, err
+}
+
+// Lock waits until this process holds a named lock of a bot.
+func (n *Node) Lock(ctx context.Context, bot, name string) (*shard.Held, error) {
+	if len(name) == 0 || len(name) > fsm.MaxKey {
+		return nil, fmt.Errorf("%w: a lock's name has 1 to %d bytes", admin.ErrBadRequest, fsm.MaxKey)
+	}
+	return n.manager.Lock(ctx, bot, name)
+}
+
+// presenceTries bounds how often SetPresence meets another's change.
+const presenceTries = 20
+
+// SetPresence sets the presence of a shard, or of fsm.AllShards; raw is the d of
+// an op 3. It is kept: sessions that begin later show it, too.
+func (n *Node) SetPresence(ctx context.Context, bot string, shard uint32, raw []byte) (err error) {
+	for range presenceTries {
+		_, err = n.command(ctx, func(s *fsm.State) fsm.Command {
+			cmd := &fsm.Presence{Bot: bot, Shard: shard, Raw: raw}
+			if b := s.Bot(bot); b != nil {
+				cmd.Rev = b.PresenceRev()
+			}
+			return cmd
+		})
+		if !errors.Is(err, admin.ErrConflict) {
+			break
+		}
+		if err := n.catchUp(ctx); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+// Speak sends a payload on the gateway connection of the shard with this index,
+// whichever node has it. While the shard has none, it waits for one.
+func (n *Node) Speak(ctx context.Context, bot string, index int, op discord.Opcode, data []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	for {
+		key, err := n.shardKey(bot, index)
+		if err != nil {
+			return err
+		}
+		if err = n.manager.Speak(ctx, bot, key, op, data); err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("shard %d: %w", index, err)
+		}
+	}
+}
