@@ -323,3 +323,43 @@ func TestKindNames(t *testing.T) {
 		t.Error("nonsense is a kind")
 	}
 }
+
+func TestWalksOverAllOfAKind(t *testing.T) {
+	c := filled(everything())
+	refs := func(kind Kind, from Ref) (out []Ref) {
+		for ref, obj := range c.All(kind, from) {
+			if stored, ok := c.Object(kind, ref); !ok || string(stored) != string(obj) {
+				t.Errorf("%v %v is %s, and %s by its ref", kind, ref, obj, stored)
+			}
+			out = append(out, ref)
+		}
+		return out
+	}
+	for _, tt := range []struct {
+		kind Kind
+		from Ref
+		want []Ref
+	}{
+		{Users, Ref{}, []Ref{{1, 0}, {2, 0}}},
+		{Users, Ref{Group: 2}, []Ref{{2, 0}}},
+		{Roles, Ref{100, 402}, []Ref{{100, 402}}},
+		{Messages, Ref{201, 60}, []Ref{{201, 60}}},
+		{kindCount, Ref{}, nil},
+	} {
+		if got := refs(tt.kind, tt.from); !slices.Equal(got, tt.want) {
+			t.Errorf("%v from %v: %v, want %v", tt.kind, tt.from, got, tt.want)
+		}
+	}
+	if n, kept := c.Count(Roles); n != 2 || !kept {
+		t.Errorf("%d roles, kept: %v", n, kept)
+	}
+	if n, kept := New(DefaultPolicies()).Count(Messages); n != 0 || kept {
+		t.Errorf("%d messages without a cache of them, kept: %v", n, kept)
+	}
+	if _, kept := c.Count(kindCount); kept {
+		t.Error("a kind that isn't one is kept")
+	}
+	if _, ok := c.Object(kindCount, Ref{}); ok {
+		t.Error("a kind that isn't one has an object")
+	}
+}

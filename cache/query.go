@@ -18,6 +18,14 @@ func (c *Cache) object(kind Kind, a, b discord.Snowflake) ([]byte, bool) {
 	return raw(r.raw), true
 }
 
+// Object returns an object as it is stored.
+func (c *Cache) Object(kind Kind, ref Ref) ([]byte, bool) {
+	if kind >= kindCount {
+		return nil, false
+	}
+	return c.object(kind, ref.Group, ref.ID)
+}
+
 // Guild returns a guild's object without the lists that are kinds of their own.
 func (c *Cache) Guild(guild discord.Snowflake) ([]byte, bool) { return c.object(Guilds, guild, 0) }
 

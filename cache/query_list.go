@@ -120,3 +120,30 @@ func (c *Cache) UserGuilds(user discord.Snowflake) iter.Seq[discord.Snowflake] {
 		})
 	}
 }
+
+// Ref names an object within its kind: by guild and id, by channel and id for
+// Messages, by id alone (as Group) for Guilds and Users.
+type Ref struct{ Group, ID discord.Snowflake }
+
+// All walks the objects of a kind from one on, as they are stored, in the order
+// of groups and ids. Like Objects it must be drained under the query's lock.
+func (c *Cache) All(kind Kind, from Ref) iter.Seq2[Ref, []byte] {
+	return func(yield func(Ref, []byte) bool) {
+		if kind >= kindCount {
+			return
+		}
+		c.tables[kind].recs.ascend(key{uint64(from.Group), uint64(from.ID)}, func(k key, r rec) bool {
+			return yield(Ref{discord.Snowflake(k.a), discord.Snowflake(k.b)}, raw(r.raw))
+		})
+	}
+}
+
+// Count returns the number of objects of a kind, and whether the kind is kept
+// at all.
+func (c *Cache) Count(kind Kind) (n int, kept bool) {
+	if kind >= kindCount {
+		return 0, false
+	}
+	t := &c.tables[kind]
+	return t.recs.n, t.policy.Mode != Off
+}
