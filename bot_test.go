@@ -18,6 +18,12 @@ func TestEventNamesOfDisgoTypes(t *testing.T) {
 	if name, err := eventName[gateway.EventGuildMemberUpdate](); err != nil || name != discord.EventGuildMemberUpdate {
 		t.Errorf("member update: %q, %v", name, err)
 	}
+	if name, err := eventName[gateway.EventInteractionCreate](); err != nil || name != discord.EventInteractionCreate {
+		t.Errorf("interaction create: %q, %v", name, err)
+	}
+	if name, err := eventName[gateway.EventIntegrationUpdate](); err != nil || name != discord.EventIntegrationUpdate {
+		t.Errorf("integration update: %q, %v", name, err)
+	}
 	if _, err := eventName[gateway.EventUnknown](); err == nil {
 		t.Error("an unknown event has a name")
 	}

@@ -39,6 +39,7 @@ type Bot struct {
 
 	handlers map[string]handler  // by name
 	types    map[string][]string // event type -> names of its handlers
+	late     map[string]bool     // handlers that want interactions that are too old to be answered
 }
 
 type handler struct {
@@ -106,8 +107,8 @@ func eventName[E gateway.EventData]() (string, error) {
 		if want == reflect.TypeFor[gateway.EventUnknown]() {
 			break // what disgo makes of every name that it doesn't know
 		}
-		// What an empty object decodes into tells the type; the error doesn't matter.
-		v, _ := gateway.UnmarshalEventData([]byte("{}"), gateway.EventType(name))
+		// What a payload decodes into tells the type; the error doesn't matter.
+		v, _ := gateway.UnmarshalEventData(samplePayload(name), gateway.EventType(name))
 		if v != nil && reflect.TypeOf(v) == want {
 			return name, nil
 		}

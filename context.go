@@ -10,8 +10,6 @@ import (
 	"net/http"
 	"time"
 
-	disgorest "github.com/disgoorg/disgo/rest"
-
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/rest"
 	"github.com/botnode/botnode/fsm"
@@ -27,6 +25,7 @@ type Context struct {
 	entry   *fsm.Entry
 	handler string
 	kv      *KV
+	api     turnREST
 }
 
 // Event returns the event's gateway name, such as "MESSAGE_CREATE".
@@ -100,39 +99,4 @@ func (c *Context) Send(channel discord.Snowflake, content string) error {
 		return fmt.Errorf("discord answers %s to Create Message", res.Status)
 	}
 	return nil
-}
-
-// REST returns disgo's client of Discord's REST API over this node's limiter.
-// Its requests belong to this handler's turn: messages get nonces by which
-// Discord recognises a repeat, and writes are refused once another node runs
-// the event.
-func (c *Context) REST() (disgorest.Rest, error) {
-	trip, api, err := c.rt.rest()
-	if err != nil {
-		return nil, err
-	}
-	client := disgorest.NewClient("",
-		disgorest.WithHTTPClient(&http.Client{Transport: &turnTransport{c: c, next: trip}}),
-		disgorest.WithURL(api),
-		disgorest.WithRateLimiter(disgorest.NewNoopRateLimiter()),
-	)
-	return disgorest.New(client), nil
-}
-
-// turnTransport puts requests under a handler's turn, whatever context their
-// caller gave them.
-type turnTransport struct {
-	c    *Context
-	next http.RoundTripper
-}
-
-// RoundTrip implements http.RoundTripper.
-func (t *turnTransport) RoundTrip(req *http.Request) (*http.Response, error) {
-	req.Header.Del("Authorization") // the next one adds the bot's
-	ctx := rest.WithAttempt(req.Context(), rest.AttemptFrom(t.c))
-	res, err := t.next.RoundTrip(req.WithContext(ctx))
-	if err != nil {
-		return nil, rest.Redact(err)
-	}
-	return res, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"sync/atomic"
+	"time"
 
 	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/discord/rest"
@@ -56,6 +57,9 @@ func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 	h, ok := rt.bot.handlers[d.Handler]
 	if !ok {
 		return shard.Outcome{Err: fmt.Errorf("this program has no handler %q", d.Handler)}
+	}
+	if rt.bot.tooLate(d.Entry, d.Handler, time.Now()) {
+		return shard.Outcome{Late: true}
 	}
 	attempt := rest.NewAttempt(rest.AttemptOptions{
 		Bot: d.Entry.Bot, SID: stream(d.Entry), Seq: uint64(d.Entry.S), Handler: d.Handler, Gate: d.Gate,

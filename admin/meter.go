@@ -15,6 +15,7 @@ type Meter struct {
 
 	handlers   *prometheus.HistogramVec
 	conflicts  *prometheus.CounterVec
+	skipped    *prometheus.CounterVec
 	events     *prometheus.CounterVec
 	gateway    *prometheus.CounterVec
 	closes     *prometheus.CounterVec
@@ -39,9 +40,10 @@ var (
 // NewMeter makes a meter.
 func NewMeter() *Meter {
 	m := new(Meter)
-	m.handlers = m.histograms("handler_seconds", "Time of a handler's turns, by result: ok, failed, panicked, timed_out, cancelled.",
+	m.handlers = m.histograms("handler_seconds", "Time of a handler's turns, by result: ok, failed, panicked, timed_out, cancelled, late.",
 		handlerBuckets, "bot", "handler", "result")
 	m.conflicts = m.counters("handler_conflicts_total", "Turns of a handler that ran again, since what they read had changed.", "bot", "handler")
+	m.skipped = m.counters("interactions_skipped_total", "Interactions that a handler was not run for, since they were too old to be answered.", "bot", "handler")
 	m.events = m.counters("gateway_events_total", "Events that this node read from Discord.", "bot")
 	m.gateway = m.counters("gateway_total",
 		"What happened to gateway connections of this node: connected, identify, resume, reconnect (op 7), invalid (op 9), unreachable.", "bot", "what")
@@ -86,6 +88,11 @@ func (m *Meter) HandlerEnded(bot, handler, result string, took time.Duration) {
 // HandlerConflict counts a turn that has to be repeated.
 func (m *Meter) HandlerConflict(bot, handler string) {
 	m.conflicts.WithLabelValues(bot, handler).Inc()
+}
+
+// InteractionSkipped counts an interaction that came too late.
+func (m *Meter) InteractionSkipped(bot, handler string) {
+	m.skipped.WithLabelValues(bot, handler).Inc()
 }
 
 // EventsRead counts events.

@@ -242,6 +242,7 @@ type turns struct {
 }
 
 func (m turns) HandlerEnded(_, _, result string, _ time.Duration) { m.results <- result }
+func (m turns) InteractionSkipped(string, string)                 { m.results <- "skipped" }
 
 // Each turn of a handler is measured once, by what became of it.
 func TestTurnsAreMeasured(t *testing.T) {
@@ -255,6 +256,22 @@ func TestTurnsAreMeasured(t *testing.T) {
 	measured := turns{results: make(chan string, 10)}
 	startedWith(t, 1, func(Delivery) Outcome { return plan[min(int(runs.Add(1)), len(plan))-1]() }, measured)
 	for _, want := range []string{ResultPanicked, ResultFailed, ResultCancelled, ResultOK} {
+		select {
+		case got := <-measured.results:
+			if got != want {
+				t.Errorf("measured %s, want %s", got, want)
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatalf("nothing measured where %s was to be", want)
+		}
+	}
+}
+
+// An event that is skipped as too late is measured as that, and is done with.
+func TestLateTurnsAreMeasured(t *testing.T) {
+	measured := turns{results: make(chan string, 10)}
+	startedWith(t, 1, func(Delivery) Outcome { return Outcome{Late: true} }, measured)
+	for _, want := range []string{"skipped", ResultLate} {
 		select {
 		case got := <-measured.results:
 			if got != want {

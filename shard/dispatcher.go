@@ -24,6 +24,8 @@ type Delivery struct {
 // Outcome is what a handler's turn came to.
 type Outcome struct {
 	Err error
+	// Late says that the handler was not run, since its answer would come too late.
+	Late bool
 	// Reads, Ranges and Writes of the key-value store commit with the acknowledgement.
 	Reads  []fsm.KVRead
 	Ranges []fsm.KVRange

@@ -224,6 +224,9 @@ func (x *execution) turn(name string) (out Outcome, err error) {
 		result = ResultCancelled // as fail has it
 	case out.Err != nil:
 		result = ResultFailed
+	case out.Late:
+		result = ResultLate
+		x.d.m.o.Metrics.InteractionSkipped(x.entry.Bot, name)
 	}
 	x.count(result)
 	if out.Err != nil {

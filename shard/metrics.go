@@ -9,6 +9,8 @@ type Metrics interface {
 	// HandlerConflict is called when a turn counts for nothing, since what it read had changed meanwhile: the handler
 	// runs again.
 	HandlerConflict(bot, handler string)
+	// InteractionSkipped is called when a handler is not run for an interaction that is too old to be answered.
+	InteractionSkipped(bot, handler string)
 	// EventsRead is called with how many events a bot's gateway connections have brought since the last call.
 	EventsRead(bot string, n uint64)
 	// Gateway is called for what happens to a gateway connection: one of the Gateway constants.
@@ -28,6 +30,7 @@ const (
 	ResultTimedOut = "timed_out"
 	// ResultCancelled: another node runs the entry now, or this one stops or has lost contact with the leader.
 	ResultCancelled = "cancelled"
+	ResultLate      = "late" // not run: an interaction that is too old to be answered
 )
 
 // What happens to gateway connections.
@@ -44,6 +47,7 @@ type noMetrics struct{}
 
 func (noMetrics) HandlerEnded(string, string, string, time.Duration) {}
 func (noMetrics) HandlerConflict(string, string)                     {}
+func (noMetrics) InteractionSkipped(string, string)                  {}
 func (noMetrics) EventsRead(string, uint64)                          {}
 func (noMetrics) Gateway(string, string)                             {}
 func (noMetrics) GatewayClosed(string, int)                          {}
