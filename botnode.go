@@ -40,6 +40,7 @@ type Bot struct {
 	handlers map[string]handler  // by name
 	types    map[string][]string // event type -> names of its handlers
 	late     map[string]bool     // handlers that want interactions that are too old to be answered
+	router   *router             // of interactions; nil without commands
 }
 
 type handler struct {

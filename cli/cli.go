@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord"
@@ -34,6 +35,8 @@ type Program struct {
 	// Attach, if set, is given the node after it was made and before it starts,
 	// for handlers that read the node's state.
 	Attach func(*node.Node)
+	// Lead, if set, is run when the node has begun to lead, see node.Bot.
+	Lead func(context.Context, *node.Node, *zap.Logger)
 }
 
 // DefaultBot is the name of the bot where there is only one.

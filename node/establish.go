@@ -13,10 +13,22 @@ import (
 	"github.com/botnode/botnode/fsm"
 )
 
+// lead does what the programs want done by one node, once this one leads.
+func (n *Node) lead(ctx context.Context, term uint64) {
+	if !n.establish(term) {
+		return
+	}
+	for _, b := range n.o.Bots {
+		if b.Lead != nil {
+			n.wg.Go(func() { b.Lead(ctx, n, n.log.With(zap.String("bot", b.Name))) })
+		}
+	}
+}
+
 // establish brings the cluster's settings in line with this node's program,
 // once it leads: the cluster's id, the bots that don't exist yet, and what
 // their handlers want to hear of.
-func (n *Node) establish(term uint64) {
+func (n *Node) establish(term uint64) bool {
 	ctx, cancel := context.WithTimeout(n.ctx, 10*time.Second)
 	defer cancel()
 	var clusterID string
@@ -24,16 +36,17 @@ func (n *Node) establish(term uint64) {
 	if clusterID == "" {
 		if _, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Init{ClusterID: n.ClusterID()} }); err != nil {
 			n.log.Warn("cluster id not recorded", zap.String("code", "no_quorum"), zap.Error(err))
-			return
+			return false
 		}
 	}
 	for _, b := range n.o.Bots {
 		if err := n.establishBot(ctx, b); err != nil {
 			n.log.Warn("bot not set up; the next leader tries again", zap.String("bot", b.Name), zap.String("code", "no_quorum"), zap.Error(err))
-			return
+			return false
 		}
 	}
 	n.log.Debug("established", zap.Uint64("term", term))
+	return true
 }
 
 func (n *Node) establishBot(ctx context.Context, b *Bot) error {

@@ -34,6 +34,8 @@ func (n *Node) onLink(e transport.LinkEvent) {
 
 // followLeadership tells the shard manager when this node leads.
 func (n *Node) followLeadership(changes <-chan consensus.LeadershipChange) {
+	end := func() {} // the work of this node's leadership
+	defer func() { end() }()
 	for {
 		select {
 		case <-n.ctx.Done():
@@ -46,8 +48,11 @@ func (n *Node) followLeadership(changes <-chan consensus.LeadershipChange) {
 				n.log.Info("leader", zap.String("leader", c.Leader.ID), zap.Uint64("term", c.Leader.Term), zap.Bool("established", c.Established))
 			}
 			n.manager.SetLeadership(c.Leader.Term, c.Established)
+			end()
 			if c.Established {
-				n.wg.Go(func() { n.establish(c.Leader.Term) })
+				ctx, cancel := context.WithCancel(n.ctx)
+				end = cancel
+				n.wg.Go(func() { n.lead(ctx, c.Leader.Term) })
 			}
 		}
 	}

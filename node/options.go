@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -32,6 +33,11 @@ type Bot struct {
 	// OnGone when it is this node's no more. They must not block. May be nil.
 	OnLive func(fsm.ShardKey, shard.Takeover)
 	OnGone func(fsm.ShardKey)
+	// Lead, if set, is run whenever this node has begun to lead the cluster and
+	// the bot is set up. Its context ends with the leadership; it may return
+	// before. Of two runs one may be of a leader that doesn't know yet that it
+	// is none any more: what may be done only once must be committed.
+	Lead func(context.Context, *Node, *zap.Logger)
 }
 
 // Metrics receives measurements of a node's parts; its methods must not block.

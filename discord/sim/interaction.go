@@ -41,6 +41,12 @@ type Interact struct {
 	Name string `json:"name"`
 	// Options are the options, as Discord writes them.
 	Options []map[string]any `json:"options,omitempty"`
+	// Type is the interaction's type; 0 is 2, a command. A component (3) and a
+	// modal (5) have their Data as Discord writes it, and no name.
+	Type int            `json:"type,omitempty"`
+	Data map[string]any `json:"data,omitempty"`
+	// Message is the message whose component is used.
+	Message ID `json:"message,omitempty"`
 }
 
 // Interacted is an interaction that was sent.
@@ -96,18 +102,28 @@ func (s *Server) sendInteraction(g *guild, in *Interact, member raw) *Interacted
 	s.acts.mu.Lock()
 	s.acts.byID[id], s.acts.byTok[x.token] = x, x
 	s.acts.mu.Unlock()
-	data := obj{"id": s.apps.find(in.Name), "name": in.Name, "type": 1}
+	kind, data := in.Type, obj(in.Data)
+	if kind == 0 {
+		kind = 2
+	}
+	if data == nil {
+		data = obj{"id": s.apps.find(in.Name), "name": in.Name, "type": 1}
+	}
 	if in.Options != nil {
 		data["options"] = in.Options
 	}
-	r := encode(obj{
-		"id": id, "application_id": BotID, "type": 2, "data": data, "guild_id": g.id, "channel_id": in.Channel,
+	body := obj{
+		"id": id, "application_id": BotID, "type": kind, "data": data, "guild_id": g.id, "channel_id": in.Channel,
 		"member": with(member, obj{"permissions": "2248473465835073"}), "token": x.token, "version": 1,
 		"app_permissions": "2248473465835073", "locale": "en-US", "guild_locale": "en-US", "entitlements": []any{},
 		"authorizing_integration_owners": obj{"0": g.id}, "context": 0, "attachment_size_limit": 26214400,
 		"guild":   obj{"id": g.id, "locale": "en-US", "features": []any{}},
 		"channel": g.in(g.channels.rows[in.Channel]),
-	})
+	}
+	if m, has := s.world.history(in.Channel).rows[in.Message]; has {
+		body["message"] = m
+	}
+	r := encode(body)
 	sent := &Interacted{ID: id, Token: x.token, ledger: s.ledger}
 	s.ledger.mu.Lock()
 	sent.from = len(s.ledger.posted)
