@@ -77,15 +77,19 @@ func TestRegistrationsThatCannotBeMeantPanic(t *testing.T) {
 		dgo.ApplicationCommandOptionSubCommandGroup{Name: "roles", Options: []dgo.ApplicationCommandOptionSubCommand{{Name: "add"}}},
 	}}
 	for what, f := range map[string]func(*Bot){
-		"two commands are named":  func(b *Bot) { b.Command(config, nil); b.Command(config, nil) },
-		"needs a name":            func(b *Bot) { b.Command(dgo.SlashCommandCreate{}, nop) },
-		"no registered command":   func(b *Bot) { b.Subcommand("config/set", nop) },
-		`"config/get"`:            func(b *Bot) { b.Command(config, nil); b.Subcommand("config/get", nop) },
-		"two functions handle":    func(b *Bot) { b.Command(config, nil); b.Subcommand("config/set", nop); b.Subcommand("config/set", nop) },
-		"match the same":          func(b *Bot) { b.Modal("a/{x}", nop); b.Modal("a/{y}", nop) },
-		"is empty":                func(b *Bot) { b.Modal("", nop) },
-		"has the path":            func(b *Bot) { b.Autocomplete("config", nop) },
-		"two functions complete":  func(b *Bot) { b.Command(config, nil); b.Autocomplete("config/set", nop); b.Autocomplete("config/set", nop) },
+		"two commands are named": func(b *Bot) { b.Command(config, nil); b.Command(config, nil) },
+		"needs a name":           func(b *Bot) { b.Command(dgo.SlashCommandCreate{}, nop) },
+		"no registered command":  func(b *Bot) { b.Subcommand("config/set", nop) },
+		`"config/get"`:           func(b *Bot) { b.Command(config, nil); b.Subcommand("config/get", nop) },
+		"two functions handle":   func(b *Bot) { b.Command(config, nil); b.Subcommand("config/set", nop); b.Subcommand("config/set", nop) },
+		"match the same":         func(b *Bot) { b.Modal("a/{x}", nop); b.Modal("a/{y}", nop) },
+		"is empty":               func(b *Bot) { b.Modal("", nop) },
+		"has the path":           func(b *Bot) { b.Autocomplete("config", nop) },
+		"two functions complete": func(b *Bot) {
+			b.Command(config, nil)
+			b.Autocomplete("config/set", nop)
+			b.Autocomplete("config/set", nop)
+		},
 		"two handlers are named ": func(b *Bot) { OnRaw(b, InteractionsHandler, "READY", nil); b.Component("a", nop) },
 	} {
 		if got := panics(func() { f(New()) }); !strings.Contains(got, what) {
@@ -135,7 +139,9 @@ func commandBot() *Bot {
 		return err
 	})
 	b.Component("vote/{id}", func(i *Interaction) error { return i.Reply("vote " + i.Var("id")) })
-	b.Modal("form/{id}", func(i *Interaction) error { return i.RespondEphemeral("form " + i.Var("id") + " " + i.Submitted().Text("name")) })
+	b.Modal("form/{id}", func(i *Interaction) error {
+		return i.RespondEphemeral("form " + i.Var("id") + " " + i.Submitted().Text("name"))
+	})
 	return b
 }
 
