@@ -20,6 +20,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"sync/atomic"
 
 	"github.com/disgoorg/disgo/gateway"
 
@@ -37,10 +38,11 @@ type Bot struct {
 	// need no approval, and for message content.
 	Intents discord.Intents
 
-	handlers map[string]handler  // by name
-	types    map[string][]string // event type -> names of its handlers
-	late     map[string]bool     // handlers that want interactions that are too old to be answered
-	router   *router             // of interactions; nil without commands
+	handlers map[string]handler      // by name
+	types    map[string][]string     // event type -> names of its handlers
+	late     map[string]bool         // handlers that want interactions that are too old to be answered
+	router   *router                 // of interactions; nil without commands
+	rt       atomic.Pointer[runtime] // that runs the bot; nil before it is attached to a node
 }
 
 type handler struct {

@@ -27,7 +27,10 @@ var _ shard.Handlers = (*runtime)(nil)
 func newRuntime(b *Bot, name string) *runtime { return &runtime{bot: b, name: name} }
 
 // attach gives the runtime its node, before the node starts.
-func (rt *runtime) attach(n *node.Node) { rt.node.Store(n) }
+func (rt *runtime) attach(n *node.Node) {
+	rt.node.Store(n)
+	rt.bot.rt.Store(rt)
+}
 
 var errDetached = errors.New("botnode: the node is starting")
 

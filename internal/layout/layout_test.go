@@ -31,7 +31,7 @@ var ranks = map[string]int{
 	"node": 6,
 	"cli":  7,
 	".":    8,
-	"cmd":  9,
+	"cmd":  9, "disgobot": 9,
 }
 
 // unranked may import anything: tests over the whole, and tools beside it.
