@@ -371,3 +371,51 @@ func TestHashOfCommandsFollowsDefinitionsAndApplication(t *testing.T) {
 		t.Errorf("a user command: %s, %v", b, err)
 	}
 }
+
+// Slash commands are all answered although the leader is killed under them: a
+// repeated answer is none, and nothing comes too late.
+func TestInteractionsSurviveTheLeader(t *testing.T) {
+	s := smallSim(t, 2)
+	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
+	defer cancel()
+	bot := func() *Bot {
+		b := New()
+		b.Command(dgo.SlashCommandCreate{Name: "ping", Description: "Answers"}, func(i *Interaction) error { return i.Reply("pong") })
+		return b
+	}
+	nodes := map[string]*node.Node{}
+	defer func() {
+		for _, n := range nodes {
+			kill(t, n)
+		}
+	}()
+	nodes["joe"] = startBot(t, s, bot(), "joe", t.TempDir(), zap.NewNop(), node.Options{Bootstrap: true})
+	peer := clusterAddrWhenKnown(t, ctx, nodes["joe"], "joe")
+	for _, id := range []string{"mike", "robert"} {
+		nodes[id] = startBot(t, s, bot(), id, t.TempDir(), zap.NewNop(), node.Options{})
+		if _, err := nodes[id].Join(ctx, peer, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	waitGuilds(t, ctx, nodes["mike"], s)
+	score := func() sim.InteractionSummary { return s.Ledger().Summary().Interactions }
+	load := s.StartLoad(sim.Load{Kind: "interaction", Rate: 100})
+	until(t, ctx, "a hundred are answered", func() bool { return score().Acked > 100 })
+	st, err := nodes["mike"].Status(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kill(t, nodes[st.Leader.ID])
+	delete(nodes, st.Leader.ID)
+	sent := score().Sent
+	until(t, ctx, "two hundred more are sent", func() bool { return score().Sent > sent+200 })
+	if err := load.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, ctx, "all are answered", func() bool { return len(score().Unacked) == 0 })
+	sum := score()
+	t.Logf("%d interactions, %d answered, %d answers were repeats, %d came too late", sum.Sent, sum.Acked, sum.Again, sum.Late)
+	if sum.Late > 0 {
+		t.Errorf("%+v", sum)
+	}
+}
