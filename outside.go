@@ -72,12 +72,16 @@ func (b *Bot) SendGateway(ctx context.Context, shard int, op discord.Opcode, d a
 		return err
 	}
 	if op == discord.OpPresenceUpdate {
-		return n.ShowPresence(ctx, rt.name, shard, raw)
+		which := uint32(fsm.AllShards)
+		if shard >= 0 {
+			which = uint32(shard)
+		}
+		return n.SetPresence(ctx, rt.name, which, raw)
 	}
 	if shard < 0 {
 		return fmt.Errorf("botnode: %v is sent to one shard", op)
 	}
-	return n.SendGateway(ctx, rt.name, shard, op, raw)
+	return n.Speak(ctx, rt.name, shard, op, raw)
 }
 
 // Before returns what the cache held, before the event, of the object that an

@@ -34,6 +34,10 @@ type KVChange struct {
 	// Expires is when the key goes by itself, Unix milliseconds by the writer's
 	// clock; 0 for never.
 	Expires int64
+	// Add is added to the decimal number that the key holds, absent meaning 0,
+	// instead of replacing the value; 0 for a plain write. It needs no read, so
+	// that two of them never conflict.
+	Add int64
 }
 
 // Done acknowledges one handler of one entry, with the handler's writes.
@@ -98,8 +102,8 @@ func (c *Done) apply(s *State) Result {
 	if e.Runner != c.Runner && !s.Mutant.Has(mutant.DoneGuard) {
 		return Result{Code: Fenced, Epoch: sh.Epoch, Msg: "another node runs this entry now"}
 	}
-	if !allowed(c.Writes) {
-		return notAllowed
+	if res := b.kv.allowed(c.Writes); res.Code != OK {
+		return res
 	}
 	if key, ok := b.kv.current(c.Reads); !ok {
 		return Result{Code: Conflict, Msg: "key " + key + " has changed since it was read"}

@@ -167,6 +167,9 @@ func (g *gen) entry(b *Bot, sh *Shard) Command {
 	key := rapid.SampledFrom([]string{"a", "b"}).Draw(g.t, "key")
 	item, _ := b.KVGet(key)
 	change := KVChange{Key: key, Value: []byte{byte(g.n("value", 0, 255))}, Delete: g.n("delete", 0, 3) == 0, Expires: int64(g.n("expires", 0, 20) * g.n("does", 0, 1))}
+	if g.n("adds", 0, 3) == 0 {
+		change = KVChange{Key: "n", Add: int64(g.n("add", -3, 3))}
+	}
 	if b.DeadCount() > 0 && g.n("dead", 0, 2) == 0 {
 		return &Dead{Bot: b.Name, Pos: b.DeadLetters()[0].Entry.Pos, Retry: g.n("retry", 0, 2) > 0}
 	}

@@ -22,7 +22,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 // samples has a command of every kind with its fields set.
 func samples() map[Kind]Command {
 	reads := []KVRead{{Key: "a", Version: 3}, {Key: "b"}}
-	writes := []KVChange{{Key: "a", Value: []byte("1")}, {Key: "b", Delete: true, Value: []byte{}, Expires: 1700000000000}}
+	writes := []KVChange{{Key: "a", Value: []byte("1")}, {Key: "b", Delete: true, Value: []byte{}, Expires: 1700000000000}, {Key: "n", Value: []byte{}, Add: -3}}
 	return map[Kind]Command{
 		KindInit:      &Init{ClusterID: "cluster"},
 		KindUp:        &Up{Node: joe},

@@ -124,6 +124,19 @@ func kvCases() []guardCase {
 			return b.bot().KVLen() == 0 && b.bot().KVBytes() == 0
 		}},
 		{name: "delete in conflict", before: []Command{put(1, "k", "v")}, cmd: at(2, "k", 5, true), code: Conflict, holds: value("k", "v")},
+		{name: "add to nothing", cmd: &KVWrite{Bot: testBot, ID: 1, Change: KVChange{Key: "n", Add: 3}}, holds: value("n", "3")},
+		{
+			name: "add to a number", before: []Command{put(1, "n", "40")},
+			cmd: &KVWrite{Bot: testBot, ID: 2, Change: KVChange{Key: "n", Add: -50}}, holds: value("n", "-10"),
+		},
+		{
+			name: "add to no number", before: []Command{put(1, "n", "many")},
+			cmd: &KVWrite{Bot: testBot, ID: 2, Change: KVChange{Key: "n", Add: 1}}, code: Refused, msg: "no number", holds: value("n", "many"),
+		},
+		{
+			name: "add too much", before: []Command{put(1, "n", "9223372036854775807")},
+			cmd: &KVWrite{Bot: testBot, ID: 2, Change: KVChange{Key: "n", Add: 1}}, code: Refused, msg: "too large",
+		},
 		{name: "no request number", cmd: put(0, "k", "v"), code: Refused, msg: "request number"},
 		{name: "no key", cmd: put(1, "", "v"), code: Refused, msg: "1 to 512 bytes"},
 		{name: "long key", cmd: put(1, long, "v"), code: Refused},

@@ -1,7 +1,8 @@
 package fsm
 
 import (
-	"slices"
+	"math"
+	"strconv"
 
 	"github.com/tidwall/btree"
 )
@@ -55,11 +56,34 @@ func newKVStore() kvStore {
 	return kvStore{items: new(btree.Map[string, KVItem]), expiry: new(expiryIndex)}
 }
 
-// allowed reports whether all of the changes are within the limits.
-func allowed(changes []KVChange) bool {
-	return !slices.ContainsFunc(changes, func(ch KVChange) bool {
-		return len(ch.Key) == 0 || len(ch.Key) > MaxKey || len(ch.Value) > MaxValue
-	})
+// allowed answers OK if all of the changes can be made.
+func (kv *kvStore) allowed(changes []KVChange) Result {
+	for _, ch := range changes {
+		if len(ch.Key) == 0 || len(ch.Key) > MaxKey || len(ch.Value) > MaxValue {
+			return notAllowed
+		}
+		if ch.Add != 0 {
+			if _, ok := kv.sum(ch); !ok {
+				return refused("the key holds no number to add to, or the sum would be too large")
+			}
+		}
+	}
+	return Result{}
+}
+
+// sum returns what a key holds after an addition.
+func (kv *kvStore) sum(ch KVChange) (sum int64, ok bool) {
+	item, there := kv.items.Get(ch.Key)
+	if there {
+		var err error
+		if sum, err = strconv.ParseInt(string(item.Value), 10, 64); err != nil {
+			return 0, false
+		}
+	}
+	if ch.Add > 0 && sum > math.MaxInt64-ch.Add || ch.Add < 0 && sum < math.MinInt64-ch.Add {
+		return 0, false
+	}
+	return sum + ch.Add, true
 }
 
 var notAllowed = refused("a key has 1 to 512 bytes, a value at most 256 KiB")
@@ -79,6 +103,16 @@ func (kv *kvStore) current(reads []KVRead) (key string, ok bool) {
 func (kv *kvStore) write(changes []KVChange) {
 	for _, ch := range changes {
 		kv.rev++
+		if ch.Add != 0 && !ch.Delete {
+			n, ok := kv.sum(ch)
+			if !ok {
+				continue // two additions of one command that are too much together
+			}
+			if item, _ := kv.items.Get(ch.Key); ch.Expires == 0 {
+				ch.Expires = item.Expires
+			}
+			ch.Value = strconv.AppendInt(nil, n, 10)
+		}
 		kv.drop(ch.Key)
 		if !ch.Delete {
 			kv.put(ch.Key, KVItem{Value: append([]byte(nil), ch.Value...), Version: kv.rev, Expires: max(0, ch.Expires)})
@@ -157,8 +191,8 @@ func (c *KVWrite) apply(s *State) Result {
 		return refused("a write needs a request number")
 	}
 	changes := []KVChange{c.Change}
-	if !allowed(changes) {
-		return notAllowed
+	if res := b.kv.allowed(changes); res.Code != OK {
+		return res
 	}
 	for _, r := range b.kv.recent {
 		if r.id == c.ID {
@@ -194,13 +228,14 @@ func encodeChanges(w *writer, changes []KVChange) {
 		w.bool(ch.Delete)
 		w.bytes(ch.Value)
 		w.int(ch.Expires)
+		w.int(ch.Add)
 	}
 }
 
 func decodeChanges(r *reader) []KVChange {
 	var changes []KVChange
-	for range r.count(4) {
-		changes = append(changes, KVChange{Key: r.string(), Delete: r.bool(), Value: r.bytes(), Expires: r.int()})
+	for range r.count(5) {
+		changes = append(changes, KVChange{Key: r.string(), Delete: r.bool(), Value: r.bytes(), Expires: r.int(), Add: r.int()})
 	}
 	return changes
 }

@@ -30,6 +30,10 @@ type Outcome struct {
 	Reads  []fsm.KVRead
 	Ranges []fsm.KVRange
 	Writes []fsm.KVChange
+	// Again, if set, makes the outcome anew from the state as it is now, after a
+	// conflict, without another run of the handler. It answers false where only
+	// a run will do.
+	Again func() (Outcome, bool)
 }
 
 // Handlers run the handlers of a bot's program. Handle is called on many
@@ -71,7 +75,7 @@ const (
 	handlerGrace  = 5 * time.Second        // between a handler's deadline and its abandonment
 	failBackoff   = 100 * time.Millisecond // of a handler without a policy
 	backoffFactor = 100                    // of the longest wait to the first
-	conflictTries = 20
+	conflictTries = 200                    // about what the handler's time allows
 )
 
 // dispatchInput is what the dispatcher's loop is told; one field is set.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -175,10 +176,16 @@ func clip(s string, n int) string {
 // handle gives one handler its turn. An acknowledgement that depends on nothing
 // that the handler read is returned: it is on its way, and can be taken as done.
 func (x *execution) handle(name string) (plain *fsm.Done, err error) {
-	for range conflictTries {
-		out, err := x.turn(name)
-		if err != nil {
-			return nil, err
+	var out Outcome
+	for try := range conflictTries {
+		again := false
+		if out.Again != nil {
+			out, again = out.Again()
+		}
+		if !again {
+			if out, err = x.turn(name); err != nil {
+				return nil, err
+			}
 		}
 		done := &fsm.Done{
 			Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Handler: name, Runner: x.d.m.o.Self,
@@ -197,6 +204,9 @@ func (x *execution) handle(name string) (plain *fsm.Done, err error) {
 			return nil, nil
 		case fsm.Conflict:
 			x.d.m.o.Metrics.HandlerConflict(x.entry.Bot, name)
+			if err := x.pause(try); err != nil {
+				return nil, err
+			}
 		case fsm.Refused, fsm.Malformed:
 			// Nothing will change about that by itself.
 			return nil, fmt.Errorf("handler %s: its writes were refused: %s", name, res.Msg)
@@ -205,6 +215,31 @@ func (x *execution) handle(name string) (plain *fsm.Done, err error) {
 		}
 	}
 	return nil, fmt.Errorf("handler %s: its keys changed under it %d times", name, conflictTries)
+}
+
+// pause waits after a conflict: until this node has applied something more,
+// since what it was about may not be here yet, and longer with each try, or all
+// who want a key meet again at once.
+func (x *execution) pause(try int) error {
+	changed := x.d.m.o.Machine.Changed()
+	limit := time.NewTimer(time.Duration(1+rand.IntN(min(1<<min(try, 5), 20))) * time.Millisecond)
+	defer limit.Stop()
+	if try < 2 {
+		select {
+		case <-changed:
+			return nil
+		case <-limit.C:
+			return nil
+		case <-x.ctx.Done():
+		}
+		return context.Cause(x.ctx)
+	}
+	select {
+	case <-limit.C:
+		return nil
+	case <-x.ctx.Done():
+		return context.Cause(x.ctx)
+	}
 }
 
 // turn runs a handler once, within its time.
