@@ -59,28 +59,3 @@ func TestEventsOfOneNumberHaveNoncesOfTheirOwn(t *testing.T) {
 		t.Error("the deletions of two guilds by one READY would share their nonces")
 	}
 }
-
-func TestKVReadsItsOwnWritesAndCommitsWhatItSaw(t *testing.T) {
-	t.Parallel()
-	kv := &KV{rt: newRuntime(New(), "default"), bot: "default", reads: map[string]uint64{}, writes: map[string]fsm.KVChange{}}
-	if n, err := kv.Add("n", 2); err != nil || n != 2 {
-		t.Fatalf("first add: %d, %v", n, err)
-	}
-	if n, err := kv.Add("n", 3); err != nil || n != 5 {
-		t.Fatalf("second add: %d, %v", n, err)
-	}
-	kv.Delete("gone")
-	if _, err := kv.Get("gone"); err == nil {
-		t.Error("a deleted key is read")
-	}
-	if err := kv.Put(strings.Repeat("k", fsm.MaxKey+1), nil); err == nil {
-		t.Error("a key that is too long is taken")
-	}
-	reads, writes := kv.commit()
-	if len(reads) != 1 || reads[0] != (fsm.KVRead{Key: "n"}) {
-		t.Errorf("reads: %+v", reads)
-	}
-	if len(writes) != 2 || string(writes[0].Value) != "5" || !writes[1].Delete {
-		t.Errorf("writes: %+v", writes)
-	}
-}

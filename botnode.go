@@ -26,6 +26,7 @@ import (
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
 )
 
 // Version is the version of the library and of its programs.
@@ -38,21 +39,28 @@ type Bot struct {
 	// need no approval, and for message content.
 	Intents discord.Intents
 
-	handlers map[string]handler      // by name
-	types    map[string][]string     // event type -> names of its handlers
-	late     map[string]bool         // handlers that want interactions that are too old to be answered
-	router   *router                 // of interactions; nil without commands
-	rt       atomic.Pointer[runtime] // that runs the bot; nil before it is attached to a node
+	handlers   map[string]*handler // by name
+	types      map[string][]string // event type -> names of its handlers
+	middleware []Middleware        // of the handlers to come
+	starts     []func(*Task, Start) error
+	stops      []func(*Task, Stop) error
+	leaders    []leaderJob
+	schedules  []shard.Schedule
+	router     *router                 // of interactions; nil without commands
+	rt         atomic.Pointer[runtime] // that runs the bot; nil before it is attached to a node
 }
 
 type handler struct {
-	event string
-	run   func(*Context) error
+	event  string
+	run    HandlerFunc
+	filter func(raw []byte) bool // nil for all events
+	anyAge bool                  // wants interactions that are too old to be answered
+	policy shard.HandlerPolicy
 }
 
 // New returns a bot without handlers.
 func New() *Bot {
-	return &Bot{handlers: make(map[string]handler), types: make(map[string][]string)}
+	return &Bot{handlers: make(map[string]*handler), types: make(map[string][]string)}
 }
 
 // DefaultIntents is what a Bot without Intents asks for: everything that needs
@@ -69,7 +77,7 @@ func DefaultIntents() discord.Intents {
 //
 // On panics if the name is taken or E is not an event; both are mistakes of
 // the program that show at once.
-func On[E gateway.EventData](b *Bot, name string, f func(*Context, E) error) {
+func On[E gateway.EventData](b *Bot, name string, f func(*Context, E) error, opts ...Option) {
 	event, err := eventName[E]()
 	if err != nil {
 		panic(err)
@@ -85,22 +93,33 @@ func On[E gateway.EventData](b *Bot, name string, f func(*Context, E) error) {
 			return fmt.Errorf("%s decodes into %T", event, v)
 		}
 		return f(c, e)
-	})
+	}, opts)
 }
 
 // OnRaw registers a handler for events of a type by its gateway name, such as
 // "MESSAGE_CREATE", without decoding them: Context.Raw has Discord's JSON.
-func OnRaw(b *Bot, name, event string, f func(*Context) error) { b.register(name, event, f) }
+func OnRaw(b *Bot, name, event string, f func(*Context) error, opts ...Option) {
+	b.register(name, event, f, opts)
+}
 
-func (b *Bot) register(name, event string, run func(*Context) error) {
+func (b *Bot) register(name, event string, run HandlerFunc, opts []Option) {
 	if name == "" {
 		panic(errors.New("botnode: a handler needs a name"))
 	}
 	if _, taken := b.handlers[name]; taken {
 		panic(fmt.Errorf("botnode: two handlers are named %q", name))
 	}
-	b.handlers[name] = handler{event: event, run: run}
-	b.types[event] = append(b.types[event], name)
+	for _, mw := range slices.Backward(b.middleware) {
+		run = mw(run)
+	}
+	h := &handler{event: event, run: run}
+	for _, o := range opts {
+		o(h)
+	}
+	b.handlers[name] = h
+	if event != fsm.EventTick {
+		b.types[event] = append(b.types[event], name)
+	}
 }
 
 // eventName finds the gateway's name of a disgo event type.

@@ -3,11 +3,14 @@ package botnode
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/botnode/botnode/discord"
@@ -50,6 +53,31 @@ func (c *Context) Age() time.Duration {
 
 // Attempt returns 1 at the first attempt at the event, and counts up.
 func (c *Context) Attempt() int { return int(c.entry.Attempts) + 1 }
+
+// Replayed reports whether an earlier attempt at the event may have had an
+// effect outside of the store: it failed, its process died, or another handler
+// of the event has it run again.
+func (c *Context) Replayed() bool { return c.entry.Attempts > 0 }
+
+// Key identifies this handler's turn at this event, whatever attempt: 24
+// characters that are safe in a URL. Give it to services that recognise repeats
+// by a key of the caller's.
+func (c *Context) Key() string {
+	h := sha256.New()
+	for _, part := range []string{c.entry.Bot, stream(c.entry), strconv.FormatInt(c.entry.S, 10), c.handler} {
+		_, _ = fmt.Fprintf(h, "%d:%s", len(part), part) // a hash never fails
+	}
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil))[:24]
+}
+
+// Scheduled returns the time that a handler of [Bot.Every] or [Bot.Cron] is run
+// for; zero for others.
+func (c *Context) Scheduled() time.Time {
+	if c.entry.Type != fsm.EventTick {
+		return time.Time{}
+	}
+	return time.UnixMilli(c.entry.S)
+}
 
 // Position returns the event's position in the bot's journal.
 func (c *Context) Position() uint64 { return c.entry.Pos }

@@ -1,6 +1,7 @@
 package botnode
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/botnode/botnode/discord"
@@ -11,8 +12,9 @@ import (
 // interaction (interactions/receiving-and-responding.mdx).
 const interactionWindow = 3 * time.Second
 
-// LateInteractions lets handlers run for interactions whose time to be answered
-// is over. Others skip them: since nothing that they answer would arrive, the
+// LateInteractions lets handlers that are registered already run for
+// interactions whose time to be answered is over, as their option AnyAge does.
+// Others skip them: since nothing that they answer would arrive, the
 // event counts as handled, and in the metric botnode_interactions_skipped_total.
 // An interaction is late after an outage of the bot, and after its handler has
 // failed for three seconds.
@@ -22,19 +24,20 @@ const interactionWindow = 3 * time.Second
 // Defer succeeds as the repeat that it is, and its follow-up arrives as long as
 // the interaction's token lives, 15 minutes.
 func (b *Bot) LateInteractions(handlers ...string) {
-	if b.late == nil {
-		b.late = make(map[string]bool)
-	}
 	for _, name := range handlers {
-		b.late[name] = true
+		h := b.handlers[name]
+		if h == nil {
+			panic(fmt.Errorf("botnode: no handler is named %q yet", name))
+		}
+		h.anyAge = true
 	}
 }
 
-// tooLate reports whether a handler has no use for an entry any more. The age
+// tooLate reports whether the handler has no use for an entry any more. The age
 // is by the clocks of nodes alone: if Discord's were asked, a clock that is
 // wrong by seconds would have every interaction skipped.
-func (b *Bot) tooLate(e *fsm.Entry, handler string, now time.Time) bool {
-	return e.Type == discord.EventInteractionCreate && !b.late[handler] &&
+func (h *handler) tooLate(e *fsm.Entry, now time.Time) bool {
+	return e.Type == discord.EventInteractionCreate && !h.anyAge &&
 		now.Sub(time.UnixMilli(e.At)) > interactionWindow
 }
 

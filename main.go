@@ -37,5 +37,6 @@ func program(b *Bot) cli.Program {
 	rt := newRuntime(b, cli.DefaultBot)
 	return cli.Program{
 		Name: cli.DefaultBot, Intents: b.intents(), Interests: b.interests(), Handlers: rt, Attach: rt.attach, Lead: rt.lead,
+		Schedules: b.schedules, OnLive: rt.onLive, OnGone: rt.onGone, Close: rt.close,
 	}
 }

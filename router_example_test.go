@@ -27,7 +27,7 @@ func ExampleBot_Command() {
 		})
 	})
 	bot.Component("vote/{poll}/{choice}", func(i *botnode.Interaction) error {
-		n, err := i.KV().Add("poll/"+i.Var("poll")+"/"+i.Var("choice"), 1)
+		n, err := i.KV().Increment("poll/"+i.Var("poll")+"/"+i.Var("choice"), 1)
 		if err != nil {
 			return err
 		}

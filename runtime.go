@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/discord/rest"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
@@ -20,16 +20,29 @@ type runtime struct {
 	bot  *Bot
 	name string
 	node atomic.Pointer[node.Node]
+
+	// ctx ends with the node. wg counts what the runtime started.
+	ctx  context.Context
+	stop context.CancelFunc
+	wg   sync.WaitGroup
+
+	mu   sync.Mutex // guards here
+	here map[fsm.ShardKey]context.CancelFunc
 }
 
 var _ shard.Handlers = (*runtime)(nil)
 
-func newRuntime(b *Bot, name string) *runtime { return &runtime{bot: b, name: name} }
+func newRuntime(b *Bot, name string) *runtime {
+	rt := &runtime{bot: b, name: name, here: make(map[fsm.ShardKey]context.CancelFunc)}
+	rt.ctx, rt.stop = context.WithCancel(context.Background())
+	return rt
+}
 
 // attach gives the runtime its node, before the node starts.
 func (rt *runtime) attach(n *node.Node) {
 	rt.node.Store(n)
 	rt.bot.rt.Store(rt)
+	rt.startJobs()
 }
 
 var errDetached = errors.New("botnode: the node is starting")
@@ -42,15 +55,6 @@ func (rt *runtime) rest() (http.RoundTripper, string, error) {
 	return n.REST(rt.name)
 }
 
-func (rt *runtime) kvGet(bot, key string) (item fsm.KVItem, ok bool) {
-	n := rt.node.Load()
-	if n == nil {
-		return item, false
-	}
-	_, _ = n.View(bot, func(b *fsm.Bot, _ *cache.Cache) { item, ok = b.KVGet(key) })
-	return item, ok
-}
-
 // stream names the events among which a sequence number is unique: the session,
 // and the guild, since the deletions that follow from a READY share its number.
 func stream(e *fsm.Entry) string { return e.SID + "/" + e.Guild.String() }
@@ -58,18 +62,20 @@ func stream(e *fsm.Entry) string { return e.SID + "/" + e.Guild.String() }
 // Handle implements shard.Handlers.
 func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 	h, ok := rt.bot.handlers[d.Handler]
-	if !ok {
-		return shard.Outcome{Err: fmt.Errorf("this program has no handler %q", d.Handler)}
-	}
-	if rt.bot.tooLate(d.Entry, d.Handler, time.Now()) {
+	switch {
+	case !ok:
+		return shard.Outcome{Err: fmt.Errorf("%w: %q", shard.ErrNoHandler, d.Handler)}
+	case h.tooLate(d.Entry, time.Now()):
 		return shard.Outcome{Late: true}
+	case h.filter != nil && !h.filter(d.Entry.Raw):
+		return shard.Outcome{}
 	}
 	attempt := rest.NewAttempt(rest.AttemptOptions{
 		Bot: d.Entry.Bot, SID: stream(d.Entry), Seq: uint64(d.Entry.S), Handler: d.Handler, Gate: d.Gate,
 	})
 	c := &Context{
 		Context: rest.WithAttempt(ctx, attempt), rt: rt, entry: d.Entry, handler: d.Handler,
-		kv: &KV{rt: rt, bot: d.Entry.Bot, reads: map[string]uint64{}, writes: map[string]fsm.KVChange{}},
+		kv: newKV(rt.readBot(d.Entry.Bot)),
 	}
 	if err := h.run(c); err != nil {
 		// It is logged and kept with the entry: without the tokens of URLs.
@@ -79,9 +85,35 @@ func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 	if err := attempt.Wait(ctx); err != nil {
 		return shard.Outcome{Err: err}
 	}
-	reads, writes := c.kv.commit()
-	return shard.Outcome{Reads: reads, Writes: writes}
+	return c.kv.outcome()
+}
+
+// outcome is what commits with the acknowledgement.
+func (kv *KV) outcome() (out shard.Outcome) {
+	out.Reads, out.Ranges, out.Writes = kv.commit()
+	if len(kv.seen) > 0 {
+		out.Again = kv.anew
+	}
+	return out
+}
+
+// anew is outcome after a conflict, if no run of the handler is needed.
+func (kv *KV) anew() (out shard.Outcome, ok bool) {
+	defer func() {
+		if recover() != nil {
+			ok = false // the handler's run will panic where somebody takes care of it
+		}
+	}()
+	if !kv.again() {
+		return out, false
+	}
+	return kv.outcome(), true
 }
 
 // Policy implements shard.Handlers.
-func (rt *runtime) Policy(string) shard.HandlerPolicy { return shard.HandlerPolicy{} }
+func (rt *runtime) Policy(handler string) (p shard.HandlerPolicy) {
+	if h := rt.bot.handlers[handler]; h != nil {
+		p = h.policy
+	}
+	return p
+}

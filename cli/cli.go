@@ -32,6 +32,8 @@ type Program struct {
 	Schedules []shard.Schedule
 	OnLive    func(fsm.ShardKey, shard.Takeover)
 	OnGone    func(fsm.ShardKey)
+	// Close is called when the node has stopped.
+	Close func()
 	// Attach, if set, is given the node after it was made and before it starts,
 	// for handlers that read the node's state.
 	Attach func(*node.Node)

@@ -153,6 +153,9 @@ func (b *Bot) KVGet(key string) (KVItem, bool) { return b.kv.items.Get(key) }
 // KVBytes returns the bytes that keys and values take.
 func (b *Bot) KVBytes() int64 { return b.kv.bytes }
 
+// KVRev returns the version that was given last: it rises with every write.
+func (b *Bot) KVRev() uint64 { return b.kv.rev }
+
 // KVLen returns the number of keys.
 func (b *Bot) KVLen() int { return b.kv.items.Len() }
 

@@ -56,6 +56,9 @@ func (rt *botRuntime) options() *shard.BotOptions {
 }
 
 func (rt *botRuntime) close() error {
+	if rt.bot.Close != nil {
+		rt.bot.Close()
+	}
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.trip != nil {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
@@ -15,6 +17,10 @@ import (
 
 // The methods in this file are for programs: what they may do besides answering
 // events.
+
+// ErrFenced means that what a write depends on, such as a lock, is another's by
+// now.
+var ErrFenced = errors.New("fenced")
 
 // Write changes a key of a bot's store and returns the key's new version. It
 // gives the command its request number.
@@ -79,3 +85,6 @@ func (n *Node) Speak(ctx context.Context, bot string, index int, op discord.Opco
 		}
 	}
 }
+
+// Logger returns the node's log, for what its programs have to say.
+func (n *Node) Logger() *zap.Logger { return n.log }

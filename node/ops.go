@@ -150,6 +150,8 @@ func (n *Node) command(ctx context.Context, build func(*fsm.State) fsm.Command) 
 		return res, nil
 	case res.Code == fsm.Conflict:
 		return res, fmt.Errorf("%w: %s", admin.ErrConflict, res.Msg)
+	case res.Code == fsm.Fenced:
+		return res, fmt.Errorf("%w: %w: %s", admin.ErrRefused, ErrFenced, res.Msg)
 	}
 	return res, fmt.Errorf("%w: %s", admin.ErrRefused, res.Msg)
 }

@@ -33,6 +33,8 @@ type Bot struct {
 	// OnGone when it is this node's no more. They must not block. May be nil.
 	OnLive func(fsm.ShardKey, shard.Takeover)
 	OnGone func(fsm.ShardKey)
+	// Close is called once everything else of the node has stopped. May be nil.
+	Close func()
 	// Lead, if set, is run whenever this node has begun to lead the cluster and
 	// the bot is set up. Its context ends with the leadership; it may return
 	// before. Of two runs one may be of a leader that doesn't know yet that it

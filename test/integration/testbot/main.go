@@ -33,7 +33,7 @@ func talk(c *botnode.Context) error {
 	}
 	switch word {
 	case "!ping":
-		if _, err := c.KV().Add("pings", 1); err != nil {
+		if err := c.KV().Add("pings", 1); err != nil {
 			return err
 		}
 		return c.Reply("pong " + rest)
