@@ -278,7 +278,7 @@ func (n *Node) waitOwner(ctx context.Context, bot string, key fsm.ShardKey, to s
 }
 
 func retryableMove(err error) bool {
-	for _, known := range []error{shard.ErrNoTarget, shard.ErrNoOwner, shard.ErrUnknownShard} {
+	for _, known := range []error{shard.ErrNoTarget, shard.ErrNoOwner, shard.ErrUnknownShard, shard.ErrDisconnected} {
 		if errors.Is(err, known) || err.Error() == known.Error() {
 			return false
 		}
@@ -318,7 +318,9 @@ func (n *Node) Takeover(ctx context.Context, bot, to string) error {
 	n.machine.View(func(_ uint64, s *fsm.State) {
 		if b := s.Bot(bot); b != nil {
 			for _, sh := range b.Shards() {
-				shards = append(shards, int(sh.Key.Index))
+				if !sh.Parked {
+					shards = append(shards, int(sh.Key.Index))
+				}
 			}
 		}
 	})
