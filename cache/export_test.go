@@ -19,7 +19,7 @@ func moved(a, b *Cache) (events []string) {
 		b.Apply(0, 1, name, d)
 	}
 	if self := a.Self(); self != nil {
-		apply("USER_UPDATE", self)
+		apply("READY", slices.Concat([]byte(`{"user":`), self, []byte("}")))
 	}
 	for _, guild := range slices.Collect(a.ShardGuilds(0, 1)) {
 		x := NewExport(guild)
@@ -62,7 +62,7 @@ func TestExportInChunks(t *testing.T) {
 	a.Apply(0, 1, "GUILD_CREATE", []byte(fullGuild)) // all but two are unverified now
 	b.Apply(0, 1, "GUILD_CREATE", []byte(`{"id":"100","members":[{"user":{"id":"77"}}],"roles":[{"id":"1"}]}`))
 	events := moved(a, b)
-	want := "USER_UPDATE GUILD_CREATE" + strings.Repeat(" GUILD_MEMBERS_CHUNK", 3) + " GUILD_CREATE" + strings.Repeat(" GUILD_MEMBERS_CHUNK", 4) // the last has the presences
+	want := "READY GUILD_CREATE" + strings.Repeat(" GUILD_MEMBERS_CHUNK", 3) + " GUILD_CREATE" + strings.Repeat(" GUILD_MEMBERS_CHUNK", 4) // the last has the presences
 	if got := strings.Join(events, " "); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

@@ -1,5 +1,7 @@
 package fsm
 
+import "github.com/botnode/botnode/discord"
+
 // Disconnect takes a shard from its owner and parks it: nobody is made its owner
 // again before a Connect.
 //
@@ -142,8 +144,8 @@ type Import struct {
 	Evs   []Imported
 }
 
-// Imported is an event of an Import: USER_UPDATE, GUILD_CREATE or
-// GUILD_MEMBERS_CHUNK.
+// Imported is an event of an Import: READY, for the bot's own user that it
+// brings, GUILD_CREATE or GUILD_MEMBERS_CHUNK.
 type Imported struct {
 	Type string
 	Raw  []byte
@@ -181,7 +183,7 @@ func (c *Import) apply(s *State) Result {
 	}
 	for _, e := range c.Evs {
 		switch e.Type {
-		case "USER_UPDATE", "GUILD_CREATE", "GUILD_MEMBERS_CHUNK":
+		case discord.EventReady, discord.EventGuildCreate, discord.EventGuildMembersChunk:
 		default:
 			return refused("only users, guilds and members are imported")
 		}

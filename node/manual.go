@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -257,7 +258,7 @@ func (n *Node) connect(ctx context.Context, bot string, index int, req admin.Con
 			return key, err
 		}
 		if req.Resume != nil && facts.self == nil && len(req.Resume.User) > 0 {
-			self := []fsm.Imported{{Type: discord.EventUserUpdate, Raw: req.Resume.User}}
+			self := []fsm.Imported{{Type: discord.EventReady, Raw: slices.Concat([]byte(`{"user":`), req.Resume.User, []byte("}"))}}
 			if err := n.importEvents(ctx, bot, key, sh.Epoch, self); err != nil {
 				return key, err
 			}

@@ -13,6 +13,7 @@ import (
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/shard"
+	"github.com/botnode/botnode/transport"
 )
 
 var _ admin.Backend = (*Node)(nil)
@@ -238,6 +239,10 @@ func (n *Node) move(ctx context.Context, bot string, index int, to string, why f
 	if err != nil {
 		return err
 	}
+	if sh, _, _, err := n.shardOf(bot, index); err != nil || sh.Parked {
+		return admin.WithHint(fmt.Errorf("%w: shard %d is disconnected", admin.ErrRefused, index),
+			fmt.Sprintf("`botnode shard connect %d --to %s` connects it there", index, to))
+	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for {
@@ -278,8 +283,12 @@ func (n *Node) waitOwner(ctx context.Context, bot string, key fsm.ShardKey, to s
 }
 
 func retryableMove(err error) bool {
+	text := err.Error()
+	if far, ok := errors.AsType[*transport.RemoteError](err); ok {
+		text = far.Message // the leader's own words
+	}
 	for _, known := range []error{shard.ErrNoTarget, shard.ErrNoOwner, shard.ErrUnknownShard, shard.ErrDisconnected} {
-		if errors.Is(err, known) || err.Error() == known.Error() {
+		if errors.Is(err, known) || text == known.Error() {
 			return false
 		}
 	}

@@ -313,7 +313,7 @@ func TestClustersShareABot(t *testing.T) {
 // others do, and a node that leaves under load has handed everything over.
 func TestManualShardMovesAndNodesLeave(t *testing.T) {
 	c := newCluster(t, simOptions(2))
-	c.Three("--shards", "manual")
+	c.Cluster([3]string{"joe", "mike", "robert"}, "--shards", "manual")
 	c.OK("joe", "shard", "connect", "0", "--of", "2", "--to", "joe")
 	c.OK("joe", "shard", "connect", "1", "--to", "joe")
 	r := c.Load(roundPings, func() { c.OK("robert", "shard", "move", "0", "--to", "mike") })
