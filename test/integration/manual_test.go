@@ -337,4 +337,3 @@ func TestManualShardMovesAndNodesLeave(t *testing.T) {
 	c.Emptied()
 	c.SameDigests()
 }
-
