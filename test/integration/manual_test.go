@@ -3,10 +3,12 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -336,4 +338,58 @@ func TestManualShardMovesAndNodesLeave(t *testing.T) {
 	c.Once()
 	c.Emptied()
 	c.SameDigests()
+}
+
+// TestManualCommandsOfTheDocs runs the commands of docs/operations.md about
+// shards by hand exactly as they are printed there: only the addresses are those
+// of the test.
+func TestManualCommandsOfTheDocs(t *testing.T) {
+	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
+	must(t, err)
+	_, section, found := strings.Cut(string(doc), "\n## Connect shards by hand")
+	section, _, ended := strings.Cut(section, "\n## ")
+	var commands []string
+	for line := range strings.Lines(section) {
+		if command, ok := strings.CutPrefix(line, "    "); ok {
+			commands = append(commands, strings.TrimSpace(command))
+		}
+	}
+	if !found || !ended || len(commands) < 6 {
+		t.Fatalf("the commands are not where they were: %q", commands)
+	}
+	a := newCluster(t, simOptions(2))
+	a.Cluster([3]string{"joe", "mike", "robert"}, "--shards", "manual", "--intents", "all")
+	b := a.Beside("b")
+	b.Cluster([3]string{"anna", "berta", "carla"}, "--shards", "manual", "--intents", "all")
+	run := func(command string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		sh := exec.CommandContext(ctx, "/bin/sh", "-e", "-c", strings.ReplaceAll(command, "127.0.0.1:7301", b.nodes["anna"].http))
+		sh.Dir = a.dir
+		sh.Env = []string{"PATH=" + filepath.Dir(a.bin) + ":/bin:/usr/bin", "BOTNODE_HTTP=http://" + a.nodes["joe"].http}
+		if out, err := sh.CombinedOutput(); err != nil {
+			t.Fatalf("%s: %v\n%s", command, err, out)
+		}
+	}
+	for _, command := range commands[:2] { // there are shards from here on
+		run(command)
+	}
+	a.Load(5*roundPings, func() {
+		for _, command := range commands[2:] {
+			run(command)
+		}
+	})
+	for shard := range 2 {
+		b.WaitShard(shard, "ready")
+		if s := a.shard(shard); s.State != "manual" {
+			t.Errorf("shard %d is %s in the cluster that gave it away", shard, s.State)
+		}
+	}
+	a.Once()
+	b.Emptied()
+	b.WaitRead()
+	for _, guild := range a.sim.GuildIDs() {
+		b.SameAsTruth("carla", guild)
+	}
 }
