@@ -99,7 +99,7 @@ func TestExportOfAnyCache(t *testing.T) {
 		}
 		moved(a, b)
 		check(t, b)
-		comparable := func(c *Cache) map[string]string {
+		normal := func(c *Cache) map[string]string {
 			all := withoutMessages(c)
 			delete(all, "self")
 			for path := range all {
@@ -115,7 +115,7 @@ func TestExportOfAnyCache(t *testing.T) {
 			}
 			return all
 		}
-		if d := difference(comparable(a), comparable(b)); d != "" {
+		if d := difference(normal(a), normal(b)); d != "" {
 			t.Fatalf("the copy differs:\n%s", d)
 		}
 	})

@@ -188,6 +188,9 @@ func problems(st *admin.Status) []admin.Problem {
 			add("shards_not_ready", "the log of the shard's owner says why: look for code=gateway_unreachable or code=discord_unreachable",
 				"bot %s: %s", b.Name, waiting)
 		}
+		if n := b.ShardsByState["manual"]; n > 0 && !b.Manual {
+			add("shards_disconnected", "botnode shard connect N", "bot %s: shards that an operator has disconnected: %d", b.Name, n)
+		}
 		if b.DeadLetters > 0 {
 			add("dead_letters", "botnode dead-letter list", "bot %s has %d dead letters", b.Name, b.DeadLetters)
 		}
@@ -246,7 +249,7 @@ func health(st *admin.Status) string {
 	}
 	for _, p := range st.Problems {
 		switch p.Code {
-		case "few_voters", "insecure", "node_draining":
+		case "few_voters", "insecure", "node_draining", "shards_disconnected":
 		default:
 			return "degraded"
 		}

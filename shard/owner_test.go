@@ -426,4 +426,8 @@ func TestConfigurationCuresARefusal(t *testing.T) {
 	b.want(b.step(Tick{}), "")
 	b.want(b.apply(func(v *View) { v.C++ }), "")
 	b.want(b.apply(func(v *View) { v.ConfigRev++ }), "Dial(s)")
+	b.want(b.step(Closed{Conn: b.conn(), Verdict: discord.VerdictFatal}), "")
+	b.now += time.Hour
+	b.want(b.apply(func(v *View) { v.Epoch, v.Owner = 6, fsm.NodeRef{} }), "")
+	b.want(b.apply(func(v *View) { v.Epoch, v.Owner = 7, nodeA }), "Dial(s)") // an operator has connected it again
 }
