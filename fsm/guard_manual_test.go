@@ -17,7 +17,14 @@ func manualCases() []guardCase {
 	guild := Imported{Type: "GUILD_CREATE", Raw: []byte(`{"id":"44","name":"g","members":[{"user":{"id":"7"}}]}`)}
 	take := &Import{Bot: testBot, Shard: shard0, Epoch: 2, Evs: []Imported{guild}}
 	event := events(1, 1, message(2, 40))
+	other := &Disconnect{Bot: testBot, Shard: shard1, Epoch: 1}
+	tick := &Tick{Bot: testBot, Name: "daily", Due: 200, At: 5}
+	marked := &Tick{Bot: testBot, Name: "daily", Due: 100, At: 5}
 	return []guardCase{
+		{name: "tick goes to a shard that is connected", before: []Command{marked, off}, cmd: tick, holds: func(b *bench) bool {
+			return b.shard(shard1).Oldest() != nil && b.bot().Serves()
+		}},
+		{name: "tick without such a shard", before: []Command{marked, off, other}, cmd: tick, code: Refused, msg: "connected"},
 		{name: "disconnect", before: []Command{event}, cmd: off, holds: func(b *bench) bool {
 			sh := b.shard(shard0)
 			return sh.Parked && sh.Owner.None() && sh.From == joe && sh.Epoch == 2 && sh.SID == "s1" && sh.C == 2 && sh.Oldest().Runner == joe
