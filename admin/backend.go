@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"time"
 
 	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/fsm"
@@ -53,6 +54,17 @@ type Backend interface {
 	TransferLeadership(ctx context.Context, to string) error
 	// MoveShard moves a shard as planned, and returns when its new owner has it.
 	MoveShard(ctx context.Context, bot string, index int, to string) error
+	// DisconnectShard takes a shard off Discord without ending its session, waits
+	// for its events to be handled, drain at most, and returns what it takes to go
+	// on with the session. What is disconnected already is answered alike.
+	DisconnectShard(ctx context.Context, bot string, index int, drain time.Duration) (Resume, error)
+	// ConnectShard connects a shard that is disconnected or not known yet, and
+	// returns it once it is ready, or after a while as it is. With req.Check it
+	// only says whether it would be refused.
+	ConnectShard(ctx context.Context, bot string, index int, req ConnectRequest) (Shard, error)
+	// ImportShard puts guilds into the caches that a shard brings which is not
+	// connected yet.
+	ImportShard(ctx context.Context, bot string, index, of int, evs []fsm.Imported) error
 	// Takeover moves all shards of a bot to one node.
 	Takeover(ctx context.Context, bot, to string) error
 

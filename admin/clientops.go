@@ -83,17 +83,6 @@ func (c *Client) Takeover(ctx context.Context, to string) error {
 	return c.command(ctx, http.MethodPost, "/takeover", target{to})
 }
 
-// ConnectShard and DisconnectShard are in the contract; this version answers
-// ErrNotImplemented.
-func (c *Client) ConnectShard(ctx context.Context, id string) error {
-	return c.command(ctx, http.MethodPost, "/shards/"+url.PathEscape(id)+"/connect", nil)
-}
-
-// DisconnectShard is ConnectShard's opposite.
-func (c *Client) DisconnectShard(ctx context.Context, id string) error {
-	return c.command(ctx, http.MethodPost, "/shards/"+url.PathEscape(id)+"/disconnect", nil)
-}
-
 // Restore is in the contract; this version answers ErrNotImplemented.
 func (c *Client) Restore(ctx context.Context) error {
 	return c.command(ctx, http.MethodPost, "/restore", nil)

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/fsm"
@@ -164,6 +165,20 @@ func (f *fake) TransferLeadership(_ context.Context, to string) error {
 }
 func (f *fake) MoveShard(_ context.Context, bot string, index int, to string) error {
 	return f.called("move %s/%d to %s", bot, index, to)
+}
+func (f *fake) DisconnectShard(_ context.Context, bot string, index int, drain time.Duration) (Resume, error) {
+	r := Resume{Schema: 1, Bot: bot, Shard: index, Total: 4, SessionID: "s", ResumeURL: "wss://r", Seq: 7, Guilds: 1, Undone: 1}
+	return r, f.called("disconnect %s/%d within %v", bot, index, drain)
+}
+func (f *fake) ConnectShard(_ context.Context, bot string, index int, req ConnectRequest) (Shard, error) {
+	call := fmt.Sprintf("connect %s/%d of %d to %q", bot, index, req.Of, req.To)
+	if req.Resume != nil {
+		call += fmt.Sprintf(" from %d", req.Resume.Seq)
+	}
+	return Shard{Bot: bot, ID: index, Total: req.Of, State: "ready"}, f.called("%s", call)
+}
+func (f *fake) ImportShard(_ context.Context, bot string, index, of int, evs []fsm.Imported) error {
+	return f.called("import %d events into %s/%d of %d", len(evs), bot, index, of)
 }
 func (f *fake) Takeover(_ context.Context, bot, to string) error {
 	return f.called("takeover %s to %s", bot, to)

@@ -20,15 +20,16 @@ type request struct {
 	*http.Request
 	s     *Server
 	w     http.ResponseWriter
-	begun bool // the answer's header is out
+	begun bool          // the answer's header is out
+	whole io.ReadCloser // the body without the usual bound
 }
 
 // serveFunc turns a route's function into a handler: it bounds the body, makes
 // reads linearizable if asked, and writes the error.
 func serveFunc(s *Server, f func(*request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		q := &request{Request: r, s: s, w: w, whole: r.Body}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
-		q := &request{Request: r, s: s, w: w}
 		err := q.sync()
 		q.freshness(s.o.Backend.Freshness())
 		if err == nil {

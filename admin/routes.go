@@ -51,8 +51,10 @@ func (s *Server) routes() []route {
 		{"POST /leader/transfer", s.transferLeader},
 		{"POST /shards/{id}/move", s.moveShard},
 		{"POST /takeover", s.takeover},
-		{"POST /shards/{id}/connect", notImplemented},
-		{"POST /shards/{id}/disconnect", notImplemented},
+		{"POST /shards/{id}/connect", s.connectShard},
+		{"POST /shards/{id}/disconnect", s.disconnectShard},
+		{"GET /shards/{id}/state", s.exportState},
+		{"POST /shards/{id}/state", s.importState},
 		{"POST /restore", notImplemented},
 	}
 }

@@ -128,8 +128,28 @@ func TestRoutes(t *testing.T) {
 		{"POST /v1/shards/x/move", `{"to":"joe"}`, 400, `"code":"bad_request"`, ""},
 		{"POST /v1/shards/3/move", ``, 400, `"code":"bad_request"`, ""},
 		{"POST /v1/takeover", `{"to":"joe"}`, 200, `"ok":true`, "takeover default to joe"},
-		{"POST /v1/shards/3/connect", "", 501, `"code":"not_implemented"`, ""},
-		{"POST /v1/shards/3/disconnect", "", 501, `"code":"not_implemented"`, ""},
+		{"POST /v1/shards/3/connect", "", 200, `"id":3,"total":0`, `connect default/3 of 0 to ""`},
+		{"POST /v1/shards/3/connect", `{"of":4,"to":"joe"}`, 200, `"state":"ready"`, `connect default/3 of 4 to "joe"`},
+		{"POST /v1/shards/3/connect", `{"resume":` + testResume + `}`, 200, `"total":4`, `connect default/3 of 4 to "" from 7`},
+		{"POST /v1/shards/2/connect", `{"resume":` + testResume + `}`, 409, `is of shard 3, not of 2`, ""},
+		{"POST /v1/shards/3/connect", `{"of":5,"resume":` + testResume + `}`, 409, `4 shards in all, not 5`, ""},
+		{"POST /v1/shards/3/connect", `{"resume":{"schema":1,"bot":"default","shard":3,"total":4}}`, 400, `has no session`, ""},
+		{"POST /v1/shards/3/connect", `{"resume":{"schema":2}}`, 400, `schema 2`, ""},
+		{"POST /v1/shards/3/connect", strings.Replace(`{"resume":`+testResume+`}`, "default", "other", 1), 409, `is of bot`, ""},
+		{"POST /v1/shards/3/connect", `{"of":-1}`, 400, `"code":"bad_request"`, ""},
+		{"POST /v1/shards/3/connect", `{"of":`, 400, `"code":"bad_request"`, ""},
+		{"POST /v1/shards/x/connect", "", 400, `"code":"bad_request"`, ""},
+		{"POST /v1/shards/3/disconnect", "", 200, `"session_id":"s","resume_url":"wss://r","seq":7`, "disconnect default/3 within 20s"},
+		{"POST /v1/shards/3/disconnect", `{"drain_ms":0}`, 200, `"undone":1`, "disconnect default/3 within 0s"},
+		{"POST /v1/shards/3/disconnect", `{"drain_ms":99999999}`, 400, `drain_ms`, ""},
+		{"GET /v1/shards/0/state", "", 409, `is connected, and its guilds change`, ""},
+		{"GET /v1/shards/7/state", "", 404, `"code":"unknown_shard"`, ""},
+		{"POST /v1/shards/0/state?of=1", `{"t":"GUILD_CREATE","d":{"id":"5"}}` + "\n" + `{"t":"GUILD_MEMBERS_CHUNK","d":{"guild_id":"5"}}`, 200, `"ok":true`, "import 2 events into default/0 of 1"},
+		{"POST /v1/shards/0/state?of=1", `{"t":"MESSAGE_CREATE","d":{"id":"5"}}`, 400, `no event that is imported`, ""},
+		{"POST /v1/shards/1/state?of=2", `{"t":"GUILD_CREATE","d":{"id":"5"}}`, 400, `guild 5 is not of shard 1 of 2`, ""},
+		{"POST /v1/shards/0/state?of=1", `{"t":"GUILD_CREATE","d":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`, 400, `object 1`, ""},
+		{"POST /v1/shards/0/state?of=1", `{"t":"GUILD_CREATE","d"`, 400, `object 1`, ""},
+		{"POST /v1/shards/0/state", "", 400, `?of=`, ""},
 		{"POST /v1/restore", "", 501, `"code":"not_implemented"`, ""},
 		{"GET /v1/nope", "", 404, `"code":"not_found"`, ""},
 		{"GET /v1/digest?consistency=linearizable", "", 200, "abc", "sync"},
@@ -149,7 +169,7 @@ func TestRoutes(t *testing.T) {
 
 func TestEveryRouteIsAsked(t *testing.T) {
 	s := &Server{}
-	if n := len(s.routes()); n != 36 {
+	if n := len(s.routes()); n != 38 {
 		t.Errorf("%d routes: add the new one to TestRoutes, then here", n)
 	}
 }

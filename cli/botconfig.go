@@ -30,7 +30,7 @@ var botKeyTable = []botKey{
 	{name: "token_file", usage: "file with the bot's Discord token; this node's own, not replicated"},
 	{name: "discord_api", usage: "Discord's REST API", set: setAPI},
 	{name: "intents", usage: "gateway intents: names, or default, all, privileged, none", set: setIntents},
-	{name: "shards", usage: "auto, N or LO-HI/N (manual: not in this version)", set: setShards},
+	{name: "shards", usage: "auto, N, LO-HI/N (a part of N), or manual (each by `shard connect`)", set: setShards},
 	{name: "placement", usage: "spread (prefer:joe,mike+robert: not in this version)", set: setPlacement},
 	{name: "failback", usage: "give shards back to a preferred node once it is stable (true: not in this version)", set: setFailback},
 	{name: "retain_bytes", usage: "how many bytes of the newest events are kept for readers that follow",
@@ -120,9 +120,6 @@ func setShards(c *fsm.Config, v string) error {
 		if m[1] != "" && (lo > hi || hi >= total) {
 			return fmt.Errorf("%q: a range lies in 0 to N-1", v)
 		}
-	}
-	if v == "manual" {
-		return notYet(v)
 	}
 	c.Shards = v
 	return nil

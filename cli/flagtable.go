@@ -56,7 +56,7 @@ var flagTable = []flagDef{
 	{scope: scopeStart, name: "insecure", def: false, usage: "allow open ports beyond loopback: no TLS between nodes, no token for the admin API"},
 
 	{scope: scopeSeed, name: "discord-api", value: "URL", def: "https://discord.com/api/v10", usage: "Discord's REST API"},
-	{scope: scopeSeed, name: "shards", value: "auto|N|LO-HI/N|manual", def: "auto", usage: "which shards the cluster runs (manual: not in this version)"},
+	{scope: scopeSeed, name: "shards", value: "auto|N|LO-HI/N|manual", def: "auto", usage: "which shards the cluster runs: LO-HI/N is a part of N, manual none but those that `shard connect` connects"},
 	{scope: scopeSeed, name: "intents", value: "NAME,...", def: "", usage: "gateway intents (default: what the program asks for, else \"default\")"},
 	{scope: scopeSeed, name: "placement", value: "POLICY", def: "spread", usage: "spread, or prefer:joe,mike+robert (not in this version)"},
 	{scope: scopeSeed, name: "failback", def: false, usage: "give shards back to a preferred node once it is stable (not in this version)"},

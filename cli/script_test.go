@@ -125,6 +125,7 @@ func stub() http.Handler {
 			_ = json.NewEncoder(w).Encode(map[string]any{"error": e})
 		})
 	}
+	stubManual(mux)
 	mux.HandleFunc("POST /v1/join", func(w http.ResponseWriter, _ *http.Request) {
 		for _, l := range []string{`{"stage":"contacted"}`, `{"stage":"nonvoter"}`, `{"stage":"caught_up"}`, `{"stage":"voter"}`, `{"result":{"cluster_id":"c1"}}`} {
 			_, _ = fmt.Fprintln(w, l)

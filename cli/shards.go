@@ -25,13 +25,7 @@ func (a *app) shardCommand() *cobra.Command {
 			return c.Shard(ctx, args[0])
 		},
 		a.showShard)
-	connect := a.act(&cobra.Command{Use: "connect N", Short: "Connect a manual shard (not in this version)", Args: exactly("N")}, "shard %s connects",
-		func(ctx context.Context, c *admin.Client, args []string) error { return c.ConnectShard(ctx, args[0]) })
-	disconnect := a.act(&cobra.Command{Use: "disconnect N", Short: "Disconnect a manual shard (not in this version)", Args: exactly("N")}, "shard %s is disconnected",
-		func(ctx context.Context, c *admin.Client, args []string) error {
-			return c.DisconnectShard(ctx, args[0])
-		})
-	return a.group("shard", "The bot's shards", []string{"shards"}, list, show, a.moveCommand(), connect, disconnect)
+	return a.group("shard", "The bot's shards", []string{"shards"}, list, show, a.moveCommand(), a.connectCommand(), a.disconnectCommand())
 }
 
 func (a *app) moveCommand() *cobra.Command {

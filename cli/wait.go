@@ -19,7 +19,7 @@ const waitEvery = 100 * time.Millisecond
 func (a *app) waitCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "wait --for CONDITION", Short: "Wait until the cluster is ready, has a leader, or has so many nodes", Args: exactly(),
-		Long: "Wait until a condition holds:\n  ready    every shard of every bot is ready and the cluster is not down\n  leader   a leader is known\n  nodes=N  at least N voters are alive\n" +
+		Long: "Wait until a condition holds:\n  ready    every shard of every bot is ready, but for those that are disconnected by hand, and the cluster is not down\n  leader   a leader is known\n  nodes=N  at least N voters are alive\n" +
 			"Exits with 1 if it doesn't hold in time, with 3 if the node can't be reached in time.",
 	}
 	condition := c.Flags().String("for", "", "ready, leader or nodes=N")
@@ -89,11 +89,11 @@ func notReady(st *admin.Status) string {
 		if b.Fatal != "" {
 			return "discord refuses bot " + b.Name + ": " + b.Fatal
 		}
-		if len(b.ShardsByState) == 0 {
+		if len(b.ShardsByState) == 0 && !b.Manual {
 			return "bot " + b.Name + " has no shards yet"
 		}
 		for state, n := range b.ShardsByState {
-			if state != "ready" {
+			if state != "ready" && state != "manual" { // what is disconnected by hand isn't waited for
 				return fmt.Sprintf("%s of bot %s: %s", plural(n, "shard"), b.Name, state)
 			}
 		}

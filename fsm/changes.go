@@ -47,7 +47,7 @@ func (c *Changes) note(cmd Command) {
 	case *Events:
 		c.touch(cmd.Bot, cmd.Shard)
 		return
-	case *Done, *Fail, *Dead, *KVWrite, *Tick, *Expire:
+	case *Done, *Fail, *Dead, *KVWrite, *Tick, *Expire, *Import:
 		return
 	case *Lock, *Unlock:
 		c.Locks = true
@@ -57,6 +57,10 @@ func (c *Changes) note(cmd Command) {
 	case *Lost:
 		c.touch(cmd.Bot, cmd.Shard)
 	case *Grant:
+		c.touch(cmd.Bot, cmd.Shard)
+	case *Disconnect:
+		c.touch(cmd.Bot, cmd.Shard)
+	case *Connect:
 		c.touch(cmd.Bot, cmd.Shard)
 	case *Permit:
 		c.touch(cmd.Bot, cmd.Shard)

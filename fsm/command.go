@@ -39,6 +39,11 @@ const (
 	KindExpire    Kind = 41
 	KindLock      Kind = 42
 	KindUnlock    Kind = 43
+
+	// Of shards that an operator connects by hand.
+	KindDisconnect Kind = 28
+	KindConnect    Kind = 29
+	KindImport     Kind = 50
 )
 
 // Command is one change of the state. Its encoding, its guard and its effect
@@ -82,6 +87,10 @@ var table = map[Kind]func() Command{
 	KindExpire:    func() Command { return new(Expire) },
 	KindLock:      func() Command { return new(Lock) },
 	KindUnlock:    func() Command { return new(Unlock) },
+
+	KindDisconnect: func() Command { return new(Disconnect) },
+	KindConnect:    func() Command { return new(Connect) },
+	KindImport:     func() Command { return new(Import) },
 }
 
 // UnknownKindError reports a command of a kind that this version does not
@@ -122,6 +131,10 @@ func sizeHint(cmd Command) int {
 		}
 	case *Ready:
 		size += len(c.Raw)
+	case *Import:
+		for _, e := range c.Evs {
+			size += len(e.Raw) + 32
+		}
 	}
 	return size
 }

@@ -115,7 +115,7 @@ func (c *Events) apply(s *State) Result {
 	if sh == nil {
 		return res
 	}
-	if sh.Epoch != c.Epoch || sh.SID != c.SID || c.SID == "" {
+	if !sh.inForce(c.Epoch) || sh.SID != c.SID || c.SID == "" {
 		return sh.fenced()
 	}
 	if len(c.Evs) == 0 {

@@ -72,7 +72,7 @@ func (c *Fail) apply(s *State) Result {
 	}
 	next.Attempts++
 	next.Alone = false
-	b.giveUp(c.Failed, e, &next)
+	b.giveUp(c.Failed, &next)
 	if len(next.Handlers) == 0 {
 		b.journal.remove(s, sh, e)
 	} else {
@@ -83,7 +83,7 @@ func (c *Fail) apply(s *State) Result {
 
 // giveUp takes the handlers that are at their limit out of next and makes dead
 // letters of what they leave.
-func (b *Bot) giveUp(failed []HandlerError, e, next *Entry) {
+func (b *Bot) giveUp(failed []HandlerError, next *Entry) {
 	for _, f := range failed {
 		limit := f.Limit
 		if limit == 0 {

@@ -39,7 +39,9 @@ func (g *gen) command(s *State) Command {
 	if sh == nil {
 		return &Layout{Bot: b.Name, Total: 2, From: 0, To: uint32(g.n("to", 0, 1))}
 	}
-	switch g.n("kind", 0, 11) {
+	switch g.n("kind", 0, 12) {
+	case 12:
+		return g.manual(b, sh)
 	case 10, 11:
 		return g.chore(b)
 	case 0:
@@ -102,6 +104,33 @@ func (g *gen) session(b *Bot, sh *Shard) Command {
 		Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: fmt.Sprintf("s%d", g.sessions), S: 1, After: g.near(sh.Sessions),
 		Raw: fmt.Appendf(nil, `{"user":{"id":"9"},"guilds":[{"id":"%d","unavailable":true}]}`, g.n("guild", 1, 3)),
 	}
+}
+
+// manual draws what an operator does to a shard by hand.
+func (g *gen) manual(b *Bot, sh *Shard) Command {
+	epoch := g.near(sh.Epoch)
+	switch {
+	case !sh.Parked:
+		return &Disconnect{Bot: b.Name, Shard: sh.Key, Epoch: epoch}
+	case g.n("import", 0, 1) == 0:
+		guild := g.n("guild", 1, 3)
+		return &Import{Bot: b.Name, Shard: sh.Key, Epoch: epoch, Evs: []Imported{
+			{Type: "GUILD_CREATE", Raw: fmt.Appendf(nil, `{"id":"%d","name":"i","channels":[],"roles":[],"members":[]}`, guild)},
+			{Type: "GUILD_MEMBERS_CHUNK", Raw: fmt.Appendf(nil, `{"guild_id":"%d","members":[{"user":{"id":"7"}}]}`, guild)},
+		}}
+	}
+	c := &Connect{Bot: b.Name, Shard: sh.Key, Epoch: epoch, At: 5, Guilds: int64(g.n("guilds", 0, 3))}
+	if g.n("to", 0, 1) == 0 {
+		c.To = g.node()
+	}
+	switch g.n("session", 0, 2) {
+	case 0:
+		g.sessions++
+		c.SID, c.URL, c.C = fmt.Sprintf("s%d", g.sessions), "u", int64(g.n("c", 1, 9))
+	case 1:
+		c.SID, c.URL, c.C = sh.SID, sh.URL, sh.C+int64(g.n("on", -1, 2))
+	}
+	return c
 }
 
 func (g *gen) events(b *Bot, sh *Shard) Command {

@@ -53,7 +53,14 @@ func samples() map[Kind]Command {
 				{S: 9, Type: "MESSAGE_CREATE", Lane: 6, Raw: []byte(`{"id":"2"}`)},
 			},
 		},
-		KindLost: &Lost{Bot: testBot, Shard: shard1, Epoch: 1, SID: "s"},
+		KindLost:       &Lost{Bot: testBot, Shard: shard1, Epoch: 1, SID: "s"},
+		KindDisconnect: &Disconnect{Bot: testBot, Shard: shard1, Epoch: 300},
+		KindConnect: &Connect{
+			Bot: testBot, Shard: shard1, Epoch: 301, To: mike, SID: "s", URL: "wss://r", C: 17, Guilds: 2, At: 1700000000000,
+		},
+		KindImport: &Import{Bot: testBot, Shard: shard1, Epoch: 301, Evs: []Imported{
+			{Type: "GUILD_CREATE", Raw: []byte(`{"id":"1"}`)}, {Type: "GUILD_MEMBERS_CHUNK", Raw: []byte(`{"guild_id":"1"}`)},
+		}},
 		KindDone: &Done{
 			Bot: testBot, Shard: shard1, Pos: 1, Handler: "ping", Runner: joe, Reads: reads, Writes: writes,
 			Ranges: []KVRange{{Prefix: "p/", To: "p/q", Sum: 300}},

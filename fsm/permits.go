@@ -64,7 +64,7 @@ func (c *Permit) apply(s *State) Result {
 	if sh == nil {
 		return res
 	}
-	if sh.Epoch != c.Epoch {
+	if !sh.inForce(c.Epoch) {
 		return sh.fenced()
 	}
 	holder := PermitHolder{Shard: c.Shard, Epoch: c.Epoch, Ask: c.Ask}

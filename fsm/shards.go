@@ -12,6 +12,9 @@ import (
 // With Adopt so do those that the owner before or From runs, since that one is
 // dead, silent, or out of time to drain. What a third node still runs after an
 // earlier move stays with it: it may be alive, and in the middle of a handler.
+//
+// A parked shard gets no owner: To gets its entries alone, since those of a
+// runner that is gone must not wait until somebody connects the shard.
 type Grant struct {
 	Bot   string
 	Shard ShardKey
@@ -50,6 +53,9 @@ func (c *Grant) apply(s *State) Result {
 	if sh.Epoch == c.Epoch+1 && sh.Owner == c.To {
 		return sh.ok() // a repeat
 	}
+	if sh.Parked && sh.Epoch == c.Epoch+1 {
+		return Result{Code: Old, C: sh.C, Epoch: sh.Epoch} // a repeat, or too late
+	}
 	if sh.Epoch != c.Epoch {
 		return sh.fenced()
 	}
@@ -58,7 +64,10 @@ func (c *Grant) apply(s *State) Result {
 	}
 	adopt, before := c.Adopt || s.Mutant.Has(mutant.MoveRunner), sh.Owner
 	sh.Epoch++
-	sh.Owner, sh.Why, sh.From = c.To, c.Why, c.From
+	sh.Why, sh.From = c.Why, c.From
+	if !sh.Parked || s.Mutant.Has(mutant.Parked) {
+		sh.Owner = c.To
+	}
 	b.adopt(s, sh, c.To, func(runner NodeRef) bool {
 		return runner.None() || adopt && (runner == before || runner == c.From)
 	})
@@ -113,7 +122,7 @@ func (c *Ready) apply(s *State) Result {
 	if sh == nil {
 		return res
 	}
-	if sh.Epoch != c.Epoch && !s.Mutant.Has(mutant.ReadyEpoch) {
+	if !sh.inForce(c.Epoch) && !s.Mutant.Has(mutant.ReadyEpoch) {
 		return sh.fenced()
 	}
 	if c.SID == "" {
@@ -181,7 +190,7 @@ func (c *Lost) apply(s *State) Result {
 	if sh == nil {
 		return res
 	}
-	if sh.Epoch != c.Epoch {
+	if !sh.inForce(c.Epoch) {
 		return sh.fenced()
 	}
 	if sh.SID != c.SID || c.SID == "" {

@@ -146,6 +146,7 @@ func (sh *Shard) encode(w *writer) {
 	w.string(sh.URL)
 	w.int(sh.C)
 	w.uint(sh.Sessions)
+	w.bool(sh.Parked)
 }
 
 func (s *State) decodeSmall(r *reader) {
@@ -179,7 +180,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		p := PermitHolder{Shard: r.shard(), Epoch: r.uint(), Ask: r.uint()}
 		b.permits[key] = permit{PermitHolder: p, Held: r.bool()}
 	}
-	for range r.count(13) {
+	for range r.count(14) {
 		sh := &Shard{pending: new(pendingTree)}
 		sh.decode(r)
 		b.shards[sh.Key] = sh
@@ -201,6 +202,7 @@ func (b *Bot) decodeSmall(r *reader) {
 func (sh *Shard) decode(r *reader) {
 	sh.Key, sh.Epoch, sh.Owner, sh.From = r.shard(), r.uint(), r.ref(), r.ref()
 	sh.Why, sh.SID, sh.URL, sh.C, sh.Sessions = Why(r.byte()), r.string(), r.string(), r.int(), r.uint()
+	sh.Parked = r.bool()
 }
 
 func (e *Entry) encode(w *writer) {

@@ -63,6 +63,9 @@ type Shard struct {
 	// Sessions counts the sessions that the shard has had. A READY follows from
 	// the number at its IDENTIFY.
 	Sessions uint64
+	// Parked: an operator has disconnected the shard. Nobody owns it until one
+	// connects it again.
+	Parked bool
 
 	pending *pendingTree // entries with handlers left, by position
 }
@@ -116,10 +119,13 @@ type IdentifyBudget struct {
 
 // GapRecord is a stretch of events that Discord may have withheld.
 type GapRecord struct {
-	Shard    ShardKey
-	Kind     string // "session" (a new session replaced one) or "jump" (numbers jumped after RESUME)
-	From, To int64  // sequences on both sides; To is 0 where the session changed
-	At       int64  // Unix milliseconds by the proposer's clock
+	Shard ShardKey
+	// Kind is "session" (a new session replaced one), "jump" (numbers jumped after
+	// RESUME), "elsewhere" (another cluster had the session meanwhile) or "state"
+	// (a session came without the guilds that it had).
+	Kind     string
+	From, To int64 // sequences on both sides; To is 0 where the session changed
+	At       int64 // Unix milliseconds by the proposer's clock
 }
 
 // maxGaps bounds the gap records that are kept; GapCount goes on counting.
@@ -224,6 +230,10 @@ func (s *State) shard(bot string, k ShardKey) (*Bot, *Shard, Result) {
 	}
 	return b, sh, Result{}
 }
+
+// inForce reports whether an owner may speak under an epoch: that of a parked
+// shard was given to nobody.
+func (sh *Shard) inForce(epoch uint64) bool { return sh.Epoch == epoch && !sh.Parked }
 
 func (sh *Shard) fenced() Result { return Result{Code: Fenced, Epoch: sh.Epoch, C: sh.C} }
 

@@ -61,7 +61,7 @@ func (c *Tick) apply(s *State) Result {
 	}
 	sh := b.firstShard()
 	if sh == nil {
-		return refused("the bot has no shard yet")
+		return refused("the bot has no shard that is connected")
 	}
 	b.ticks[c.Name] = c.Due
 	b.LastPos++
@@ -74,10 +74,14 @@ func (c *Tick) apply(s *State) Result {
 	return Result{}
 }
 
+// Serves reports whether the bot has a shard that no operator has disconnected:
+// only then is this the cluster that runs what belongs to no shard.
+func (b *Bot) Serves() bool { return b.firstShard() != nil }
+
 // firstShard returns the shard that carries what belongs to no shard.
 func (b *Bot) firstShard() *Shard {
 	for _, sh := range b.sortedShards() {
-		if sh.Key.Layout == b.Layout {
+		if sh.Key.Layout == b.Layout && !sh.Parked {
 			return sh
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/shard"
+	"github.com/botnode/botnode/transport"
 )
 
 var _ admin.Backend = (*Node)(nil)
@@ -240,6 +241,10 @@ func (n *Node) move(ctx context.Context, bot string, index int, to string, why f
 	if err != nil {
 		return err
 	}
+	if sh, _, _, err := n.shardOf(bot, index); err != nil || sh.Parked {
+		return admin.WithHint(fmt.Errorf("%w: shard %d is disconnected", admin.ErrRefused, index),
+			fmt.Sprintf("`botnode shard connect %d --to %s` connects it there", index, to))
+	}
 	ctx, cancel := context.WithTimeout(ctx, opTimeout)
 	defer cancel()
 	for {
@@ -280,8 +285,12 @@ func (n *Node) waitOwner(ctx context.Context, bot string, key fsm.ShardKey, to s
 }
 
 func retryableMove(err error) bool {
-	for _, known := range []error{shard.ErrNoTarget, shard.ErrNoOwner, shard.ErrUnknownShard} {
-		if errors.Is(err, known) || err.Error() == known.Error() {
+	text := err.Error()
+	if far, ok := errors.AsType[*transport.RemoteError](err); ok {
+		text = far.Message // the leader's own words
+	}
+	for _, known := range []error{shard.ErrNoTarget, shard.ErrNoOwner, shard.ErrUnknownShard, shard.ErrDisconnected} {
+		if errors.Is(err, known) || text == known.Error() {
 			return false
 		}
 	}
@@ -320,7 +329,9 @@ func (n *Node) Takeover(ctx context.Context, bot, to string) error {
 	n.machine.View(func(_ uint64, s *fsm.State) {
 		if b := s.Bot(bot); b != nil {
 			for _, sh := range b.Shards() {
-				shards = append(shards, int(sh.Key.Index))
+				if !sh.Parked {
+					shards = append(shards, int(sh.Key.Index))
+				}
 			}
 		}
 	})

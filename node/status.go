@@ -93,6 +93,7 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 	bot := admin.Bot{
 		Name: b.Name, Layout: int(b.Layout), ShardsByState: map[string]int{},
 		Identify: admin.Identify{Remaining: b.Budget.Remaining, Limit: b.Budget.Limit},
+		Manual:   b.Config.Shards == "manual",
 		Gaps:     b.GapCount, DeadLetters: b.DeadCount(), LastPos: b.LastPos,
 	}
 	bot.Unacked, bot.UnackedBytes = b.Pending()
@@ -107,12 +108,13 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 		if e := sh.Oldest(); e != nil && (oldest == 0 || e.At < oldest) {
 			oldest = e.At
 		}
-		if !s.IsUp(sh.Owner) {
+		rep, ok := ownerReport(reports, sh.Owner.ID, b.Name, sh.Key.Index)
+		switch {
+		case sh.Parked:
+			out.State = "manual"
+		case !s.IsUp(sh.Owner):
 			out.State = "unassigned"
-			if b.Config.Shards == "manual" {
-				out.State = "manual"
-			}
-		} else if rep, ok := ownerReport(reports, sh.Owner.ID, b.Name, sh.Key.Index); ok {
+		case ok:
 			out.State, out.LatencyMS, out.LastTakeover = shardState(rep.Phase, sh.SID), rep.LatencyMS, rep.Takeover
 			if rep.Fatal != "" {
 				bot.Fatal = rep.Fatal
@@ -186,6 +188,9 @@ func problems(st *admin.Status) []admin.Problem {
 			add("shards_not_ready", "the log of the shard's owner says why: look for code=gateway_unreachable or code=discord_unreachable",
 				"bot %s: %s", b.Name, waiting)
 		}
+		if n := b.ShardsByState["manual"]; n > 0 && !b.Manual {
+			add("shards_disconnected", "botnode shard connect N", "bot %s: shards that an operator has disconnected: %d", b.Name, n)
+		}
 		if b.DeadLetters > 0 {
 			add("dead_letters", "botnode dead-letter list", "bot %s has %d dead letters", b.Name, b.DeadLetters)
 		}
@@ -219,6 +224,9 @@ func problems(st *admin.Status) []admin.Problem {
 
 // unconnected says which shards of a bot are not served, "" if all are.
 func unconnected(b *admin.Bot) string {
+	if b.Layout == 0 && b.Manual {
+		return "" // nobody has connected one yet
+	}
 	if b.Layout == 0 {
 		return "its shard count is not known yet: Discord has not been asked with success"
 	}
@@ -241,7 +249,7 @@ func health(st *admin.Status) string {
 	}
 	for _, p := range st.Problems {
 		switch p.Code {
-		case "few_voters", "insecure", "node_draining":
+		case "few_voters", "insecure", "node_draining", "shards_disconnected":
 		default:
 			return "degraded"
 		}

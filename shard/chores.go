@@ -24,7 +24,7 @@ func (l *leaderLoop) chores(wall time.Time) {
 			if at, ok := b.NextExpiry(); ok && at <= wall.UnixMilli() {
 				l.leader.propose(l.m.now(), s, "expire "+name, &fsm.Expire{Bot: name, Now: wall.UnixMilli()})
 			}
-			if bot := l.m.bots[name]; bot != nil && b.Layout != 0 {
+			if bot := l.m.bots[name]; bot != nil && b.Serves() {
 				for _, sched := range bot.Schedules {
 					l.leader.tick(l.m.now(), wall, s, b, sched)
 				}

@@ -210,11 +210,14 @@ func (l *Leader) planNodes(now Time, s *fsm.State) map[string]liveNode {
 
 // planShards grants what has no living owner, and moves what is to move.
 func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]liveNode) {
-	if b.Config.Shards == "manual" {
-		l.planMoves(now, s, b, live)
-		return
+	var shards []fsm.Shard
+	for _, sh := range b.Shards() {
+		if sh.Parked {
+			l.planParked(now, s, b, sh, live)
+		} else {
+			shards = append(shards, sh)
+		}
 	}
-	shards := b.Shards()
 	placed := make([]Placed, len(shards))
 	orphan := make([]bool, len(shards))
 	for i, sh := range shards {
@@ -238,6 +241,7 @@ func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]
 			l.grant(now, s, b, sh, live[want[i]].ref)
 		case orphan[i]:
 		case l.adoptStrays(now, s, b, sh, live):
+		case byHand(b) && live[sh.Owner.ID].target: // it is where an operator wants it
 		case want[i] != "" && want[i] != sh.Owner.ID:
 			l.even(now, b, sh, live[sh.Owner.ID], live[want[i]])
 		}

@@ -14,6 +14,8 @@ var (
 	ErrNoTarget = errors.New("the target node is not alive, or is draining")
 	// ErrNoOwner means that the shard has no owner to move it from.
 	ErrNoOwner = errors.New("the shard has no owner yet; it will be placed by itself")
+	// ErrDisconnected means that an operator has disconnected the shard.
+	ErrDisconnected = errors.New("the shard is disconnected: `botnode shard connect` says where it goes")
 )
 
 // movePhase is how far a planned move has come.
@@ -50,6 +52,9 @@ func (l *Leader) Move(now Time, s *fsm.State, bot string, k fsm.ShardKey, to str
 	ref := fsm.NodeRef{ID: to, Inc: n.Inc}
 	if !ok || !n.Up || n.Draining || l.killed[ref] || l.leaving[ref] || l.silent(ref, now) {
 		return ErrNoTarget
+	}
+	if sh.Parked {
+		return ErrDisconnected
 	}
 	if sh.Owner.None() {
 		return ErrNoOwner

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/botnode/botnode/fsm"
@@ -31,6 +32,13 @@ const budgetEvery = 2 * time.Second
 
 // exhaustedEvery is how often the budget is read while it is used up.
 const exhaustedEvery = 20 * time.Second
+
+// sharedEvery is how long the budget stands of a bot that others identify, too.
+const sharedEvery = 30 * time.Second
+
+// shared reports whether other clusters may have shards of the bot, and so may
+// use up its session starts: all have one budget at Discord.
+func shared(b *fsm.Bot) bool { return byHand(b) || strings.Contains(b.Config.Shards, "/") }
 
 // AskedPermit takes an owner's request for an identify permit.
 func (l *Leader) AskedPermit(now Time, bot string, key uint32, k fsm.ShardKey, epoch, ask uint64) {
@@ -121,6 +129,9 @@ func (l *Leader) planKey(now Time, s *fsm.State, b *fsm.Bot, key uint32, ks *key
 	})
 	if len(ks.asks) == 0 {
 		return
+	}
+	if shared(b) && now >= l.asked[b.Name]+sharedEvery {
+		delete(l.budgets, b.Name)
 	}
 	if !l.budgets[b.Name] {
 		l.WantBudget(now, b.Name)

@@ -175,7 +175,7 @@ func (l *leaderLoop) layouts() {
 	var missing []string
 	l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
 		for _, name := range s.BotNames() {
-			if s.Bot(name).Layout == 0 && l.m.bots[name] != nil && s.Bot(name).Config.Shards != "manual" {
+			if s.Bot(name).Layout == 0 && l.m.bots[name] != nil && !byHand(s.Bot(name)) {
 				missing = append(missing, name)
 			}
 		}
@@ -254,7 +254,7 @@ func (l *leaderLoop) readBudget(led *Leader, term uint64, bot string) {
 			layout, shards = bs.Layout, bs.Config.Shards
 		}
 	})
-	if layout == 0 {
+	if layout == 0 && shards != "manual" {
 		cmd, err := layoutOf(bot, shards, info.Shards)
 		if err != nil {
 			l.m.log.Error("the bot's shard setting is wrong", zap.String("bot", bot), zap.String("code", "bad_shards"), zap.Error(err))

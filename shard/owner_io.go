@@ -127,8 +127,10 @@ func (Restart) step(o *Owner, now Time) {
 func (in Applied) step(o *Owner, now Time) {
 	old := o.view
 	o.view, o.freshUntil = in.View, in.FreshUntil
-	if old.ConfigRev != in.View.ConfigRev {
-		Restart{}.step(o, now) // what Discord refused for good may be allowed now
+	if old.ConfigRev != in.View.ConfigRev || old.Epoch != in.View.Epoch {
+		// What Discord refused for good may be allowed now, or an operator has
+		// connected the shard again to see.
+		Restart{}.step(o, now)
 	}
 	if old.Generation != in.View.Generation {
 		o.dead, o.prepare, o.released, o.lostSID, o.clear = 0, 0, 0, "", nil

@@ -340,6 +340,17 @@ func TestOwnerTellsTheNextOne(t *testing.T) {
 	}
 }
 
+// An operator's disconnect ends the connection and not the session, and nothing
+// begins again before a connect.
+func TestOwnerIsDisconnected(t *testing.T) {
+	b := newOwnerBench(t)
+	b.live()
+	b.want(b.apply(func(v *View) { v.Epoch, v.Owner = 6, fsm.NodeRef{} }), "Drop")
+	b.now += time.Minute
+	b.want(b.step(Tick{}), "")
+	b.want(b.apply(func(v *View) { v.Epoch, v.Owner = 7, nodeA }), "Dial(s)")
+}
+
 func TestOwnerGivesUpOnSilence(t *testing.T) {
 	b := newOwnerBench(t)
 	b.live()
@@ -415,4 +426,8 @@ func TestConfigurationCuresARefusal(t *testing.T) {
 	b.want(b.step(Tick{}), "")
 	b.want(b.apply(func(v *View) { v.C++ }), "")
 	b.want(b.apply(func(v *View) { v.ConfigRev++ }), "Dial(s)")
+	b.want(b.step(Closed{Conn: b.conn(), Verdict: discord.VerdictFatal}), "")
+	b.now += time.Hour
+	b.want(b.apply(func(v *View) { v.Epoch, v.Owner = 6, fsm.NodeRef{} }), "")
+	b.want(b.apply(func(v *View) { v.Epoch, v.Owner = 7, nodeA }), "Dial(s)") // an operator has connected it again
 }

@@ -26,6 +26,8 @@ const (
 	Generation
 	// Freshness lets a node act that no leader has answered of late.
 	Freshness
+	// Parked grants shards that an operator has disconnected.
+	Parked
 )
 
 // Has reports whether the guard m is taken out.
@@ -36,6 +38,6 @@ func All() map[string]Set {
 	return map[string]Set{
 		"prev-chain": PrevChain, "dedupe": Dedupe, "committed-seq": CommittedSeq,
 		"move-runner": MoveRunner, "done-guard": DoneGuard, "ready-epoch": ReadyEpoch,
-		"generation": Generation, "freshness": Freshness,
+		"generation": Generation, "freshness": Freshness, "parked": Parked,
 	}
 }

@@ -74,7 +74,7 @@ func (s *Sim) strike() {
 		return
 	}
 	n := s.nodes[s.rng.IntN(len(s.nodes))]
-	switch s.rng.IntN(12) {
+	switch s.rng.IntN(13) {
 	case 0, 1:
 		s.Kill(n.ref.ID, s.between(50*time.Millisecond, 3*time.Second))
 	case 2, 3:
@@ -91,6 +91,8 @@ func (s *Sim) strike() {
 		s.drain(n)
 	case 9, 10:
 		s.discordFault()
+	case 12:
+		s.Disconnect(s.rng.IntN(s.knobs.Shards), s.between(50*time.Millisecond, 2*time.Second))
 	case 11:
 		s.discord.outage = s.now + s.between(200*time.Millisecond, 2*time.Second)
 		for _, c := range s.discord.conns {
@@ -248,6 +250,7 @@ func (s *Sim) calm() {
 	for k := range s.knobs.Shards {
 		s.discord.happen(k)
 	}
+	s.reconnect()
 	for _, n := range s.nodes {
 		s.on(n, time.Second, func() {
 			n.propose(&fsm.Drain{ID: n.ref.ID}, n.generation(), func(fsm.Result, bool) {})

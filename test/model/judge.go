@@ -61,18 +61,18 @@ func (o *oracle) shadow(c fsm.Command, gen uint64) {
 }
 
 // judgeAttempts: an entry begins again only for a reason (I5). A planned move
-// is none, and neither is the death or silence of another node than its runner.
+// or an operator's command is none, and neither is the death or silence of another node than its runner.
 func (o *oracle) judgeAttempts(c fsm.Command, owner fsm.NodeRef, before map[uint64]*fsm.Entry) {
 	g, grant := c.(*fsm.Grant)
-	if !grant {
+	if before == nil {
 		return
 	}
 	for _, e := range o.changes.Altered {
 		was := before[e.Pos]
-		if was == nil || was.Runner.None() || g.Adopt && (was.Runner == owner || was.Runner == g.From) {
+		if was == nil || was.Runner.None() || grant && g.Adopt && (was.Runner == owner || was.Runner == g.From) {
 			continue
 		}
-		o.s.fail("I5", "a Grant takes entry %d from %s, which may be running it", e.Pos, was.Runner)
+		o.s.fail("I5", "%T takes entry %d from %s, which may be running it", c, e.Pos, was.Runner)
 	}
 }
 

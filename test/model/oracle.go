@@ -134,7 +134,9 @@ func (o *oracle) look(c fsm.Command) (v sight) {
 
 // runners returns the pending entries before a Grant.
 func (o *oracle) runners(c fsm.Command) map[uint64]*fsm.Entry {
-	if _, ok := c.(*fsm.Grant); !ok {
+	switch c.(type) {
+	case *fsm.Grant, *fsm.Disconnect, *fsm.Connect:
+	default:
 		return nil
 	}
 	out := make(map[uint64]*fsm.Entry)
@@ -158,6 +160,10 @@ func subject(c fsm.Command) (k fsm.ShardKey, pos uint64, ok bool) {
 	case *fsm.Lost:
 		return c.Shard, 0, true
 	case *fsm.Permit:
+		return c.Shard, 0, true
+	case *fsm.Disconnect:
+		return c.Shard, 0, true
+	case *fsm.Connect:
 		return c.Shard, 0, true
 	case *fsm.Done:
 		return c.Shard, c.Pos, true
@@ -199,7 +205,12 @@ func (o *oracle) judge(c command, pre, post sight) {
 	if pre.known && post.sh.Epoch < pre.sh.Epoch {
 		s.fail("I4", "the epoch of %v fell from %d to %d", pre.sh.Key, pre.sh.Epoch, post.sh.Epoch)
 	}
+	o.judgeParked(c.cmd, pre, post)
 	switch cmd := c.cmd.(type) {
+	case *fsm.Connect:
+		o.judgeConnect(cmd, pre, post)
+	case *fsm.Disconnect:
+		s.stats.Parks++
 	case *fsm.Grant:
 		o.judgeGrant(c, cmd, pre, post)
 	case *fsm.Ready:
@@ -237,6 +248,9 @@ func (o *oracle) judgeGrant(c command, g *fsm.Grant, pre, post sight) {
 		return // a repeat
 	}
 	old := pre.sh.Owner
+	if old.None() {
+		old = g.From // nobody owns the shard, but somebody may run its entries
+	}
 	for _, e := range o.changes.Altered {
 		if e.Runner != g.To {
 			o.s.fail("I4", "a Grant to %s gave entry %d to %s", g.To, e.Pos, e.Runner)

@@ -43,6 +43,12 @@ func TestScenarios(t *testing.T) {
 		"no answer": {Tune: func(k *Knobs) { k.Swallow = 0.5 }},
 		// Nodes freeze between a decision and what they write.
 		"freezes": {Tune: func(k *Knobs) { k.Freeze, k.Faults = 0.2, 10 }},
+		// An operator disconnects and connects again and again, while nodes die
+		// in the middle of handlers.
+		"by hand": {
+			Tune:   func(k *Knobs) { k.Run, k.Faults, k.Limbo = 400*time.Millisecond, 8, 0.2 },
+			Script: func(s *Sim) { s.disconnectOften(700 * time.Millisecond) },
+		},
 		// Handlers fail and fight for one key while shards move.
 		"contention": {Tune: func(k *Knobs) { k.FailRate, k.KVRate, k.TwoRate, k.Faults = 0.3, 0.9, 0.5, 10 }},
 	} {
@@ -78,6 +84,15 @@ func (s *Sim) cutReadies(p float64) {
 		s.after(2*time.Millisecond, look)
 	}
 	look()
+}
+
+// disconnectOften has operators disconnect shards again and again.
+func (s *Sim) disconnectOften(every Time) {
+	if !s.faults {
+		return
+	}
+	s.Disconnect(s.rng.IntN(s.knobs.Shards), s.between(0, every))
+	s.after(s.between(every/2, every*3/2), func() { s.disconnectOften(every) })
 }
 
 // cutOften has connections break again and again.

@@ -50,6 +50,7 @@ type Stats struct {
 	Histories                                                      int
 	Commands, Events, Identifies, Resumes, Elections, Kills, Moves int
 	Restores, Gaps, Starts, Conflicts, Sessions, Dead, Fenced      int
+	Parks                                                          int // shards that an operator disconnected
 	End                                                            Time
 }
 
@@ -68,6 +69,7 @@ func (s *Stats) add(o Stats) {
 	s.Sessions += o.Sessions
 	s.Dead += o.Dead
 	s.Fenced += o.Fenced
+	s.Parks += o.Parks
 	s.End += o.End
 }
 
