@@ -16,8 +16,8 @@ const interactionWindow = 3 * time.Second
 // interactions whose time to be answered is over, as their option AnyAge does.
 // Others skip them: since nothing that they answer would arrive, the
 // event counts as handled, and in the metric botnode_interactions_skipped_total.
-// An interaction is late after an outage of the bot, and after its handler has
-// failed for three seconds.
+// An interaction is late after an outage of the bot, after its handler has
+// failed for three seconds, and if its handler fails since Discord says so.
 //
 // A handler that defers its answer and may take long should be named here: if
 // its node dies after the three seconds, the next one runs it again, its

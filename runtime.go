@@ -78,6 +78,10 @@ func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 		kv: newKV(rt.readBot(d.Entry.Bot)),
 	}
 	if err := h.run(c); err != nil {
+		if c.api.late.Load() && !rt.bot.late[d.Handler] {
+			// Another turn would be as late, and hold up what comes after it.
+			return shard.Outcome{Late: true}
+		}
 		// It is logged and kept with the entry: without the tokens of URLs.
 		return shard.Outcome{Err: rest.Redact(err)}
 	}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	disgorest "github.com/disgoorg/disgo/rest"
 
@@ -20,6 +21,7 @@ type turnREST struct {
 	once   sync.Once
 	client disgorest.Rest
 	err    error
+	late   atomic.Bool // Discord has said that an interaction is too old to be answered
 }
 
 // REST returns disgo's client of Discord's REST API over this node's limiter.
@@ -97,23 +99,30 @@ func isCallback(req *http.Request) bool {
 	return req.Method == http.MethodPost && n >= 4 && segs[n-4] == "interactions" && segs[n-1] == "callback"
 }
 
-// codeAcknowledged is Discord's error for a second answer to an interaction
+// Discord's errors for answers to interactions
 // (topics/opcodes-and-status-codes.mdx, "JSON Error Codes").
-const codeAcknowledged = 40060
+const (
+	codeAcknowledged       = 40060 // it has been answered
+	codeUnknownInteraction = 10062 // it is too old to be answered, or never was
+)
 
 // answer turns Discord's refusal of a second answer into success, if this turn
-// has not given one: a handler that answers twice hears of its mistake.
+// has not given one: a handler that answers twice hears of its mistake. That an
+// interaction is too old is kept in mind.
 func (t *turnTransport) answer(req *http.Request, res *http.Response) (*http.Response, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if res.StatusCode == http.StatusBadRequest && !t.answered[req.URL.Path] {
+	if res.StatusCode/100 == 4 {
 		body, err := io.ReadAll(io.LimitReader(res.Body, 1<<20))
 		_ = res.Body.Close()
 		if err != nil {
 			return nil, err
 		}
 		res.Body = io.NopCloser(bytes.NewReader(body))
-		if code, _ := jsonscan.Int(jsonscan.Get(body, "code")); code == codeAcknowledged {
+		switch code, _ := jsonscan.Int(jsonscan.Get(body, "code")); {
+		case code == codeUnknownInteraction:
+			t.c.api.late.Store(true)
+		case code == codeAcknowledged && !t.answered[req.URL.Path]:
 			res.StatusCode, res.Status = http.StatusOK, "200 OK"
 			res.Body = io.NopCloser(strings.NewReader("{}"))
 			res.ContentLength = int64(len("{}"))

@@ -14,6 +14,7 @@ import (
 	disgorest "github.com/disgoorg/disgo/rest"
 	"go.uber.org/zap/zaptest"
 
+	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
@@ -114,6 +115,45 @@ func TestSecondAnswerOfATurnFails(t *testing.T) {
 		t.Errorf("%+v", sum)
 	}
 }
+
+// A handler that fails since Discord finds the interaction too old is not run
+// again: it would hold up its guild.
+func TestHandlerThatCameTooLateIsNotRepeated(t *testing.T) {
+	s := sim.New(sim.Options{GlobalLimit: -1, NoRouteLimits: true, AckWindow: time.Nanosecond})
+	if err := s.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var runs atomic.Int64
+	b := New()
+	On(b, "answer", func(c *Context, e gateway.EventInteractionCreate) error {
+		runs.Add(1)
+		return answerWith(c, e, "hello")
+	})
+	skips := &skipCounter{Meter: admin.NewMeter()}
+	n := startBot(t, s, b, "joe", t.TempDir(), zaptest.NewLogger(t), node.Options{Bootstrap: true, Metrics: skips})
+	defer kill(t, n)
+	waitGuilds(t, ctx, n, s)
+	for range 3 {
+		if _, err := s.Interact(sim.Interact{Name: "ping"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	until(t, ctx, "three are skipped", func() bool { return skips.n.Load() == 3 })
+	if sum := s.Ledger().Summary().Interactions; sum.Late != 3 || runs.Load() != 3 {
+		t.Errorf("%d runs, %+v", runs.Load(), sum)
+	}
+}
+
+// skipCounter counts the interactions that were skipped.
+type skipCounter struct {
+	*admin.Meter
+	n atomic.Int64
+}
+
+func (s *skipCounter) InteractionSkipped(string, string) { s.n.Add(1) }
 
 func TestCallbacksAreRecognised(t *testing.T) {
 	t.Parallel()
