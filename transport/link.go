@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"syscall"
 	"time"
 
@@ -179,7 +178,9 @@ func (l *link) confirmed() bool {
 	if l.remote == l.addr {
 		return true
 	}
-	c, err := net.DialTimeout("tcp", l.remote, l.t.timing.silence)
+	ctx, cancel := context.WithTimeout(l.t.ctx, l.t.timing.silence)
+	defer cancel()
+	c, err := l.t.opts.Network.DialContext(ctx, "tcp", l.remote)
 	if err == nil {
 		_ = c.Close()
 	}
