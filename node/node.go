@@ -24,7 +24,7 @@ type Node struct {
 	log  *zap.Logger
 	self fsm.NodeRef
 
-	identity  *membership.Identity // nil in memory
+	identity  *membership.Identity
 	transport *transport.Transport
 	machine   *fsm.Machine
 	manager   *shard.Manager
@@ -108,11 +108,8 @@ func (n *Node) unwind() error {
 
 // identify opens the data directory and draws this process's incarnation.
 func (n *Node) identify() error {
-	n.self = fsm.NodeRef{ID: n.o.ID, Inc: uint64(time.Now().UnixMicro())}
-	if n.o.InMemory {
-		return nil
-	}
-	id, err := membership.OpenIdentity(n.o.DataDir, n.o.ID)
+	n.self = fsm.NodeRef{ID: n.o.ID}
+	id, err := n.o.openIdentity()
 	if err != nil {
 		return err
 	}
@@ -138,7 +135,7 @@ func (n *Node) ClusterID() string {
 func (n *Node) listen() error {
 	t, err := transport.Listen(transport.Options{
 		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
-		ClusterID: n.ClusterID, Insecure: n.o.Insecure, OnLink: n.onLink, Logger: n.log.Named("transport"),
+		ClusterID: n.ClusterID, Network: n.o.Network, Insecure: n.o.Insecure, OnLink: n.onLink, Logger: n.log.Named("transport"),
 	})
 	if err != nil {
 		return err
@@ -190,7 +187,7 @@ func (n *Node) openRaft() error {
 	r, err := consensus.Open(consensus.Options{
 		ID: n.o.ID, Addr: n.transport.Addr(), Dir: n.o.DataDir, Layer: n.transport.RaftLayer(), Peer: peerOf,
 		Machine: machine{n.machine}, Caller: caller(methodElection), Resolve: n.addrOf,
-		Timeouts: n.o.Timeouts, InMemory: n.o.InMemory, Metrics: n.o.Metrics, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
+		Timeouts: n.o.Timeouts, Memory: n.o.Memory.log(), Metrics: n.o.Metrics, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
 	})
 	if err != nil {
 		return err
