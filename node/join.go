@@ -267,6 +267,7 @@ func (n *Node) becomeVoter(ctx context.Context, a clusterAnswer, reached func(st
 	if err := poll(ctx, n.inCluster); err != nil {
 		return fmt.Errorf("%w: admitted, but the leader has not reached this node yet: %w", admin.ErrNotReady, err)
 	}
+	n.lookAround() // the others learn of this node by its gossip
 	reached("nonvoter")
 	if err := r.WaitApplied(ctx, a.Index); err != nil {
 		return fmt.Errorf("%w: not caught up yet: %w", admin.ErrNotReady, err)

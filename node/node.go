@@ -47,7 +47,9 @@ type Node struct {
 	clusterID atomic.Pointer[string]
 	left      chan struct{} // closed when the node has left its cluster
 	leftOnce  sync.Once
-	watched   sync.Map // node id -> watched address
+	watched   sync.Map      // node id -> watched address
+	linked    sync.Map      // node id -> incarnation of the process that a link reaches
+	look      chan struct{} // capacity 1: the peers may have changed
 	rates     rates
 }
 
@@ -64,7 +66,7 @@ func New(o Options) (_ *Node, err error) {
 	}
 	n := &Node{
 		o: o, log: o.Logger.With(zap.String("node", o.ID)), started: time.Now(),
-		bots: make(map[string]*botRuntime), left: make(chan struct{}),
+		bots: make(map[string]*botRuntime), left: make(chan struct{}), look: make(chan struct{}, 1),
 	}
 	n.late.raft = n.raftOrNil
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -300,6 +302,26 @@ func (n *Node) end() error {
 	n.cancel()
 	n.wg.Wait()
 	return n.unwind()
+}
+
+// Self names this process of the node, as the cluster's state does.
+func (n *Node) Self() fsm.NodeRef { return n.self }
+
+// Addr returns the address under which other nodes reach this one.
+func (n *Node) Addr() string { return n.transport.Addr() }
+
+// Registered reports whether the cluster, as far as this node has applied its
+// log, counts on this process.
+func (n *Node) Registered() bool { return n.registered() }
+
+// Committed returns the index up to which this node knows the log to be committed.
+func (n *Node) Committed() uint64 { return n.raft.Load().CommitIndex() }
+
+// Linked reports whether this node has a link to a peer's process, so that it
+// would notice the end of it at once.
+func (n *Node) Linked(peer fsm.NodeRef) bool {
+	inc, ok := n.linked.Load(peer.ID)
+	return ok && inc == peer.Inc
 }
 
 // Left is closed when the node has left its cluster and should end.
