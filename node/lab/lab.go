@@ -127,8 +127,11 @@ func (l *Lab) Add(ctx context.Context, id string) error {
 	l.order = append(l.order, id)
 	l.mu.Unlock()
 	n, err := l.start(id, m, peer == "")
-	if err != nil || peer == "" {
+	if err != nil {
 		return err
+	}
+	if peer == "" {
+		return l.waitCounted(ctx, id, n)
 	}
 	if _, err = n.Join(ctx, peer, nil); err != nil {
 		return err
@@ -251,16 +254,7 @@ func (l *Lab) Restart(ctx context.Context, id string) error {
 	if 2*len(l.Living()) <= len(l.Nodes()) {
 		return nil
 	}
-	err = poll(ctx, func() error {
-		if err := n.Sync(ctx); err != nil {
-			return err
-		}
-		if !n.Registered() {
-			return fmt.Errorf("node %q isn't registered with the cluster yet", id)
-		}
-		return nil
-	})
-	if err != nil {
+	if err := l.waitCounted(ctx, id, n); err != nil {
 		return err
 	}
 	return l.waitLinked(ctx)

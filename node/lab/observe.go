@@ -30,9 +30,22 @@ func poll(ctx context.Context, cond func() error) error {
 	}
 }
 
-// waitLinked waits until every living node is linked to every other and has
-// applied what the leader has committed. Before that, a death would be noticed by
-// a timeout, and a voter might not know of another.
+// waitCounted waits until the cluster counts on a node that has just started.
+func (l *Lab) waitCounted(ctx context.Context, id string, n *node.Node) error {
+	return poll(ctx, func() error {
+		if err := n.Sync(ctx); err != nil {
+			return err
+		}
+		if !n.Registered() {
+			return fmt.Errorf("node %q isn't registered with the cluster yet", id)
+		}
+		return nil
+	})
+}
+
+// waitLinked waits until every living node is linked to every other, has what the
+// leader has committed, and may act. Before that a death would be noticed by a
+// timeout, a voter might not know of another, and nobody could take over at once.
 func (l *Lab) waitLinked(ctx context.Context) error {
 	living := make(map[string]*node.Node)
 	for _, id := range l.Living() {
@@ -44,7 +57,7 @@ func (l *Lab) waitLinked(ctx context.Context) error {
 			top = max(top, n.Committed())
 		}
 		for id, n := range living {
-			if n.Committed() < top {
+			if n.Committed() < top || n.Freshness().Stale {
 				return fmt.Errorf("node %q has not caught up yet", id)
 			}
 			for peer, p := range living {
