@@ -306,3 +306,16 @@ func (l *Lab) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+// PutKV writes a key of the bot's store, as an operator does.
+func (l *Lab) PutKV(ctx context.Context, key string, value []byte) error {
+	if _, err := l.WaitLeader(ctx); err != nil {
+		return err
+	}
+	_, n, ok := l.Leader()
+	if !ok {
+		return errors.New("no node leads")
+	}
+	_, err := n.WriteKV(ctx, l.o.Bot, key, value, false, nil)
+	return err
+}

@@ -22,7 +22,7 @@ func TestStart(t *testing.T) {
 		Discord: sim.Options{NoRouteLimits: true, GlobalLimit: -1},
 		Program: func(string) Program { return Program{Intents: discord.IntentsDefault} },
 		Fatal:   func(id string, err error) { t.Errorf("%s: %v", id, err) },
-		Logger: func(id string) *zap.Logger { return zaptest.NewLogger(t) },
+		Logger:  func(id string) *zap.Logger { return zaptest.NewLogger(t) },
 	})
 	if err != nil {
 		t.Fatal(err)
