@@ -1,7 +1,6 @@
 package botnodetest
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +8,7 @@ import (
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/node/lab"
 )
 
 // Sent is a message, a command or an event that the bot was sent, and the way to
@@ -51,7 +51,7 @@ func (c *Cluster) SayIn(channel discord.Snowflake, content string) *Sent {
 func (c *Cluster) Command(name string, options map[string]any) *Sent {
 	c.t.Helper()
 	s := c.sending(fmt.Sprintf("the command /%s", name))
-	list, err := commandOptions(options)
+	list, err := lab.CommandOptions(options)
 	if err != nil {
 		c.fail("the command /%s: %v", name, err)
 	}
@@ -76,11 +76,7 @@ func (c *Cluster) Command(name string, options map[string]any) *Sent {
 func (c *Cluster) Emit(event string, data any) *Sent {
 	c.t.Helper()
 	s := c.sending("the event " + event)
-	raw, err := json.Marshal(data)
-	var n int
-	if err == nil {
-		n, err = c.Discord().Dispatch(guildOf(event, raw), event, json.RawMessage(raw))
-	}
+	n, err := c.lab.Emit(event, data)
 	switch {
 	case errors.Is(err, sim.ErrUnknown):
 		c.fail("the event %s names a guild that the bot isn't in: Guilds lists them", event)
@@ -91,19 +87,6 @@ func (c *Cluster) Emit(event string, data any) *Sent {
 	}
 	s.own = func(sim.Posted) bool { return true }
 	return s
-}
-
-// guildOf reads which guild an event is of.
-func guildOf(event string, raw []byte) sim.ID {
-	var d struct {
-		ID    sim.ID `json:"id"`
-		Guild sim.ID `json:"guild_id"`
-	}
-	_ = json.Unmarshal(raw, &d) // what doesn't fit stays 0
-	if d.Guild == 0 && (event == discord.EventGuildUpdate || event == discord.EventGuildDelete || event == discord.EventGuildCreate) {
-		return d.ID
-	}
-	return d.Guild
 }
 
 // sending notes what is about to be sent.

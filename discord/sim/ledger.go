@@ -186,6 +186,13 @@ func (l *Ledger) Requests() []Request {
 	return slices.Clone(l.requests)
 }
 
+// RequestsFrom is the REST requests, up to the bound, without the first n.
+func (l *Ledger) RequestsFrom(n int) []Request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.requests[min(n, len(l.requests)):])
+}
+
 // Faults is every injected fault so far.
 func (l *Ledger) Faults() []FaultRecord {
 	l.mu.Lock()
