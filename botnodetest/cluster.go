@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -28,6 +29,7 @@ type Cluster struct {
 	sent     []string // what was sent, for the report
 	reported bool
 	failed   []string // what nodes couldn't survive
+	dead     int      // dead letters that the test knows of
 }
 
 // Start starts a cluster and waits until its bot is connected and has handled
@@ -72,6 +74,9 @@ func (c *Cluster) end() {
 	c.mu.Unlock()
 	if c.t.Failed() && !shown {
 		c.t.Log(c.report())
+	}
+	if letters := c.deadLetters(); !c.t.Failed() && len(letters) > c.dead {
+		c.t.Errorf("botnodetest: handlers gave up on events: %s", strings.Join(letters[c.dead:], "; "))
 	}
 	if err := c.lab.Close(); err != nil {
 		c.t.Errorf("botnodetest: stopping: %v", err)
@@ -190,14 +195,43 @@ func (c *Cluster) MoveShard(shard int, to string) {
 }
 
 // Settle waits until every shard is connected and every event that Discord has
-// sent has been handled, with what the handlers wrote committed.
+// sent has been handled, with what the handlers wrote committed. It fails if a
+// handler has given up on an event, after its last attempt, and the test has not
+// asked DeadLetters.
 func (c *Cluster) Settle() {
+	c.t.Helper()
+	c.settle()
+	if letters := c.deadLetters(); len(letters) > c.dead {
+		c.fail("handlers gave up on events: %s", strings.Join(letters[c.dead:], "; "))
+	}
+}
+
+func (c *Cluster) settle() {
 	c.t.Helper()
 	ctx, cancel := c.deadline()
 	defer cancel()
 	if err := c.lab.WaitSettled(ctx); err != nil {
 		c.fail("waiting for the bot to have handled everything: %v", err)
 	}
+}
+
+// DeadLetters waits like Settle and returns the events that handlers have given
+// up on, with their errors. It is for tests that want a handler to fail.
+func (c *Cluster) DeadLetters() []string {
+	c.t.Helper()
+	c.settle()
+	letters := c.deadLetters()
+	c.dead = len(letters)
+	return letters
+}
+
+func (c *Cluster) deadLetters() (letters []string) {
+	_ = c.lab.View(func(b *fsm.Bot) { // without a node there is nothing to tell
+		for _, d := range b.DeadLetters() {
+			letters = append(letters, d.Entry.Type+": "+d.Err)
+		}
+	})
+	return letters
 }
 
 // Wait waits until cond returns true. what says what is waited for.

@@ -283,16 +283,35 @@ func TestWorldAndStoreAreTheTests(t *testing.T) {
 	tb.Wait("the condition was looked at three times", func() bool { seen++; return seen == 3 })
 }
 
+// A test may want its handler to fail.
+func TestDeadLettersAreShown(t *testing.T) {
+	t.Parallel()
+	tb := botnodetest.Start(t, func() *botnode.Bot {
+		b := botnode.New()
+		botnode.OnRaw(b, "broken", discord.EventMessageCreate, func(*botnode.Context) error { return errors.New("out of paper") })
+		return b
+	})
+	tb.Say("print")
+	if got := tb.DeadLetters(); len(got) != 1 || got[0] != "MESSAGE_CREATE: handler broken: out of paper" {
+		t.Errorf("%q", got)
+	}
+	tb.Settle() // they are known by now
+}
+
 // A test that fails says what was missing, and what the cluster looked like.
 func TestFailuresAreExplained(t *testing.T) {
 	t.Parallel()
 	failing := func() *botnode.Bot {
 		b := newPing()
 		botnode.OnRaw(b, "broken", discord.EventGuildMemberAdd, func(*botnode.Context) error { return errors.New("out of paper") })
+		botnode.OnRaw(b, "slow", discord.EventGuildBanAdd, func(c *botnode.Context) error {
+			<-c.Done()
+			return c.Err()
+		})
 		b.Intents = discord.IntentsAll
 		return b
 	}
-	short := botnodetest.Timeout(700 * time.Millisecond)
+	short := botnodetest.Timeout(2 * time.Second)
 	for name, tt := range map[string]struct {
 		test func(*botnodetest.Cluster)
 		want []string
@@ -311,9 +330,15 @@ func TestFailuresAreExplained(t *testing.T) {
 		},
 		"a handler that fails": {
 			func(tb *botnodetest.Cluster) {
-				tb.Emit(discord.EventGuildMemberAdd, map[string]any{"guild_id": tb.Guilds()[0], "user": map[string]any{"id": "5"}}).Expect("x")
+				tb.Emit(discord.EventGuildMemberAdd, map[string]any{"guild_id": tb.Guilds()[0], "user": map[string]any{"id": "5"}}).ExpectNone()
 			},
-			[]string{"didn't come within", "[broken] wait", "out of paper"},
+			[]string{"handlers gave up on events: GUILD_MEMBER_ADD: handler broken: out of paper", "dead letter: "},
+		},
+		"a handler that hangs": {
+			func(tb *botnodetest.Cluster) {
+				tb.Emit(discord.EventGuildBanAdd, map[string]any{"guild_id": tb.Guilds()[0], "user": map[string]any{"id": "5"}}).Expect("x")
+			},
+			[]string{`the answer "x" to the event GUILD_BAN_ADD didn't come within 2s`, "[slow] wait"},
 		},
 		"no quorum": {
 			func(tb *botnodetest.Cluster) { tb.Kill("node1"); tb.Leader() },

@@ -50,10 +50,15 @@ func (c *Cluster) reportState(b *strings.Builder) {
 			fmt.Fprintf(b, "shard %d: of %s, events up to %d committed, %d not handled\n",
 				sh.Key.Index, sh.Owner.ID, sh.C, sh.PendingCount())
 		}
-		for _, d := range bot.DeadLetters() {
-			fmt.Fprintf(b, "dead letter: %s at position %d: %s\n", d.Entry.Type, d.Entry.Pos, d.Err)
-		}
 	})
+	for _, letter := range c.deadLetters() {
+		fmt.Fprintf(b, "dead letter: %s\n", letter)
+	}
+	c.mu.Lock()
+	for _, why := range c.failed {
+		fmt.Fprintln(b, why)
+	}
+	c.mu.Unlock()
 	if err != nil {
 		fmt.Fprintf(b, "no state: %v\n", err)
 	}

@@ -317,6 +317,11 @@ func (n *Node) Registered() bool { return n.registered() }
 // Committed returns the index up to which this node knows the log to be committed.
 func (n *Node) Committed() uint64 { return n.raft.Load().CommitIndex() }
 
+// State shows the state that this node has applied, for f to read.
+func (n *Node) State(f func(*fsm.State)) {
+	n.machine.View(func(_ uint64, s *fsm.State) { f(s) })
+}
+
 // Linked reports whether this node has a link to a peer's process, so that it
 // would notice the end of it at once.
 func (n *Node) Linked(peer fsm.NodeRef) bool {

@@ -84,9 +84,10 @@ type machine struct {
 type process struct {
 	node *node.Node
 	host *memnet.Host
-	over atomic.Bool   // it was killed or stopped
-	gone chan struct{} // closed when a killed process has been cleared away
-	err  error         // of clearing it away; set before gone is closed
+	want []fsm.Interest // of its program
+	over atomic.Bool    // it was killed or stopped
+	gone chan struct{}  // closed when a killed process has been cleared away
+	err  error          // of clearing it away; set before gone is closed
 }
 
 // New starts the simulated Discord, and no node.
@@ -151,6 +152,7 @@ func (l *Lab) peer() string {
 func (l *Lab) start(id string, m *machine, bootstrap bool) (*node.Node, error) {
 	proc := &process{host: l.net.Host(), gone: make(chan struct{})}
 	p := l.o.Program(id)
+	proc.want = p.Interests
 	seed := fsm.DefaultConfig()
 	seed.API, seed.Intents = l.discord.APIURL(), uint64(p.Intents)
 	o := node.Options{

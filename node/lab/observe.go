@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
@@ -80,24 +80,36 @@ func (l *Lab) Leader() (id string, n *node.Node, ok bool) {
 	return "", nil, false
 }
 
-// errNoNode is returned while no node is up.
-var errNoNode = errors.New("no node is up")
+// state shows the state of the leader, or of another living node while there is
+// none, with the bot in it.
+func (l *Lab) state(f func(*fsm.State, *fsm.Bot)) error {
+	_, n, ok := l.Leader()
+	if living := l.Living(); !ok && len(living) > 0 {
+		n = l.Node(living[0])
+	}
+	if n == nil {
+		return errNoNode
+	}
+	err := errNoBot
+	n.State(func(s *fsm.State) {
+		if b := s.Bot(l.o.Bot); b != nil {
+			err = nil
+			f(s, b)
+		}
+	})
+	return err
+}
+
+// What state has nothing to show for.
+var (
+	errNoNode = errors.New("no node is up")
+	errNoBot  = errors.New("the cluster doesn't know the bot yet")
+)
 
 // View shows the bot's state on the leader, or on another living node while
 // there is none.
 func (l *Lab) View(f func(*fsm.Bot)) error {
-	_, n, ok := l.Leader()
-	if !ok {
-		living := l.Living()
-		if len(living) == 0 {
-			return errNoNode
-		}
-		if n = l.Node(living[0]); n == nil {
-			return errNoNode
-		}
-	}
-	_, err := n.View(l.o.Bot, func(b *fsm.Bot, _ *cache.Cache) { f(b) })
-	return err
+	return l.state(func(_ *fsm.State, b *fsm.Bot) { f(b) })
 }
 
 // Serving returns nil if every shard is connected to Discord by a living node,
@@ -117,8 +129,8 @@ func (l *Lab) check(handled bool) error {
 		sessions[s.ID] = s
 	}
 	var missing error
-	err := l.View(func(b *fsm.Bot) {
-		missing = l.unserved(b, sessions)
+	err := l.state(func(st *fsm.State, b *fsm.Bot) {
+		missing = l.unserved(st, b, sessions)
 		if missing == nil && handled {
 			missing = unhandled(b)
 		}
@@ -130,17 +142,41 @@ func (l *Lab) check(handled bool) error {
 }
 
 // unserved says which shard isn't served, and why.
-func (l *Lab) unserved(b *fsm.Bot, sessions map[string]sim.SessionState) error {
+func (l *Lab) unserved(st *fsm.State, b *fsm.Bot, sessions map[string]sim.SessionState) error {
 	shards := b.Shards()
 	if len(shards) == 0 {
 		return errors.New("the shard count isn't known yet")
 	}
 	for _, sh := range shards {
-		if why := l.serves(&sh, sessions); why != "" {
+		why := l.serves(&sh, sessions)
+		if why == "" {
+			why = l.unheard(st, sh.Owner)
+		}
+		if why != "" {
 			return fmt.Errorf("shard %d: %s", sh.Key.Index, why)
 		}
 	}
 	return nil
+}
+
+// unheard names a handler of an owner's program that would not get its events
+// yet, "" if there is none.
+func (l *Lab) unheard(st *fsm.State, owner fsm.NodeRef) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	m := l.nodes[owner.ID]
+	if m == nil || m.proc == nil {
+		return "no living node owns it"
+	}
+	for _, in := range m.proc.want {
+		have := st.HandlersOf(owner, l.o.Bot, in.Type)
+		for _, name := range in.Handlers {
+			if !slices.Contains(have, name) {
+				return fmt.Sprintf("the cluster doesn't know handler %q of %s yet", name, owner.ID)
+			}
+		}
+	}
+	return ""
 }
 
 // unhandled describes an event that handlers still want.
