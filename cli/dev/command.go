@@ -70,8 +70,10 @@ func Run(ctx context.Context, o Options) error {
 		return fmt.Errorf("dev: %w", err)
 	}
 	defer s.close()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	if o.Prompt {
 		s.greet()
 	}
-	return s.serve(ctx, lines(o.Stdin))
+	return s.serve(ctx, lines(ctx, o.Stdin))
 }

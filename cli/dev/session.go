@@ -93,14 +93,18 @@ func (s *session) logger() *zap.Logger {
 
 // lines reads the input on a goroutine that outlives the session if nobody
 // closes the input: a read from a terminal can't be taken back.
-func lines(r io.Reader) <-chan string {
+func lines(ctx context.Context, r io.Reader) <-chan string {
 	ch := make(chan string)
 	go func() {
 		defer close(ch)
 		in := bufio.NewScanner(r)
 		in.Buffer(nil, maxLine)
 		for in.Scan() {
-			ch <- in.Text()
+			select {
+			case ch <- in.Text():
+			case <-ctx.Done():
+				return
+			}
 		}
 	}()
 	return ch

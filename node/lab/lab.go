@@ -20,9 +20,11 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"go.uber.org/zap"
 
+	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
@@ -70,6 +72,13 @@ type Lab struct {
 	mu    sync.Mutex // guards what follows
 	order []string   // ids in the order in which they first started
 	nodes map[string]*machine
+}
+
+// patient are raft's timers in a lab. Its nodes share one process, and often a
+// busy machine, so that all of them are late at once and none for a reason. A
+// death needs no timer: it is confirmed by the end of its sockets.
+var patient = consensus.Timeouts{
+	Heartbeat: 1500 * time.Millisecond, Election: 1500 * time.Millisecond, Lease: 1200 * time.Millisecond, Commit: 50 * time.Millisecond,
 }
 
 // machine is a node with what outlives its processes: a disk and an address.
@@ -156,7 +165,7 @@ func (l *Lab) start(id string, m *machine, bootstrap bool) (*node.Node, error) {
 	seed := fsm.DefaultConfig()
 	seed.API, seed.Intents = l.discord.APIURL(), uint64(p.Intents)
 	o := node.Options{
-		ID: id, ClusterAddr: m.addr, Bootstrap: bootstrap, Version: l.o.Version, Memory: m.memory, Network: proc.host,
+		ID: id, ClusterAddr: m.addr, Bootstrap: bootstrap, Version: l.o.Version, Memory: m.memory, Network: proc.host, Timeouts: patient,
 		Logger: untilOver(l.o.Logger(id), &proc.over), Fatal: func(err error) {
 			if !proc.over.Load() {
 				l.o.Fatal(id, err)

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
@@ -229,15 +230,26 @@ func (l *Lab) WaitLeader(ctx context.Context) (id string, err error) {
 
 // Move moves a shard to a node, as planned, and waits until it is served there.
 func (l *Lab) Move(ctx context.Context, index int, to string) error {
-	_, n, ok := l.Leader()
-	if !ok {
-		return errors.New("no node leads")
+	for {
+		_, n, ok := l.Leader()
+		if !ok {
+			return errors.New("no node leads")
+		}
+		once, cancel := context.WithTimeout(ctx, moveAgain)
+		err := n.MoveShard(once, l.o.Bot, index, to)
+		cancel()
+		if err == nil {
+			return l.WaitServing(ctx)
+		}
+		if !errors.Is(err, admin.ErrUnknownOutcome) || ctx.Err() != nil {
+			return err
+		}
 	}
-	if err := n.MoveShard(ctx, l.o.Bot, index, to); err != nil {
-		return err
-	}
-	return l.WaitServing(ctx)
 }
+
+// moveAgain is when a move is asked for anew: a leader that is deposed meanwhile
+// takes it along.
+const moveAgain = 2 * time.Second
 
 // Owner returns the node that owns a shard, "" if none does.
 func (l *Lab) Owner(index int) (id string, err error) {
