@@ -68,6 +68,7 @@ type Lab struct {
 	o       Options
 	net     *memnet.Net
 	discord *sim.Server
+	label   string // of its goroutines
 
 	mu    sync.Mutex // guards what follows
 	order []string   // ids in the order in which they first started
@@ -107,14 +108,15 @@ func New(o Options) (*Lab, error) {
 	if o.Logger == nil {
 		o.Logger = func(string) *zap.Logger { return zap.NewNop() }
 	}
-	l := &Lab{o: o, net: memnet.New(), nodes: make(map[string]*machine)}
+	l := &Lab{o: o, net: memnet.New(), nodes: make(map[string]*machine), label: newLabel()}
 	ln, err := l.net.Host().Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
 	o.Discord.Listener = ln
 	l.discord = sim.New(o.Discord)
-	return l, l.discord.Start()
+	l.labelled(func() { err = l.discord.Start() })
+	return l, err
 }
 
 // Discord returns the simulated Discord.
@@ -185,7 +187,8 @@ func (l *Lab) start(id string, m *machine, bootstrap bool) (*node.Node, error) {
 		l.o.Tune(id, &o)
 	}
 	var err error
-	if proc.node, err = node.New(o); err != nil {
+	l.labelled(func() { proc.node, err = node.New(o) })
+	if err != nil {
 		proc.host.Kill()
 		return nil, err
 	}
@@ -195,7 +198,8 @@ func (l *Lab) start(id string, m *machine, bootstrap bool) (*node.Node, error) {
 	l.mu.Lock()
 	m.proc, m.addr = proc, proc.node.Addr()
 	l.mu.Unlock()
-	return proc.node, proc.node.Start()
+	l.labelled(func() { err = proc.node.Start() })
+	return proc.node, err
 }
 
 // Kill ends a node's process at once. It reports false if the node isn't up.
@@ -315,6 +319,7 @@ func (l *Lab) Close() error {
 			errs = append(errs, p.err)
 		}
 	}
+	l.waitGone()
 	return errors.Join(errs...)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"testing"
@@ -223,4 +224,36 @@ func TestCommandOptions(t *testing.T) {
 	if _, err := CommandOptions(map[string]any{"sub": map[string]any{"x": []int{1}}}); err == nil || !strings.Contains(err.Error(), "option x: a []int") {
 		t.Errorf("a list: %v", err)
 	}
+}
+
+// After Close no goroutine is left, gossip's last probe included: the peer that
+// it asks is dead.
+func TestCloseLeavesNoGoroutine(t *testing.T) {
+	l, ctx := start(t, Options{}, 3)
+	leader, err := l.WaitLeader(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Kill(leader)
+	if err := l.WaitSettled(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if !profiled(t, l.label) {
+		t.Error("the goroutines aren't labelled")
+	}
+	if err := l.Close(); err != nil {
+		t.Error(err)
+	}
+	if profiled(t, l.label) {
+		t.Error("goroutines are left")
+	}
+}
+
+func profiled(t *testing.T, label string) bool {
+	t.Helper()
+	var b strings.Builder
+	if err := pprof.Lookup("goroutine").WriteTo(&b, 1); err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(b.String(), label)
 }
