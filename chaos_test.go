@@ -7,10 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/zap"
-
 	"github.com/botnode/botnode/discord/sim"
-	"github.com/botnode/botnode/node"
+	"github.com/botnode/botnode/node/lab"
 )
 
 // chaosTime is how long nodes are killed; BOTNODE_CHAOS lengthens it.
@@ -26,85 +24,73 @@ func chaosTime(t *testing.T) time.Duration {
 	return d
 }
 
-// chaos is a cluster of nodes in this process, each of which may be killed and
-// started again from its directory, under its address.
-type chaos struct {
-	t     *testing.T
-	s     *sim.Server
-	ids   []string
-	nodes map[string]*node.Node
-	dirs  map[string]string
-	addrs map[string]string
-}
-
-func newChaos(t *testing.T, ctx context.Context, s *sim.Server, ids ...string) *chaos {
+// newLab is three nodes with the ping bot, in memory or in a folder.
+func newLab(t *testing.T, ctx context.Context, shards int, dir string) *lab.Lab {
 	t.Helper()
-	c := &chaos{
-		t: t, s: s, ids: ids,
-		nodes: make(map[string]*node.Node), dirs: make(map[string]string), addrs: make(map[string]string),
+	l, err := lab.New(lab.Options{
+		Dir: dir,
+		Discord: sim.Options{
+			Shards: shards, MaxConcurrency: shards, GlobalLimit: -1, NoRouteLimits: true, Guilds: 8, ReplayBuffer: -1,
+		},
+		Program: func(string) lab.Program {
+			p := program(pingBot())
+			return lab.Program{Intents: p.Intents, Interests: p.Interests, Handlers: p.Handlers, Attach: p.Attach}
+		},
+		Fatal: func(id string, err error) { t.Errorf("node %s: %v", id, err) },
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		for _, n := range c.nodes {
-			kill(t, n)
+		if err := l.Close(); err != nil {
+			t.Error(err)
 		}
 	})
-	for i, id := range ids {
-		c.dirs[id] = t.TempDir()
-		c.start(id, node.Options{Bootstrap: i == 0})
-		if i > 0 {
-			if _, err := c.nodes[id].Join(ctx, c.addrs[ids[0]], nil); err != nil {
-				t.Fatal(err)
-			}
+	for _, id := range []string{"joe", "mike", "robert"} {
+		if err := l.Add(ctx, id); err != nil {
+			t.Fatal(err)
 		}
-		c.addrs[id] = clusterAddr(t, ctx, c.nodes[id], id)
 	}
-	waitReady(t, ctx, c.nodes[ids[0]])
-	return c
-}
-
-func (c *chaos) start(id string, o node.Options) {
-	c.t.Helper()
-	o.ClusterAddr = c.addrs[id]
-	c.nodes[id] = testNode(c.t, c.s, id, c.dirs[id], zap.NewNop(), o)
-}
-
-// kill ends a node, sees another notice nothing worse, and starts it again.
-func (c *chaos) kill(ctx context.Context, id string) {
-	c.t.Helper()
-	kill(c.t, c.nodes[id])
-	delete(c.nodes, id)
-	select {
-	case <-time.After(time.Duration(rand.IntN(300)) * time.Millisecond):
-	case <-ctx.Done():
+	if err := l.WaitSettled(ctx); err != nil {
+		t.Fatal(err)
 	}
-	c.start(id, node.Options{})
-	waitReady(c.t, ctx, c.nodes[id])
+	return l
 }
 
 // Nodes are killed at random under a load of pings, and start again: no ping
 // is lost, none answered twice, and no session begun anew.
 func TestRandomKillsLoseAndDoubleNothing(t *testing.T) {
+	for name, dir := range map[string]string{"memory": "", "disk": t.TempDir()} {
+		t.Run(name, func(t *testing.T) { killAtRandom(t, dir) })
+	}
+}
+
+func killAtRandom(t *testing.T, dir string) {
 	const shards = 3
-	s := smallSim(t, shards)
 	limit := chaosTime(t)
-	ctx, cancel := context.WithTimeout(context.Background(), limit+30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), limit+30*time.Second)
 	defer cancel()
-	c := newChaos(t, ctx, s, "joe", "mike", "robert")
-	load := s.StartLoad(sim.Load{Kind: "ping", Rate: 100})
+	l := newLab(t, ctx, shards, dir)
+	load := l.Discord().StartLoad(sim.Load{Kind: "ping", Rate: 100})
 	kills := 0
 	for end := time.Now().Add(limit); time.Now().Before(end); kills++ {
-		c.kill(ctx, c.ids[rand.IntN(len(c.ids))])
+		id := l.Nodes()[rand.IntN(3)]
+		l.Kill(id)
+		select { // the others have got to whatever they do about it
+		case <-time.After(time.Duration(rand.IntN(60)) * time.Millisecond):
+		case <-ctx.Done():
+		}
+		if err := l.Restart(ctx, id); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := load.Stop(); err != nil {
 		t.Fatal(err)
 	}
-	for len(s.Ledger().Summary().Unanswered) > 0 && ctx.Err() == nil {
-		select {
-		case <-ctx.Done():
-		case <-time.After(20 * time.Millisecond):
-		}
+	if err := l.WaitSettled(ctx); err != nil {
+		t.Error(err)
 	}
-	sum := s.Ledger().Summary()
+	sum := l.Discord().Ledger().Summary()
 	t.Logf("%d kills, %d pings, %d answers made invisible, %d resumes; longest silence %v ms",
 		kills, sum.Sent, sum.Deduped, sum.ResumesOK, sum.LongestSilenceMS)
 	if len(sum.Unanswered) > 0 || len(sum.Duplicated) > 0 || sum.Sent == 0 || sum.Undeliverable > 0 {

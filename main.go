@@ -8,6 +8,7 @@ import (
 
 	"github.com/botnode/botnode/cli"
 	"github.com/botnode/botnode/cli/demo"
+	"github.com/botnode/botnode/cli/dev"
 )
 
 // Main runs botnode's command line with the bot's handlers, and ends the
@@ -25,8 +26,10 @@ func Run(ctx context.Context, b *Bot, args []string) int {
 	}
 	if b != nil {
 		o.Programs = []cli.Program{program(b)}
+		o.Extra = []*cobra.Command{dev.Command(func() cli.Program { return program(b) })}
 	} else {
-		o.Extra = []*cobra.Command{demo.Command()} // its nodes run the built-in bot
+		// Their nodes run the built-in bot.
+		o.Extra = []*cobra.Command{demo.Command(), dev.Command(func() cli.Program { return program(pingBot()) })}
 		o.Builtins = map[string]func() cli.Program{"ping": func() cli.Program { return program(pingBot()) }}
 	}
 	return cli.Run(ctx, o)

@@ -17,7 +17,7 @@ func benchCluster(b *testing.B, bolt bool, commit time.Duration) *cluster {
 		o.Timeouts = Safe()
 		o.Timeouts.Commit = commit
 		if bolt {
-			o.InMemory, o.Dir = false, dir
+			o.Memory, o.Dir = nil, dir
 		}
 	})
 }

@@ -157,7 +157,7 @@ func (c *cluster) start(id string) *testNode {
 	c.net.addrs[n.addr] = id
 	c.net.mu.Unlock()
 	n.opts = Options{
-		ID: id, Addr: n.addr, Layer: &tcpLayer{ln, id, c.net}, Machine: n.toy, Timeouts: quick(), InMemory: true,
+		ID: id, Addr: n.addr, Layer: &tcpLayer{ln, id, c.net}, Machine: n.toy, Timeouts: quick(), Memory: NewMemory(),
 		Caller: CallerFunc(func(ctx context.Context, addr string, req []byte) ([]byte, error) {
 			return c.net.call(id, addr, func(to *testNode) ([]byte, error) { return to.HandleElection(id, req) })
 		}),
@@ -168,7 +168,7 @@ func (c *cluster) start(id string) *testNode {
 	if c.tune != nil {
 		c.tune(&n.opts)
 	}
-	if !n.opts.InMemory {
+	if n.opts.Memory == nil {
 		n.opts.Dir = filepath.Join(n.opts.Dir, id)
 	}
 	if n.Raft, err = Open(n.opts); err != nil {

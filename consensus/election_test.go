@@ -46,7 +46,7 @@ func electOnce(t *testing.T, nodes int, bolt bool) time.Duration {
 	c := newCluster(t, nodes, func(o *Options) {
 		o.Timeouts = Safe()
 		if bolt {
-			o.InMemory, o.Dir = false, dir
+			o.Memory, o.Dir = nil, dir
 		}
 	})
 	old := c.Leader()
@@ -177,7 +177,7 @@ func TestLoadSplitsNoVote(t *testing.T) {
 	for round := range 6 {
 		c := newCluster(t, 3, func(o *Options) {
 			o.Timeouts = Safe()
-			o.InMemory, o.Dir = false, filepath.Join(dir, strconv.Itoa(round))
+			o.Memory, o.Dir = nil, filepath.Join(dir, strconv.Itoa(round))
 		})
 		old := c.Leader()
 		stop, stopped := make(chan struct{}), make(chan struct{})

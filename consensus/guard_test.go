@@ -14,7 +14,7 @@ import (
 
 // faultyLog is a log store that fails on request.
 type faultyLog struct {
-	*raft.InmemStore
+	*Memory
 	mu    sync.Mutex
 	err   error         // answered by writes
 	short bool          // drops the last entry and says nothing
@@ -39,14 +39,14 @@ func (f *faultyLog) StoreLogs(logs []*raft.Log) error {
 	if short {
 		logs = logs[:len(logs)-1]
 	}
-	return f.InmemStore.StoreLogs(logs)
+	return f.Memory.StoreLogs(logs)
 }
 
 func (f *faultyLog) GetLog(i uint64, l *raft.Log) error {
 	if f.reads != nil {
 		return f.reads
 	}
-	return f.InmemStore.GetLog(i, l)
+	return f.Memory.GetLog(i, l)
 }
 
 func newGuarded(inner *faultyLog, limit time.Duration) (*guardedLog, *[]error) {
@@ -78,7 +78,7 @@ func TestGuardFailsOnceAndForEver(t *testing.T) {
 	for name, tc := range cases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tc.inner.InmemStore = raft.NewInmemStore()
+			tc.inner.Memory = NewMemory()
 			g, fatal := newGuarded(tc.inner, time.Minute)
 			if err := tc.do(g); !errors.Is(err, ErrStore) {
 				t.Fatalf("err = %v", err)
@@ -103,7 +103,7 @@ func TestGuardFailsOnceAndForEver(t *testing.T) {
 
 func TestGuardPassesWhatIsHarmless(t *testing.T) {
 	t.Parallel()
-	g, fatal := newGuarded(&faultyLog{InmemStore: raft.NewInmemStore()}, time.Minute)
+	g, fatal := newGuarded(&faultyLog{Memory: NewMemory()}, time.Minute)
 	if err := g.GetLog(7, new(raft.Log)); !errors.Is(err, raft.ErrLogNotFound) {
 		t.Errorf("missing entry: %v", err)
 	}
@@ -118,7 +118,7 @@ func TestGuardPassesWhatIsHarmless(t *testing.T) {
 func TestGuardEndsAHungWrite(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		inner := &faultyLog{InmemStore: raft.NewInmemStore(), hang: make(chan struct{})}
+		inner := &faultyLog{Memory: NewMemory(), hang: make(chan struct{})}
 		fatal := make(chan error, 1)
 		g := newGuard(5*time.Second, func(err error) { fatal <- err })
 		l := &guardedLog{guard: g, inner: inner, stored: func(int, int64, time.Duration) {}}
@@ -171,7 +171,7 @@ func TestStalledDiskEndsTheLeader(t *testing.T) {
 	c := newCluster(t, 3, func(o *Options) {
 		o.StoreTimeout = 200 * time.Millisecond
 		o.wrapLog = func(inner raft.LogStore) raft.LogStore {
-			faults[o.ID] = &faultyLog{InmemStore: inner.(*raft.InmemStore)}
+			faults[o.ID] = &faultyLog{Memory: inner.(*Memory)}
 			return faults[o.ID]
 		}
 		o.Fatal = func(err error) {

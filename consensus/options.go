@@ -91,7 +91,7 @@ func Fast() Timeouts {
 type Options struct {
 	// ID names the node for ever; Addr is where other nodes reach it now.
 	ID, Addr string
-	// Dir holds the log and the snapshots. Unused if InMemory.
+	// Dir holds the log and the snapshots. Unused with Memory.
 	Dir string
 	// Layer carries Raft's streams. Close closes it.
 	Layer StreamLayer
@@ -125,8 +125,8 @@ type Options struct {
 	// MaxEntryBytes bounds one entry (default 64 MiB). Raft's messages hold up to 64 entries.
 	MaxEntryBytes int
 
-	// InMemory keeps everything in memory: for tests and demonstrations.
-	InMemory bool
+	// Memory, if set, holds the log and the snapshots in place of Dir: for tests and demonstrations.
+	Memory *Memory
 	// NoSync skips fsync: for tests only.
 	NoSync bool
 
@@ -168,7 +168,7 @@ func (o Options) withDefaults() Options {
 func (o Options) validate() error {
 	missing := map[string]bool{
 		"ID": o.ID == "", "Addr": o.Addr == "", "Layer": o.Layer == nil, "Machine": o.Machine == nil,
-		"Fatal": o.Fatal == nil, "Dir": o.Dir == "" && !o.InMemory,
+		"Fatal": o.Fatal == nil, "Dir": o.Dir == "" && o.Memory == nil,
 	}
 	for _, name := range []string{"ID", "Addr", "Layer", "Machine", "Fatal", "Dir"} {
 		if missing[name] {

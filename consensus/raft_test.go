@@ -158,7 +158,7 @@ func TestWaitAppliedPassesNoops(t *testing.T) {
 func TestRestartOnANewAddress(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	c := newCluster(t, 3, func(o *Options) { o.InMemory, o.Dir, o.NoSync = false, dir, true })
+	c := newCluster(t, 3, func(o *Options) { o.Memory, o.Dir, o.NoSync = nil, dir, true })
 	l := c.Leader()
 	c.propose(l, "a 1")
 	var n *testNode
@@ -325,7 +325,7 @@ func TestSnapshotRestoreAndTrailingLogs(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	c := newCluster(t, 1, func(o *Options) {
-		o.InMemory, o.Dir, o.NoSync = false, dir, true
+		o.Memory, o.Dir, o.NoSync = nil, dir, true
 		o.SnapshotBytes, o.TrailingBytes = 64<<10, 8<<10
 	})
 	l := c.Leader()

@@ -30,11 +30,10 @@ const snapshotsRetained = 2
 const openTimeout = 2 * time.Second
 
 func openStores(o Options, hl hclog.Logger) (*stores, error) {
-	if o.InMemory {
-		mem := raft.NewInmemStore()
+	if m := o.Memory; m != nil {
 		return &stores{
-			log: mem, stable: mem, close: func() error { return nil },
-			snaps: &snapStore{SnapshotStore: raft.NewInmemSnapshotStore()},
+			log: m, stable: m, close: func() error { return nil },
+			snaps: &snapStore{SnapshotStore: &memorySnapshots{m}},
 		}, nil
 	}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {

@@ -58,12 +58,20 @@ type record struct {
 // belongs to. Every change is on disk, synced, before the method returns. The
 // directory stays locked until Close.
 type Identity struct {
-	dir  string
-	lock *os.File
-	now  func() time.Time
+	place place
+	now   func() time.Time
 
-	mu  sync.Mutex // guards rec, and the file
+	mu  sync.Mutex // guards rec, and the place
 	rec record
+}
+
+// place keeps the encoded record.
+type place interface {
+	// read returns os.ErrNotExist where nothing was ever written.
+	read() ([]byte, error)
+	// write makes b durable before it returns.
+	write(b []byte) error
+	close() error
 }
 
 // OpenIdentity locks the directory, creating it if need be, and reads or writes
@@ -79,11 +87,20 @@ func OpenIdentity(dir, id string) (*Identity, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", dir, err)
 	}
-	i := &Identity{dir: dir, lock: lock, now: time.Now}
+	i := &Identity{place: &directory{dir: dir, lock: lock}, now: time.Now}
 	if err := i.load(id); err != nil {
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), lock.Close())
 	}
 	return i, nil
+}
+
+// OpenMemory is OpenIdentity on memory in place of a directory.
+func OpenMemory(m *Memory, id string) (*Identity, error) {
+	if !validID(id) {
+		return nil, fmt.Errorf("%q: %w", id, ErrBadID)
+	}
+	i := &Identity{place: m, now: time.Now}
+	return i, i.load(id)
 }
 
 // validID accepts names that are safe in addresses, paths, labels and URLs.
@@ -99,7 +116,7 @@ func validID(id string) bool {
 }
 
 func (i *Identity) load(id string) error {
-	b, err := os.ReadFile(filepath.Join(i.dir, identityFile))
+	b, err := i.place.read()
 	if errors.Is(err, os.ErrNotExist) {
 		return i.store(record{Format: identityFormat, NodeID: id})
 	}
@@ -140,7 +157,7 @@ func (i *Identity) store(rec record) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFileSync(i.dir, identityFile, append(b, '\n')); err != nil {
+	if err := i.place.write(append(b, '\n')); err != nil {
 		return fmt.Errorf("%s: %w", identityFile, err)
 	}
 	i.rec = rec
@@ -148,7 +165,7 @@ func (i *Identity) store(rec record) error {
 }
 
 // Close gives the directory free.
-func (i *Identity) Close() error { return i.lock.Close() }
+func (i *Identity) Close() error { return i.place.close() }
 
 // ID returns the node's id.
 func (i *Identity) ID() string {

@@ -10,6 +10,18 @@ import (
 	"syscall"
 )
 
+// directory is the place of an identity on disk, locked.
+type directory struct {
+	dir  string
+	lock *os.File
+}
+
+func (d *directory) read() ([]byte, error) { return os.ReadFile(filepath.Join(d.dir, identityFile)) }
+
+func (d *directory) write(b []byte) error { return writeFileSync(d.dir, identityFile, b) }
+
+func (d *directory) close() error { return d.lock.Close() }
+
 // lockDir takes the lock that keeps a second process out of the directory. The
 // kernel drops it with the process, however that ends. The file holds the pid
 // for the message alone.

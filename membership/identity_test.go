@@ -25,7 +25,7 @@ func reopen(t *testing.T, i *Identity) *Identity {
 	if err := i.Close(); err != nil {
 		t.Fatal(err)
 	}
-	next := open(t, i.dir, i.ID())
+	next := open(t, i.place.(*directory).dir, i.ID())
 	if !reflect.DeepEqual(next.rec, i.rec) {
 		t.Fatalf("on disk is %+v, in memory %+v", next.rec, i.rec)
 	}
@@ -138,7 +138,7 @@ func TestDirectoryRefusals(t *testing.T) {
 
 func TestFailedWriteChangesNothing(t *testing.T) {
 	i := open(t, filepath.Join(t.TempDir(), "d"), "joe")
-	if err := os.RemoveAll(i.dir); err != nil {
+	if err := os.RemoveAll(i.place.(*directory).dir); err != nil {
 		t.Fatal(err)
 	}
 	if err := i.MarkJoining("h:1"); err == nil || i.Joining() != "" {

@@ -17,7 +17,7 @@ import (
 // admit answers a request to join.
 func (n *Node) admit(ctx context.Context, r *consensus.Raft, req clusterRequest) (clusterAnswer, error) {
 	if !n.joinMu.TryLock() {
-		if n.identity != nil && n.identity.Joining() != "" {
+		if n.identity.Joining() != "" {
 			return n.refuse(membership.DecideJoinRequest(n.joinState(r, req))), nil
 		}
 		return clusterAnswer{Refused: "this node is busy with another join", Retryable: true}, nil
@@ -71,10 +71,7 @@ func (n *Node) joinState(r *consensus.Raft, req clusterRequest) membership.JoinS
 	s := membership.JoinState{
 		SelfID: n.o.ID, SelfAddr: n.transport.Addr(), ClusterID: n.ClusterID(),
 		Leads: established, JoinerID: req.ID, JoinerAddr: req.Addr,
-		JoinerIncarnation: req.Incarnation, JoinerClusterID: req.ClusterID,
-	}
-	if n.identity != nil {
-		s.Joining = n.identity.Joining()
+		JoinerIncarnation: req.Incarnation, JoinerClusterID: req.ClusterID, Joining: n.identity.Joining(),
 	}
 	if l.Known && l.ID != n.o.ID {
 		s.LeaderAddr, _ = n.addrOf(l.ID)

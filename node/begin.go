@@ -2,8 +2,6 @@ package node
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"time"
 
@@ -18,7 +16,7 @@ func (n *Node) begin() error {
 	if err != nil {
 		return err
 	}
-	if n.identity != nil && n.identity.AwaitsVote() {
+	if n.identity.AwaitsVote() {
 		n.wg.Go(n.resumeJoin)
 		return nil
 	}
@@ -51,7 +49,7 @@ func (n *Node) begin() error {
 // readopt completes a bootstrap that was cut off between the log and the
 // identity.
 func (n *Node) readopt() error {
-	if n.identity == nil || n.ClusterID() != "" {
+	if n.ClusterID() != "" {
 		return nil
 	}
 	id, _, err := n.identity.Bootstrap()
@@ -71,28 +69,18 @@ var errLogMissing = errors.New("the data directory belongs to a cluster, but its
 
 // bootstrap makes a cluster of this node alone. joinMu is held.
 func (n *Node) bootstrap() error {
-	id := ""
-	if n.identity == nil {
-		var b [8]byte
-		_, _ = rand.Read(b[:]) // never fails
-		id = hex.EncodeToString(b[:])
-	} else {
-		var done bool
-		var err error
-		if id, done, err = n.identity.Bootstrap(); err != nil {
-			return err
-		}
-		if done {
-			return errLogMissing
-		}
+	id, done, err := n.identity.Bootstrap()
+	if err != nil {
+		return err
+	}
+	if done {
+		return errLogMissing
 	}
 	if err := n.raft.Load().Bootstrap(); err != nil {
 		return err
 	}
-	if n.identity != nil {
-		if err := n.identity.Adopt(id); err != nil {
-			return err
-		}
+	if err := n.identity.Adopt(id); err != nil {
+		return err
 	}
 	n.setClusterID(id)
 	n.log.Info("made a cluster of this node", zap.String("cluster", id))

@@ -48,6 +48,7 @@ func (rt *botRuntime) options() *shard.BotOptions {
 		},
 		Info:        rt.info,
 		Compression: rt.n.o.Compression,
+		Dial:        rt.n.o.dialer(),
 		Handlers:    rt.bot.Handlers,
 		Schedules:   rt.bot.Schedules,
 		OnLive:      rt.bot.OnLive,
@@ -81,7 +82,7 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 		return rt.trip, api, nil
 	}
 	trip, err := rest.New(rest.Options{
-		BaseURL: api, Token: func() string { return rt.bot.Token },
+		BaseURL: api, Dial: rt.n.o.dialer(), Token: func() string { return rt.bot.Token },
 		GlobalPerSecond: globalLimit(api, perSecond),
 		UserAgent:       discord.UserAgent(rt.n.o.Version),
 		Gate: func(context.Context) error {

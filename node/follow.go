@@ -17,17 +17,20 @@ func (n *Node) onLink(e transport.LinkEvent) {
 	r := n.raftOrNil()
 	switch e.State {
 	case transport.Dead:
+		n.linked.Delete(e.Peer.ID)
 		n.log.Info("peer process is dead", zap.String("peer", e.Peer.ID), zap.Uint64("incarnation", e.Peer.Incarnation))
 		if r != nil {
 			r.LeaderLinkDead(e.Peer.ID)
 		}
 		n.manager.Killed(fsm.NodeRef{ID: e.Peer.ID, Inc: e.Peer.Incarnation})
 	case transport.Up:
+		n.linked.Store(e.Peer.ID, e.Peer.Incarnation)
 		if r != nil {
 			r.NodeAlive(e.Peer.ID)
 		}
 		n.manager.Alive(fsm.NodeRef{ID: e.Peer.ID, Inc: e.Peer.Incarnation})
 	case transport.Lost:
+		n.linked.Delete(e.Peer.ID)
 		n.log.Info("peer is silent", zap.String("peer", e.Peer.ID), zap.Error(e.Err))
 	}
 }
@@ -69,8 +72,17 @@ func (n *Node) followMembers() {
 		case <-n.ctx.Done():
 			return
 		case <-n.members.Changed():
+		case <-n.look:
 		case <-tick.C:
 		}
+	}
+}
+
+// lookAround has this node look for its peers now: it has become one of them.
+func (n *Node) lookAround() {
+	select {
+	case n.look <- struct{}{}:
+	default:
 	}
 }
 

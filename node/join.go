@@ -155,10 +155,8 @@ func (n *Node) Join(ctx context.Context, peer string, stage func(string)) (admin
 	if n.inCluster() {
 		return result, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, membership.ErrAlreadyMember), "`botnode leave` first")
 	}
-	if n.identity != nil {
-		if err := n.identity.MarkJoining(peer); err != nil {
-			return result, fmt.Errorf("%w: %w", admin.ErrRefused, err)
-		}
+	if err := n.identity.MarkJoining(peer); err != nil {
+		return result, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
 	a, err := n.requestJoin(ctx, peer)
 	if err != nil {
@@ -214,7 +212,7 @@ func (n *Node) insist(ctx context.Context, peer string, req clusterRequest) (clu
 			}
 		}
 		// Nothing of this node is in a configuration unless the answer was lost.
-		if n.identity != nil && !errors.Is(err, transport.ErrUnknownOutcome) {
+		if !errors.Is(err, transport.ErrUnknownOutcome) {
 			err = errors.Join(err, n.identity.ClearJoining())
 		}
 		var refused *transport.RefusedError
@@ -235,10 +233,8 @@ const joinTimeout = time.Minute
 
 // completeJoin makes this node a part of the cluster that has admitted it.
 func (n *Node) completeJoin(ctx context.Context, a clusterAnswer, reached func(string)) error {
-	if n.identity != nil {
-		if err := n.identity.Adopt(a.ClusterID); err != nil {
-			return err
-		}
+	if err := n.identity.Adopt(a.ClusterID); err != nil {
+		return err
 	}
 	n.setClusterID(a.ClusterID)
 	return n.becomeVoter(ctx, a, reached)
@@ -267,6 +263,7 @@ func (n *Node) becomeVoter(ctx context.Context, a clusterAnswer, reached func(st
 	if err := poll(ctx, n.inCluster); err != nil {
 		return fmt.Errorf("%w: admitted, but the leader has not reached this node yet: %w", admin.ErrNotReady, err)
 	}
+	n.lookAround() // the others learn of this node by its gossip
 	reached("nonvoter")
 	if err := r.WaitApplied(ctx, a.Index); err != nil {
 		return fmt.Errorf("%w: not caught up yet: %w", admin.ErrNotReady, err)
@@ -285,10 +282,7 @@ func (n *Node) becomeVoter(ctx context.Context, a clusterAnswer, reached func(st
 		return err
 	}
 	reached("voter")
-	if n.identity != nil {
-		return n.identity.Voted()
-	}
-	return nil
+	return n.identity.Voted()
 }
 
 func (n *Node) voter() bool {

@@ -24,7 +24,7 @@ type Node struct {
 	log  *zap.Logger
 	self fsm.NodeRef
 
-	identity  *membership.Identity // nil in memory
+	identity  *membership.Identity
 	transport *transport.Transport
 	machine   *fsm.Machine
 	manager   *shard.Manager
@@ -47,7 +47,9 @@ type Node struct {
 	clusterID atomic.Pointer[string]
 	left      chan struct{} // closed when the node has left its cluster
 	leftOnce  sync.Once
-	watched   sync.Map // node id -> watched address
+	watched   sync.Map      // node id -> watched address
+	linked    sync.Map      // node id -> incarnation of the process that a link reaches
+	look      chan struct{} // capacity 1: the peers may have changed
 	rates     rates
 }
 
@@ -64,7 +66,7 @@ func New(o Options) (_ *Node, err error) {
 	}
 	n := &Node{
 		o: o, log: o.Logger.With(zap.String("node", o.ID)), started: time.Now(),
-		bots: make(map[string]*botRuntime), left: make(chan struct{}),
+		bots: make(map[string]*botRuntime), left: make(chan struct{}), look: make(chan struct{}, 1),
 	}
 	n.late.raft = n.raftOrNil
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -108,11 +110,8 @@ func (n *Node) unwind() error {
 
 // identify opens the data directory and draws this process's incarnation.
 func (n *Node) identify() error {
-	n.self = fsm.NodeRef{ID: n.o.ID, Inc: uint64(time.Now().UnixMicro())}
-	if n.o.InMemory {
-		return nil
-	}
-	id, err := membership.OpenIdentity(n.o.DataDir, n.o.ID)
+	n.self = fsm.NodeRef{ID: n.o.ID}
+	id, err := n.o.openIdentity()
 	if err != nil {
 		return err
 	}
@@ -138,7 +137,7 @@ func (n *Node) ClusterID() string {
 func (n *Node) listen() error {
 	t, err := transport.Listen(transport.Options{
 		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
-		ClusterID: n.ClusterID, Insecure: n.o.Insecure, OnLink: n.onLink, Logger: n.log.Named("transport"),
+		ClusterID: n.ClusterID, Network: n.o.Network, Insecure: n.o.Insecure, OnLink: n.onLink, Logger: n.log.Named("transport"),
 	})
 	if err != nil {
 		return err
@@ -190,7 +189,7 @@ func (n *Node) openRaft() error {
 	r, err := consensus.Open(consensus.Options{
 		ID: n.o.ID, Addr: n.transport.Addr(), Dir: n.o.DataDir, Layer: n.transport.RaftLayer(), Peer: peerOf,
 		Machine: machine{n.machine}, Caller: caller(methodElection), Resolve: n.addrOf,
-		Timeouts: n.o.Timeouts, InMemory: n.o.InMemory, Metrics: n.o.Metrics, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
+		Timeouts: n.o.Timeouts, Memory: n.o.Memory.log(), Metrics: n.o.Metrics, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
 	})
 	if err != nil {
 		return err
@@ -303,6 +302,31 @@ func (n *Node) end() error {
 	n.cancel()
 	n.wg.Wait()
 	return n.unwind()
+}
+
+// Self names this process of the node, as the cluster's state does.
+func (n *Node) Self() fsm.NodeRef { return n.self }
+
+// Addr returns the address under which other nodes reach this one.
+func (n *Node) Addr() string { return n.transport.Addr() }
+
+// Registered reports whether the cluster, as far as this node has applied its
+// log, counts on this process.
+func (n *Node) Registered() bool { return n.registered() }
+
+// Committed returns the index up to which this node knows the log to be committed.
+func (n *Node) Committed() uint64 { return n.raft.Load().CommitIndex() }
+
+// State shows the state that this node has applied, for f to read.
+func (n *Node) State(f func(*fsm.State)) {
+	n.machine.View(func(_ uint64, s *fsm.State) { f(s) })
+}
+
+// Linked reports whether this node has a link to a peer's process, so that it
+// would notice the end of it at once.
+func (n *Node) Linked(peer fsm.NodeRef) bool {
+	inc, ok := n.linked.Load(peer.ID)
+	return ok && inc == peer.Inc
 }
 
 // Left is closed when the node has left its cluster and should end.

@@ -12,6 +12,7 @@ import (
 	"github.com/botnode/botnode/discord/gateway"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/shard"
+	"github.com/botnode/botnode/transport"
 )
 
 // Bot is a bot as a node's program and flags describe it.
@@ -67,8 +68,11 @@ type Options struct {
 	Bots            []*Bot
 	Compression     gateway.Compression
 	Timeouts        consensus.Timeouts
-	// InMemory keeps the log in memory: for tests of a bot.
-	InMemory bool
+	// Memory, if set, takes the place of DataDir: for tests of a bot.
+	Memory *Memory
+	// Network makes the sockets to other nodes and to Discord; nil is the
+	// machine's own. The admin API isn't the node's, and not on it.
+	Network transport.Network
 	// Workers bounds the handlers that run at a time; 0 for the default.
 	Workers        int
 	HandlerTimeout time.Duration
@@ -86,7 +90,7 @@ func (o *Options) validate() error {
 	if o.ID == "" {
 		return errors.New("a node needs an id: give it with --id")
 	}
-	if o.DataDir == "" && !o.InMemory {
+	if o.DataDir == "" && o.Memory == nil {
 		return errors.New("a node needs a directory for its state: give it with --data-dir")
 	}
 	if o.Bootstrap && len(o.Join) > 0 {

@@ -56,7 +56,7 @@ func (n *Node) state() string {
 	r := n.raftOrNil()
 	switch {
 	case r == nil || !n.inCluster():
-		if n.identity != nil && n.identity.Joining() != "" {
+		if n.identity.Joining() != "" {
 			return "joining"
 		}
 		return "idle"

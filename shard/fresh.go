@@ -20,12 +20,11 @@ func (m *Manager) freshUntil() Time { return Time(m.fresh.Load()) }
 // is not fresh writes nothing to Discord and starts no handler.
 func (m *Manager) Fresh() bool { return m.now() < m.freshUntil() }
 
-// freshLoop asks the leader five times per Fresh whether it leads. What counts
-// is when the question was sent, not when the answer came. A question to a
-// leader that is being replaced is taken back, since it may hang.
+// freshLoop asks the leader five times per Fresh whether it leads, and ten times
+// as often while this node isn't fresh and so can do nothing. What counts is when
+// the question was sent, not when the answer came. A question to a leader that is
+// being replaced is taken back, since it may hang.
 func (m *Manager) freshLoop() {
-	tick := time.NewTicker(m.o.Timing.Fresh / 5)
-	defer tick.Stop()
 	for {
 		ctx, cancel := context.WithTimeout(m.ctx, m.o.Timing.Fresh/2)
 		asked := make(chan struct{})
@@ -44,8 +43,12 @@ func (m *Manager) freshLoop() {
 		if again {
 			continue
 		}
+		wait := m.o.Timing.Fresh / 5
+		if !m.Fresh() {
+			wait /= 10
+		}
 		select {
-		case <-tick.C:
+		case <-time.After(wait):
 		case <-m.lead.changed:
 		case <-m.ctx.Done():
 			return

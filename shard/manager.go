@@ -3,6 +3,7 @@ package shard
 import (
 	"context"
 	"errors"
+	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,8 @@ type BotOptions struct {
 	Info func(ctx context.Context) (GatewayInfo, error)
 	// Compression of gateway connections.
 	Compression gateway.Compression
+	// Dial replaces the TCP dial of gateway connections if it is set.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Handlers run journal entries; nil if the program has none.
 	Handlers Handlers
 	// Schedules are those of Handlers that are run at times.

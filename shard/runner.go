@@ -317,7 +317,7 @@ func (r *runner) connect(ctx context.Context, url string, s *sink) (*gateway.Con
 		}
 	}
 	return gateway.Dial(ctx, gateway.Options{
-		URL: url, Compression: r.bot.Compression, Token: r.bot.Token(), Sink: s,
+		URL: url, Compression: r.bot.Compression, Token: r.bot.Token(), Sink: s, NetDial: r.bot.Dial,
 		Seq: func() (int64, bool) {
 			hb := r.beat.Load()
 			return hb.seq, hb.ok && hb.conn == s.conn

@@ -189,5 +189,6 @@ func (t *Transport) register(h header) (func(), kind, string) {
 	if v == stale {
 		return nil, answerStale, fmt.Sprintf("%q runs at %s with incarnation %d, the caller has %d", h.id, known.Addr, known.Incarnation, p.Incarnation)
 	}
+	t.calledBy(p)
 	return release, answerOK, ""
 }

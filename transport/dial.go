@@ -15,8 +15,7 @@ func (t *Transport) dial(ctx context.Context, addr string, k kind) (*Conn, error
 	defer cancel()
 	stop := context.AfterFunc(t.ctx, cancel)
 	defer stop()
-	var d net.Dialer
-	raw, err := d.DialContext(ctx, "tcp", addr)
+	raw, err := t.opts.Network.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}

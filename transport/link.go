@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"net"
 	"syscall"
 	"time"
 
@@ -60,6 +59,7 @@ type link struct {
 	addr   string
 	id     string
 	cancel context.CancelFunc
+	called chan struct{} // capacity 1: the peer has called us
 
 	// Below is owned by the link's goroutine.
 	peer   Peer      // last seen Up
@@ -72,7 +72,7 @@ type link struct {
 // Unwatch. Watching an address again under another id replaces the first.
 func (t *Transport) Watch(addr, id string) {
 	ctx, cancel := context.WithCancel(t.ctx)
-	l := &link{t: t, addr: addr, id: id, cancel: cancel, peer: Peer{ID: id, Addr: addr}}
+	l := &link{t: t, addr: addr, id: id, cancel: cancel, called: make(chan struct{}, 1), peer: Peer{ID: id, Addr: addr}}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.links[addr]
@@ -126,8 +126,38 @@ func (l *link) run(ctx context.Context) {
 			continue
 		}
 		l.down(err)
-		sleep(ctx, wait)
+		if l.rest(ctx, wait) {
+			wait = l.t.timing.backoffMin
+			continue
+		}
 		wait = min(2*wait, l.t.timing.backoffMax)
+	}
+}
+
+// rest waits for the next dial, and reports true if the peer calls first: it
+// has started, and listens by then.
+func (l *link) rest(ctx context.Context, wait time.Duration) (called bool) {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-l.called:
+		return true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return false
+}
+
+// calledBy has the link to a peer that has just called dial it at once, if it
+// is waiting to.
+func (t *Transport) calledBy(p Peer) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if l := t.links[p.Addr]; l != nil && l.id == p.ID {
+		select {
+		case l.called <- struct{}{}:
+		default:
+		}
 	}
 }
 
@@ -179,7 +209,9 @@ func (l *link) confirmed() bool {
 	if l.remote == l.addr {
 		return true
 	}
-	c, err := net.DialTimeout("tcp", l.remote, l.t.timing.silence)
+	ctx, cancel := context.WithTimeout(l.t.ctx, l.t.timing.silence)
+	defer cancel()
+	c, err := l.t.opts.Network.DialContext(ctx, "tcp", l.remote)
 	if err == nil {
 		_ = c.Close()
 	}

@@ -1,6 +1,7 @@
 package transport
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -9,6 +10,23 @@ import (
 
 	"go.uber.org/zap"
 )
+
+// Network makes sockets, with the signatures of package net. What it makes must
+// fail with the errors of the kernel: a refused dial is what tells a death.
+type Network interface {
+	Listen(network, addr string) (net.Listener, error)
+	ListenPacket(network, addr string) (net.PacketConn, error)
+	DialContext(ctx context.Context, network, addr string) (net.Conn, error)
+}
+
+// kernel is the Network of the machine.
+type kernel struct{ net.Dialer }
+
+func (*kernel) Listen(network, addr string) (net.Listener, error) { return net.Listen(network, addr) } //nolint:noctx // binding doesn't block
+
+func (*kernel) ListenPacket(network, addr string) (net.PacketConn, error) {
+	return net.ListenPacket(network, addr) //nolint:noctx // binding doesn't block
+}
 
 // Options configure a Transport. Bind and ID are required.
 type Options struct {
@@ -26,6 +44,9 @@ type Options struct {
 	// TLS, when set, wraps both ends of every TCP connection. It must serve as
 	// a client's and as a server's configuration.
 	TLS *tls.Config
+	// Network makes the sockets; nil is the machine's own. Its listeners have
+	// addresses of package net's types.
+	Network Network
 	// Insecure permits to listen beyond loopback without TLS.
 	Insecure bool
 	// OnLink is told about watched peers. It is called on the peer's own
@@ -42,6 +63,9 @@ func (o *Options) validate() error {
 	}
 	if o.ClusterID == nil {
 		o.ClusterID = func() string { return "" }
+	}
+	if o.Network == nil {
+		o.Network = new(kernel)
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()

@@ -16,7 +16,7 @@ const packetMagic = 0xB7
 
 // packetConn is the UDP socket with the prefix added and checked.
 type packetConn struct {
-	*net.UDPConn
+	net.PacketConn
 	cluster func() string
 	pool    sync.Pool // of *[]byte
 }
@@ -46,7 +46,7 @@ func (c *packetConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 	}
 	defer c.pool.Put(buf)
 	*buf = append(c.appendPrefix((*buf)[:0]), p...)
-	n, err := c.UDPConn.WriteTo(*buf, addr)
+	n, err := c.PacketConn.WriteTo(*buf, addr)
 	return max(0, n-packetPrefix), err
 }
 
@@ -54,7 +54,7 @@ func (c *packetConn) WriteTo(p []byte, addr net.Addr) (int, error) {
 // have room for the prefix.
 func (c *packetConn) ReadFrom(p []byte) (int, net.Addr, error) {
 	for {
-		n, addr, err := c.UDPConn.ReadFrom(p)
+		n, addr, err := c.PacketConn.ReadFrom(p)
 		if err != nil {
 			return 0, addr, err
 		}

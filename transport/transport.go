@@ -31,7 +31,7 @@ type Transport struct {
 	opts   Options
 	log    *zap.Logger
 	addr   string
-	tcp    *net.TCPListener
+	tcp    net.Listener
 	udp    *packetConn
 	timing linkTiming
 
@@ -60,11 +60,11 @@ func Listen(o Options) (*Transport, error) {
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
-	tcp, udp, err := listenPair(o.Bind)
+	tcp, udp, err := listenPair(o.Network, o.Bind)
 	if err != nil {
 		return nil, err
 	}
-	addr, err := o.advertised(tcp.Addr().(*net.TCPAddr))
+	addr, err := o.advertised(tcp.Addr().(*net.TCPAddr)) //nolint:forcetypeassert // see Options.Network
 	if err != nil {
 		return nil, errors.Join(err, tcp.Close(), udp.Close())
 	}
@@ -75,14 +75,14 @@ func Listen(o Options) (*Transport, error) {
 		links:   make(map[string]*link),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())
-	t.udp = &packetConn{UDPConn: udp, cluster: o.ClusterID}
+	t.udp = &packetConn{PacketConn: udp, cluster: o.ClusterID}
 	t.peers.entries = make(map[string]*registered)
 	return t, nil
 }
 
 // listenPair binds TCP and UDP on one port number. For port 0 the kernel picks
 // the TCP port, and another is tried while its UDP twin is taken.
-func listenPair(bind string) (*net.TCPListener, *net.UDPConn, error) {
+func listenPair(on Network, bind string) (net.Listener, net.PacketConn, error) {
 	host, port, err := net.SplitHostPort(bind)
 	if err != nil {
 		return nil, nil, fmt.Errorf("--cluster-addr %q: %w", bind, err)
@@ -92,15 +92,14 @@ func listenPair(bind string) (*net.TCPListener, *net.UDPConn, error) {
 		attempts = portAttempts
 	}
 	for range attempts {
-		var l net.Listener
-		if l, err = net.Listen("tcp", bind); err != nil {
+		var tcp net.Listener
+		if tcp, err = on.Listen("tcp", bind); err != nil {
 			return nil, nil, bindError(bind, "tcp", err)
 		}
-		tcp := l.(*net.TCPListener)
-		got := strconv.Itoa(tcp.Addr().(*net.TCPAddr).Port)
-		var p net.PacketConn
-		if p, err = net.ListenPacket("udp", net.JoinHostPort(host, got)); err == nil {
-			return tcp, p.(*net.UDPConn), nil
+		got := strconv.Itoa(tcp.Addr().(*net.TCPAddr).Port) //nolint:forcetypeassert // see Options.Network
+		var udp net.PacketConn
+		if udp, err = on.ListenPacket("udp", net.JoinHostPort(host, got)); err == nil {
+			return tcp, udp, nil
 		}
 		_ = tcp.Close()
 	}
@@ -131,7 +130,7 @@ func (t *Transport) Close() error {
 		t.conns = nil
 		t.mu.Unlock()
 		t.cancel()
-		err = errors.Join(t.tcp.Close(), t.udp.UDPConn.Close())
+		err = errors.Join(t.tcp.Close(), t.udp.PacketConn.Close())
 		for c := range conns {
 			_ = c.Close()
 		}

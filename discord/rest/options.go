@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"time"
@@ -28,6 +29,8 @@ type Options struct {
 	Token func() string
 	// Transport sends the requests; by default a clone of [http.DefaultTransport].
 	Transport http.RoundTripper
+	// Dial replaces the TCP dial of the default Transport if it is set.
+	Dial func(ctx context.Context, network, addr string) (net.Conn, error)
 	// Limiter decides when a request may go; by default one for this node alone.
 	// Its owner closes it.
 	Limiter Limiter

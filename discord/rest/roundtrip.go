@@ -41,6 +41,9 @@ func New(o Options) (*RoundTripper, error) {
 	}
 	if t.transport == nil {
 		t.own = newTransport()
+		if o.Dial != nil {
+			t.own.DialContext = o.Dial
+		}
 		t.transport = t.own
 	}
 	if t.limiter == nil {

@@ -172,11 +172,25 @@ func (l *Ledger) Posted() []Posted {
 	return slices.Clone(l.posted)
 }
 
+// PostedFrom is the messages that the bot posted, without the first n.
+func (l *Ledger) PostedFrom(n int) []Posted {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.posted[min(n, len(l.posted)):])
+}
+
 // Requests is every REST request so far, up to a bound.
 func (l *Ledger) Requests() []Request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.requests)
+}
+
+// RequestsFrom is the REST requests, up to the bound, without the first n.
+func (l *Ledger) RequestsFrom(n int) []Request {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.requests[min(n, len(l.requests)):])
 }
 
 // Faults is every injected fault so far.

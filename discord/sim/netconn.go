@@ -79,7 +79,7 @@ func (c *corkConn) cut() {
 }
 
 func (c *corkConn) closeWrite() {
-	if t, ok := c.Conn.(*net.TCPConn); ok {
+	if t, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		_ = t.CloseWrite()
 	}
 }

@@ -1,12 +1,17 @@
 package sim
 
-import "time"
+import (
+	"net"
+	"time"
+)
 
 // Options says what the simulated Discord looks like. The zero value of every
 // field is a usable default; negative numbers switch a limit off.
 type Options struct {
 	// Addr is the listen address; default a free loopback port.
 	Addr string
+	// Listener is used in place of Addr if it is set; Close closes it.
+	Listener net.Listener
 	// Token is the bot token without "Bot "; default one derived from the
 	// application id, as real ones are, since some libraries decode it.
 	Token string

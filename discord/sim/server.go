@@ -52,9 +52,12 @@ func New(o Options) *Server {
 
 // Start listens and serves until Close.
 func (s *Server) Start() error {
-	l, err := net.Listen("tcp", s.opts.Addr)
-	if err != nil {
-		return fmt.Errorf("sim: %w", err)
+	l := s.opts.Listener
+	if l == nil {
+		var err error
+		if l, err = net.Listen("tcp", s.opts.Addr); err != nil {
+			return fmt.Errorf("sim: %w", err)
+		}
 	}
 	s.listener = l
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 30 * time.Second}

@@ -28,14 +28,15 @@ var ranks = map[string]int{
 	"consensus": 3,
 	"shard":     4,
 	"proxy":     5, "admin": 5,
-	"node": 6,
-	"cli":  7,
-	".":    8,
-	"cmd":  9, "disgobot": 9,
+	"node":        6,
+	"cli":         7,
+	".":           8,
+	"botnodetest": 9, "disgobot": 9,
+	"cmd": 10,
 }
 
 // unranked may import anything: tests over the whole, and tools beside it.
-var unranked = []string{"test", "botnodetest", "docs", "examples"}
+var unranked = []string{"test", "docs", "examples"}
 
 // pure lists what the replicated state must not see: with a clock, randomness,
 // the network or a log, two nodes that apply the same entries would differ.
@@ -157,6 +158,10 @@ func TestForbidden(t *testing.T) {
 		{"node", module, true},
 		{"cmd/botnode", module, false},
 		{"node", module + "/botnodetest", true},
+		{".", module + "/botnodetest", true},
+		{"botnodetest", module, false},
+		{"botnodetest", module + "/node/lab", false},
+		{"node", module + "/test/model", true},
 		{"test/integration", module + "/node", false},
 		{"newfolder", module + "/discord", true},
 		{"shard", module + "/newfolder", true},
