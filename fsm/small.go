@@ -80,6 +80,7 @@ func (b *Bot) encodeSmall(w *writer) {
 		w.bool(r.conflict)
 	}
 	b.encodeChores(w)
+	w.uint(b.Sweeps)
 }
 
 // encodeChores writes schedules, locks and presences.
@@ -146,6 +147,8 @@ func (sh *Shard) encode(w *writer) {
 	w.string(sh.URL)
 	w.int(sh.C)
 	w.uint(sh.Sessions)
+	w.uint(sh.Intents)
+	w.bool(sh.Planned)
 }
 
 func (s *State) decodeSmall(r *reader) {
@@ -179,7 +182,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		p := PermitHolder{Shard: r.shard(), Epoch: r.uint(), Ask: r.uint()}
 		b.permits[key] = permit{PermitHolder: p, Held: r.bool()}
 	}
-	for range r.count(13) {
+	for range r.count(15) {
 		sh := &Shard{pending: new(pendingTree)}
 		sh.decode(r)
 		b.shards[sh.Key] = sh
@@ -191,6 +194,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		b.kv.recent = append(b.kv.recent, kvRequest{id: r.uint(), version: r.uint(), conflict: r.bool()})
 	}
 	b.decodeChores(r)
+	b.Sweeps = r.uint()
 	policies, err := b.Config.Policies()
 	if err != nil && r.err == nil {
 		r.fail("a cache policy that is unknown")
@@ -201,6 +205,7 @@ func (b *Bot) decodeSmall(r *reader) {
 func (sh *Shard) decode(r *reader) {
 	sh.Key, sh.Epoch, sh.Owner, sh.From = r.shard(), r.uint(), r.ref(), r.ref()
 	sh.Why, sh.SID, sh.URL, sh.C, sh.Sessions = Why(r.byte()), r.string(), r.string(), r.int(), r.uint()
+	sh.Intents, sh.Planned = r.uint(), r.bool()
 }
 
 func (e *Entry) encode(w *writer) {

@@ -63,6 +63,10 @@ type Shard struct {
 	// Sessions counts the sessions that the shard has had. A READY follows from
 	// the number at its IDENTIFY.
 	Sessions uint64
+	// Intents are those with which SID, or the last session, was begun.
+	Intents uint64
+	// Planned: Reidentify has ended the last session, and READY hasn't come yet.
+	Planned bool
 
 	pending *pendingTree // entries with handlers left, by position
 }
@@ -117,7 +121,7 @@ type IdentifyBudget struct {
 // GapRecord is a stretch of events that Discord may have withheld.
 type GapRecord struct {
 	Shard    ShardKey
-	Kind     string // "session" (a new session replaced one) or "jump" (numbers jumped after RESUME)
+	Kind     string // "session" (a new session replaced one), "planned" (so did one on purpose) or "jump" (numbers jumped after RESUME)
 	From, To int64  // sequences on both sides; To is 0 where the session changed
 	At       int64  // Unix milliseconds by the proposer's clock
 }
@@ -130,6 +134,8 @@ type Bot struct {
 	Name      string
 	Config    Config
 	ConfigRev uint64
+	// Sweeps counts the steps that changes of cache policies have taken.
+	Sweeps uint64
 	// Layout is the shard count in force, 0 until it is known.
 	Layout uint32
 	// interests says which event types the journal takes, and the handlers of

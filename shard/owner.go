@@ -71,6 +71,7 @@ type View struct {
 	Permit     fsm.PermitHolder
 	HasPermit  bool   // somebody holds Key
 	ConfigRev  uint64 // of the bot's configuration
+	Intents    uint64 // that the configuration asks for
 }
 
 // Phase is where an owner's connection is.
@@ -103,6 +104,7 @@ type conn struct {
 	prev     int64  // the last s read, or the seq sent in RESUME
 	first    bool   // no event was read since RESUME
 	after    uint64 // sessions that the shard had had when IDENTIFY was written
+	intents  uint64 // of IDENTIFY
 	since    Time   // when RESUME or IDENTIFY was written
 	readying bool   // READY was read and is not applied yet
 }

@@ -84,8 +84,11 @@ type (
 		SID  string
 		Seq  int64
 	}
-	// Identify writes IDENTIFY.
-	Identify struct{ Conn uint64 }
+	// Identify writes IDENTIFY with these intents.
+	Identify struct {
+		Conn    uint64
+		Intents uint64
+	}
 	// Propose proposes a command. A repeat has the same ID and bytes.
 	Propose struct {
 		ID         uint64
@@ -176,7 +179,7 @@ func (in ReadyRead) step(o *Owner, now Time) {
 	c.readying, c.sid, c.prev = true, in.SID, in.S
 	o.flight = o.propose(&fsm.Ready{
 		Bot: o.Bot, Shard: o.Shard, Epoch: c.epoch, SID: in.SID, URL: in.URL, S: in.S, At: in.At, Raw: in.Raw,
-		After: c.after,
+		After: c.after, Intents: c.intents,
 	})
 }
 

@@ -230,7 +230,7 @@ func (r *runner) perform(a Action) {
 		r.log.Info("identifying")
 		r.m.stats.Identifies.Add(1)
 		r.met(GatewayIdentify)
-		id := r.m.identify(r.ref)
+		id := r.m.identify(r.ref, a.Intents)
 		r.shown = id.Presence
 		r.speak(func(c *gateway.Conn) { c.Identify(id) })
 	case Propose:

@@ -254,7 +254,7 @@ func (n *node) shardView(k int) (v shard.View, ok bool) {
 		}
 		v = shard.View{
 			Generation: s.Generation, Epoch: sh.Epoch, Owner: sh.Owner, SID: sh.SID, URL: sh.URL, C: sh.C, Sessions: sh.Sessions,
-			Key: uint32(discord.IdentifyKey(k, max(1, b.Budget.MaxConcurrency))),
+			Key: uint32(discord.IdentifyKey(k, max(1, b.Budget.MaxConcurrency))), ConfigRev: b.ConfigRev, Intents: b.Config.Intents,
 		}
 		v.Permit, v.HasPermit = b.Permit(v.Key)
 	})

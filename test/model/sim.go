@@ -50,6 +50,7 @@ type Stats struct {
 	Histories                                                      int
 	Commands, Events, Identifies, Resumes, Elections, Kills, Moves int
 	Restores, Gaps, Starts, Conflicts, Sessions, Dead, Fenced      int
+	Renewed                                                        int // sessions that were ended for other intents
 	End                                                            Time
 }
 
@@ -63,6 +64,7 @@ func (s *Stats) add(o Stats) {
 	s.Moves += o.Moves
 	s.Restores += o.Restores
 	s.Gaps += o.Gaps
+	s.Renewed += o.Renewed
 	s.Starts += o.Starts
 	s.Conflicts += o.Conflicts
 	s.Sessions += o.Sessions
