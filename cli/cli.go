@@ -32,6 +32,10 @@ type Program struct {
 	Schedules []shard.Schedule
 	OnLive    func(fsm.ShardKey, shard.Takeover)
 	OnGone    func(fsm.ShardKey)
+	// Settings, if set, is given the author's own settings before the node is
+	// made: the app: section of the configuration file, with the app: of the bot's
+	// section over it. Its error is one of configuration.
+	Settings func(app map[string]any) error
 	// Attach, if set, is given the node after it was made and before it starts,
 	// for handlers that read the node's state.
 	Attach func(*node.Node)

@@ -175,6 +175,15 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		if b.Token, err = a.tokenOf(p.Name, fs, f, section, len(programs)); err != nil {
 			return &usageError{err}
 		}
+		if p.Settings != nil {
+			app, err := f.settings(p.Name)
+			if err == nil {
+				err = p.Settings(app)
+			}
+			if err != nil {
+				return &usageError{err}
+			}
+		}
 		c.node.Bots = append(c.node.Bots, b)
 		if p.Attach != nil {
 			c.attach = append(c.attach, p.Attach)
@@ -255,17 +264,36 @@ func (a *app) tokenOf(bot string, fs *pflag.FlagSet, f *file, section map[string
 			return "", err
 		}
 	}
-	vars := []string{"BOTNODE_TOKEN", "DISCORD_TOKEN"}
-	if bots > 1 {
-		vars = []string{"BOTNODE_TOKEN_" + strings.ToUpper(strings.ReplaceAll(bot, "-", "_"))}
-	} else if own := text(fs, "token-file"); own != "" {
-		path = own
+	own := text(fs, "token-file")
+	vars := []string{tokenVar(bot)}
+	switch {
+	case bots > 1 && own != "":
+		return "", fmt.Errorf("--token-file: there are %d bots: give each its token_file in the file, under bots:", bots)
+	case bots == 1:
+		vars = append(vars, "BOTNODE_TOKEN", "DISCORD_TOKEN")
+		if own != "" {
+			path = own
+		}
 	}
 	token, err := a.botToken(path, vars...)
-	if err != nil && bots > 1 {
+	switch {
+	case errors.Is(err, errNoToken) && bots > 1:
+		return "", fmt.Errorf("bot %s: no token: set %s, or token_file under bots: %s:", bot, vars[0], bot)
+	case err != nil && bots > 1:
 		return "", fmt.Errorf("bot %s: %w", bot, err)
 	}
 	return token, err
+}
+
+// tokenVar is the variable for the token of one bot: BOTNODE_TOKEN_ and its name
+// in capitals, with _ for what can't be in a variable's name.
+func tokenVar(bot string) string {
+	return "BOTNODE_TOKEN_" + strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(bot))
 }
 
 // logger makes the node's log, on standard error.
