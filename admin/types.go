@@ -151,6 +151,8 @@ type CacheStats struct {
 	Count   int    `json:"count"`
 	Bytes   int64  `json:"bytes"`
 	Evicted uint64 `json:"evicted"`
+	// Sweeping: the policy has changed, and not all objects follow it yet.
+	Sweeping bool `json:"sweeping,omitempty"`
 }
 
 // Event is one journal entry as GET /v1/events streams it.

@@ -97,7 +97,7 @@ func stub() http.Handler {
 		"GET /v1/kv/greeting":          admin.KVItem{Key: "greeting", Value: json.RawMessage(`"hello"`), Version: 7},
 		"PUT /v1/kv/{key}":             admin.KVItem{Key: "greeting", Version: 8},
 		"DELETE /v1/kv/{key}":          admin.KVItem{Key: "greeting"},
-		"GET /v1/cache/stats":          []admin.CacheStats{{Kind: "guilds", Policy: "on", Count: 3, Bytes: 4096}},
+		"GET /v1/cache/stats":          []admin.CacheStats{{Kind: "guilds", Policy: "on", Count: 3, Bytes: 4096}, {Kind: "members", Policy: "bounded 5 objects", Count: 9, Sweeping: true}},
 		"GET /v1/cache/guilds/1":       map[string]string{"id": "1", "name": "A & B"},
 		"GET /v1/cache/guilds/1/roles": []map[string]string{{"id": "1"}},
 		"GET /v1/dead-letters":         []admin.DeadLetter{{Pos: 9, Type: "MESSAGE_CREATE", Attempts: 5, Error: "handler panicked"}},
