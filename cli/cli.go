@@ -20,7 +20,9 @@ import (
 
 // Program is a bot's own code.
 type Program struct {
-	// Name is the bot's name in the cluster; "" is DefaultBot.
+	// Name is the bot's name in the cluster. The only program of a binary may leave
+	// it to the configuration file, and runs for each bot there, DefaultBot if it
+	// names none.
 	Name string
 	// Intents seed the bot's intents; 0 means discord.IntentsDefault.
 	Intents discord.Intents

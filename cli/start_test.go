@@ -142,6 +142,11 @@ func TestPrograms(t *testing.T) {
 	if _, err = configOf(t, o, two); err == nil || !strings.Contains(err.Error(), `did you mean "second"`) {
 		t.Errorf("a section of no bot: %v", err)
 	}
+	two["BOTNODE_CONFIG"] = write(t, "bots: {second: {shards: 1}, default: {}}")
+	o.Programs = o.Programs[:1]
+	if c, err = configOf(t, o, two); err != nil || len(c.node.Bots) != 2 || c.node.Bots[1].Seed.Shards != "1" || len(c.attach) != 2 {
+		t.Errorf("one program for two bots: %+v, %v", c, err)
+	}
 }
 
 // output is a writer for several goroutines.

@@ -195,6 +195,16 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 // programs returns the bots' code, one for each bot.
 func (a *app) programs(builtin string, f *file) ([]Program, error) {
 	programs := slices.Clone(a.o.Programs)
+	names := f.botNames()
+	if len(names) == 0 {
+		names = []string{DefaultBot}
+	}
+	if len(programs) == 1 && programs[0].Name == "" {
+		programs = slices.Repeat(programs, len(names)) // one program for all bots of the file
+		for i, name := range names {
+			programs[i].Name = name
+		}
+	}
 	for i := range programs {
 		if programs[i].Name == "" {
 			programs[i].Name = DefaultBot
@@ -206,10 +216,6 @@ func (a *app) programs(builtin string, f *file) ([]Program, error) {
 	create, ok := a.o.Builtins[builtin]
 	if !ok && builtin != "none" {
 		return nil, usagef("--builtin: there is no %q", builtin)
-	}
-	names := f.botNames()
-	if len(names) == 0 {
-		names = []string{DefaultBot}
 	}
 	for _, name := range names {
 		p := Program{}

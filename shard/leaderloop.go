@@ -216,6 +216,8 @@ func (l *leaderLoop) log(a LeaderPropose) {
 	case *fsm.Grant:
 		l.m.log.Info("granting shard", zap.String("bot", c.Bot), zap.Uint32("shard", c.Shard.Index),
 			zap.Stringer("to", c.To), zap.Stringer("from", c.From), zap.Stringer("why", c.Why), zap.Bool("adopt", c.Adopt))
+	case *fsm.Reidentify:
+		l.m.log.Info("ending a session that has other intents than the configuration", zap.String("bot", c.Bot), zap.Uint32("shard", c.Shard.Index))
 	case *fsm.Down:
 		l.m.log.Warn("node is dead", zap.String("code", "node_dead"), zap.Stringer("node", c.Node))
 	}
