@@ -18,13 +18,16 @@ import (
 // runtime runs a Bot's handlers on one node.
 type runtime struct {
 	bot  *Bot
-	name string
+	name string // of the bot in the cluster; settled before the node starts
 	node atomic.Pointer[node.Node]
 }
 
 var _ shard.Handlers = (*runtime)(nil)
 
 func newRuntime(b *Bot, name string) *runtime { return &runtime{bot: b, name: name} }
+
+// named takes the name that the configuration file gives the bot.
+func (rt *runtime) named(name string) { rt.name = name }
 
 // attach gives the runtime its node, before the node starts.
 func (rt *runtime) attach(n *node.Node) {

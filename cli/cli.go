@@ -20,10 +20,11 @@ import (
 
 // Program is a bot's own code.
 type Program struct {
-	// Name is the bot's name in the cluster. The only program of a binary may leave
-	// it to the configuration file, and runs for each bot there, DefaultBot if it
-	// names none.
+	// Name is the bot's name in the cluster. "" is the name of the only bot in the
+	// configuration file, for the only program of a binary, else DefaultBot.
 	Name string
+	// Named, if set, is told the name once it is settled, before all else.
+	Named func(name string)
 	// Intents seed the bot's intents; 0 means discord.IntentsDefault.
 	Intents discord.Intents
 	// Interests are the event types that have handlers.

@@ -159,6 +159,9 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		return err
 	}
 	for _, p := range programs {
+		if p.Named != nil {
+			p.Named(p.Name)
+		}
 		b := &node.Bot{Name: p.Name, Seed: fsm.DefaultConfig(), Interests: p.Interests, Handlers: p.Handlers,
 			Schedules: p.Schedules, OnLive: p.OnLive, OnGone: p.OnGone, Lead: p.Lead}
 		b.Seed.Intents = uint64(discord.IntentsDefault)
@@ -199,14 +202,12 @@ func (a *app) programs(builtin string, f *file) ([]Program, error) {
 	if len(names) == 0 {
 		names = []string{DefaultBot}
 	}
-	if len(programs) == 1 && programs[0].Name == "" {
-		programs = slices.Repeat(programs, len(names)) // one program for all bots of the file
-		for i, name := range names {
-			programs[i].Name = name
-		}
-	}
 	for i := range programs {
-		if programs[i].Name == "" {
+		switch {
+		case programs[i].Name != "":
+		case len(programs) == 1 && len(names) == 1:
+			programs[i].Name = names[0]
+		default:
 			programs[i].Name = DefaultBot
 		}
 	}
