@@ -80,6 +80,9 @@ type Bot struct {
 	Gaps          uint64         `json:"gaps"`
 	LastPos       uint64         `json:"last_pos"`
 	RESTPerS      float64        `json:"rest_per_s"`
+	// OldIntents counts the sessions that have other intents than the
+	// configuration and wait for their turn to be replaced.
+	OldIntents int `json:"old_intents,omitempty"`
 }
 
 // Identify is a bot's session start budget.

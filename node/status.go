@@ -104,6 +104,9 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 			Seq: sh.C, Guilds: b.Cache().GuildCount(int(sh.Key.Index), int(sh.Key.Layout)), Unacked: sh.PendingCount(), State: "connecting",
 		}
 		bot.Guilds += out.Guilds
+		if sh.SID != "" && sh.Intents != b.Config.Intents {
+			bot.OldIntents++
+		}
 		if e := sh.Oldest(); e != nil && (oldest == 0 || e.At < oldest) {
 			oldest = e.At
 		}
@@ -185,6 +188,10 @@ func problems(st *admin.Status) []admin.Problem {
 		if waiting := unconnected(&b); b.Fatal == "" && waiting != "" {
 			add("shards_not_ready", "the log of the shard's owner says why: look for code=gateway_unreachable or code=discord_unreachable",
 				"bot %s: %s", b.Name, waiting)
+		}
+		if b.OldIntents > 0 {
+			add("sessions_outdated", "wait: they are replaced one by one while session starts are left; `botnode status --watch`",
+				"bot %s: %d of %d sessions were begun with other intents than the configuration has now", b.Name, b.OldIntents, b.Layout)
 		}
 		if b.DeadLetters > 0 {
 			add("dead_letters", "botnode dead-letter list", "bot %s has %d dead letters", b.Name, b.DeadLetters)

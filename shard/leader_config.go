@@ -59,7 +59,7 @@ func (l *Leader) withinBudget(now Time, b *fsm.Bot) bool {
 
 // sweepObjects is how many cached objects one command looks at after a change of
 // cache policies: a few milliseconds of each node's time.
-const sweepObjects = 2000
+const sweepObjects = 1000
 
 // planSweep has the next step of a change of cache policies taken.
 func (l *Leader) planSweep(now Time, s *fsm.State, b *fsm.Bot) {
