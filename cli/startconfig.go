@@ -275,7 +275,7 @@ func (a *app) tokenOf(bot string, fs *pflag.FlagSet, f *file, section map[string
 	vars := []string{tokenVar(bot)}
 	switch {
 	case bots > 1 && own != "":
-		return "", fmt.Errorf("--token-file: there are %d bots: give each its token_file in the file, under bots:", bots)
+		return "", fmt.Errorf("--token-file: there are %d bots: give each its token_file under bots: in the file", bots)
 	case bots == 1:
 		vars = append(vars, "BOTNODE_TOKEN", "DISCORD_TOKEN")
 		if own != "" {
@@ -285,7 +285,7 @@ func (a *app) tokenOf(bot string, fs *pflag.FlagSet, f *file, section map[string
 	token, err := a.botToken(path, vars...)
 	switch {
 	case errors.Is(err, errNoToken) && bots > 1:
-		return "", fmt.Errorf("bot %s: no token: set %s, or token_file under bots: %s:", bot, vars[0], bot)
+		return "", fmt.Errorf("bot %s: no token: set %s, or its token_file under bots: in the file", bot, vars[0])
 	case err != nil && bots > 1:
 		return "", fmt.Errorf("bot %s: %w", bot, err)
 	}

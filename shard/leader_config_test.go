@@ -47,7 +47,7 @@ func TestLeaderRenewsSessionsOneByOne(t *testing.T) {
 			if last > 0 && b.now-last < b.l.Timing.Identify {
 				t.Errorf("two sessions ended %v apart: the second has to wait for its IDENTIFY", b.now-last)
 			}
-			last, ended = b.now, append(ended, k)
+			ended = append(ended, k)
 			for range 5 {
 				if more := proposals[*fsm.Reidentify](b.settle()); len(more) > 0 {
 					t.Fatalf("shard %d loses its session while %d has none", more[0].Shard.Index, k)

@@ -4,6 +4,7 @@ package integration
 
 import (
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -197,9 +198,7 @@ func TestConfigIsComparedAndSet(t *testing.T) {
 		if err := json.Unmarshal([]byte(change), &one); err != nil {
 			t.Fatal(err)
 		}
-		for k, v := range one {
-			config[k] = v
-		}
+		maps.Copy(config, one)
 		raw, err := json.Marshal(config)
 		if err != nil {
 			t.Fatal(err)
