@@ -227,3 +227,32 @@ func TestConfigIsComparedAndSet(t *testing.T) {
 		t.Errorf("%+v, %v", now, err)
 	}
 }
+
+// TestJournalFollowsTheConfiguration changes which events readers that follow
+// can see, while the handler goes on getting its own.
+func TestJournalFollowsTheConfiguration(t *testing.T) {
+	c := newCluster(t, simOptions(1))
+	c.Start("joe", "--bootstrap", "--intents", "all")
+	c.WaitReady()
+	// taken reports whether a change of a channel gets a place in the journal.
+	taken := func() bool {
+		before := c.status().Bots[0].LastPos
+		if err := c.sim.Mutate("channel", 1); err != nil {
+			t.Fatal(err)
+		}
+		c.WaitRead()
+		return c.status().Bots[0].LastPos > before
+	}
+	if !taken() {
+		t.Fatal("by default the journal takes nearly everything")
+	}
+	for _, tt := range []struct {
+		journal string
+		want    bool
+	}{{"[typing_start]", false}, {"[channel_create, channel_update, channel_delete]", true}, {"[guild_update]", false}} {
+		c.OK("joe", "config", "apply", c.file("journal.yaml", "bots: {default: {journal: "+tt.journal+"}}\n"))
+		c.poll("the journal takes "+tt.journal, 10*time.Second, func() error { return yes(taken() == tt.want, "%v", !tt.want) })
+	}
+	c.Load(roundPings/6, func() {})
+	c.Unharmed()
+}
