@@ -246,8 +246,12 @@ func (o *Owner) fence(now Time) {
 		o.drop() // the announced move did not come
 	case !c.bound && o.view.Epoch == c.epoch && !o.Mine():
 		o.drop() // it came for another node, or this one was declared dead
-	case c.bound && !c.readying && c.phase != Identifying && o.view.SID != c.sid && o.lostSID != c.sid:
-		o.drop() // the session was ended by a command
+	case c.readying && o.view.SID != c.sid && o.view.Sessions > c.after,
+		c.bound && !c.readying && c.phase != Identifying && o.view.SID != c.sid && o.lostSID != c.sid:
+		// The session was ended by a command, which may have been applied together
+		// with its READY, or never counted. Discord needn't keep it.
+		o.do(Drop{Conn: c.id, End: true})
+		o.reset()
 	}
 }
 

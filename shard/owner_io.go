@@ -76,8 +76,12 @@ type (
 		Conn uint64
 		URL  string
 	}
-	// Drop ends a connection without a close frame.
-	Drop struct{ Conn uint64 }
+	// Drop ends a connection without a close frame, so that its session lives,
+	// or with End the session, too.
+	Drop struct {
+		Conn uint64
+		End  bool
+	}
 	// Resume writes RESUME.
 	Resume struct {
 		Conn uint64

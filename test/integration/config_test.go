@@ -110,6 +110,7 @@ func TestConfigurationChangesWhileTheBotRuns(t *testing.T) {
 		}
 		return yes(have == 3, "%d sessions of 3", have)
 	})
+	c.OneSessionEach() // Discord keeps none of the old ones
 	c.WaitReady()
 	took := time.Since(begun)
 	bot := c.status().Bots[0]

@@ -320,6 +320,9 @@ func (n *node) perform(b *ownerBox, a shard.Action, decided Time) {
 		b.conn = n.s.discord.dial(n, b.k, a.Conn)
 	case shard.Drop:
 		if b.conn != nil && b.conn.id == a.Conn {
+			if a.End && b.conn.sess != nil {
+				b.conn.sess.ended = true
+			}
 			b.conn.drop()
 		}
 	case shard.Resume:
