@@ -39,7 +39,7 @@ func Run(ctx context.Context, b *Bot, args []string) int {
 func program(b *Bot) cli.Program {
 	rt := newRuntime(b, cli.DefaultBot)
 	return cli.Program{
-		Name: cli.DefaultBot, Intents: b.intents(), Interests: b.interests(), Handlers: rt, Attach: rt.attach, Lead: rt.lead,
+		Intents: b.intents(), Interests: b.interests(), Handlers: rt, Named: rt.named, Attach: rt.attach, Lead: rt.lead,
 		Schedules: b.schedules, OnLive: rt.onLive, OnGone: rt.onGone, Close: rt.close,
 	}
 }

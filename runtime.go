@@ -18,7 +18,7 @@ import (
 // runtime runs a Bot's handlers on one node.
 type runtime struct {
 	bot  *Bot
-	name string
+	name string // of the bot in the cluster; settled before the node starts
 	node atomic.Pointer[node.Node]
 
 	// ctx ends with the node. wg counts what the runtime started.
@@ -37,6 +37,9 @@ func newRuntime(b *Bot, name string) *runtime {
 	rt.ctx, rt.stop = context.WithCancel(context.Background())
 	return rt
 }
+
+// named takes the name that the configuration file gives the bot.
+func (rt *runtime) named(name string) { rt.name = name }
 
 // attach gives the runtime its node, before the node starts.
 func (rt *runtime) attach(n *node.Node) {
@@ -78,7 +81,7 @@ func (rt *runtime) Handle(ctx context.Context, d shard.Delivery) shard.Outcome {
 		kv: newKV(rt.readBot(d.Entry.Bot)),
 	}
 	if err := h.run(c); err != nil {
-		if c.api.late.Load() && !rt.bot.late[d.Handler] {
+		if c.api.late.Load() && !h.anyAge {
 			// Another turn would be as late, and hold up what comes after it.
 			return shard.Outcome{Late: true}
 		}

@@ -174,7 +174,7 @@ func (s *Server) getCacheStats(q *request) error {
 		for _, k := range c.Stats() {
 			out = append(out, CacheStats{
 				Bot: b.Name, Kind: k.Kind.String(), Policy: policyText(k.Policy),
-				Count: k.Count, Bytes: k.Bytes, Evicted: k.Evicted,
+				Count: k.Count, Bytes: k.Bytes, Evicted: k.Evicted, Sweeping: k.Sweeping,
 			})
 		}
 	})
@@ -191,6 +191,9 @@ func policyText(p cache.Policy) string {
 	}
 	if p.MaxBytes > 0 {
 		text += fmt.Sprintf(" %d bytes", p.MaxBytes)
+	}
+	if p.Filter != nil {
+		text += " if " + p.Filter.String()
 	}
 	return text
 }

@@ -79,7 +79,24 @@ func (q *request) eventStream() (*eventStream, error) {
 		}
 		e.next = max(e.next, 1)
 	}
-	return e, q.viewBot(bot, func(b *fsm.Bot, _ *cache.Cache) { e.begin(b) })
+	if err := q.viewBot(bot, func(b *fsm.Bot, _ *cache.Cache) { e.begin(b) }); err != nil {
+		return nil, err
+	}
+	return e, e.catchUp()
+}
+
+// catchUp waits until this node has the positions that the client has read,
+// perhaps of another node that was further: to begin at this node's end would
+// send them again.
+func (e *eventStream) catchUp() error {
+	ahead := false
+	look := func(b *fsm.Bot, _ *cache.Cache) { ahead = e.next > b.LastPos+1 }
+	if err := e.q.viewBot(e.bot, look); err != nil || !ahead {
+		return err
+	}
+	// Everything that any node has shown was committed: after this it is here,
+	// or the state is another one.
+	return e.q.s.o.Backend.Sync(e.q.Context())
 }
 
 // begin chooses where a stream begins that doesn't say it.

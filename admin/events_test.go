@@ -120,3 +120,37 @@ func TestEventsPositionIsKnownAtOnce(t *testing.T) {
 		}
 	}
 }
+
+// lagging is a node that has still to apply what another has shown.
+type lagging struct {
+	*fake
+	catchUp func() error
+}
+
+// Sync implements Backend.
+func (l *lagging) Sync(context.Context) error { return l.catchUp() }
+
+// TestEventsOfANodeThatLags moves a reader to a node that is behind the one it
+// has read from: it must not see an event twice.
+func TestEventsOfANodeThatLags(t *testing.T) {
+	f := newFake(t)
+	f.event(3, "MESSAGE_CREATE", `{"id":"1"}`) // 3
+	l := &lagging{fake: f, catchUp: func() error {
+		f.event(4, "MESSAGE_CREATE", `{"id":"2"}`)
+		f.event(5, "MESSAGE_CREATE", `{"id":"3"}`)
+		return nil
+	}}
+	c := &Client{BaseURL: serve(t, ServerOptions{Backend: l})}
+	_, end := collect(t, c, EventsQuery{}, 0)
+	if got, next := collect(t, c, EventsQuery{From: end}, 0); len(got) != 0 || next != end {
+		t.Errorf("a reader that is not ahead: %v, go on at %d", got, next)
+	}
+	want := []string{fmt.Sprintf("%d MESSAGE_CREATE %s", end+1, testGuild)}
+	if got, next := collect(t, c, EventsQuery{From: end + 1}, 0); !reflect.DeepEqual(got, want) || next != end+2 {
+		t.Errorf("a reader that is ahead: %v, go on at %d; want %v", got, next, want)
+	}
+	l.catchUp = func() error { return ErrNoQuorum }
+	if _, err := c.StreamEvents(t.Context(), EventsQuery{From: 99}, nil, nil); !errors.Is(err, ErrNoQuorum) {
+		t.Errorf("a node that can't catch up: %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -62,14 +63,20 @@ func (q *request) bot() (string, error) {
 	names := q.s.o.Backend.BotNames()
 	name := q.URL.Query().Get("bot")
 	switch {
-	case name != "":
-		return name, nil // an unknown one fails where it is looked up
+	case slices.Contains(names, name):
+		return name, nil
+	case name != "" && len(names) > 0:
+		return "", unknownBot(name, names)
 	case len(names) == 1:
 		return names[0], nil
 	case len(names) == 0:
 		return "", WithHint(fmt.Errorf("%w: there is none yet", ErrUnknownBot), "`botnode status` says what the cluster waits for")
 	}
 	return "", WithHint(fmt.Errorf("%w of %s", ErrBotRequired, strings.Join(names, ", ")), "--bot NAME, or ?bot=NAME")
+}
+
+func unknownBot(name string, names []string) error {
+	return WithHint(fmt.Errorf("%w: %s", ErrUnknownBot, name), "the bots are: "+strings.Join(names, ", "))
 }
 
 // view reads the request's bot and sets the headers that say how fresh it is.
@@ -84,7 +91,7 @@ func (q *request) view(f func(*fsm.Bot, *cache.Cache)) error {
 func (q *request) viewBot(bot string, f func(*fsm.Bot, *cache.Cache)) error {
 	read, err := q.s.o.Backend.View(bot, f)
 	if errors.Is(err, ErrUnknownBot) {
-		return WithHint(fmt.Errorf("%w: %s", ErrUnknownBot, bot), "the bots are: "+strings.Join(q.s.o.Backend.BotNames(), ", "))
+		return unknownBot(bot, q.s.o.Backend.BotNames())
 	}
 	if err == nil && !q.begun {
 		q.freshness(read)

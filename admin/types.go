@@ -81,6 +81,9 @@ type Bot struct {
 	Gaps          uint64         `json:"gaps"`
 	LastPos       uint64         `json:"last_pos"`
 	RESTPerS      float64        `json:"rest_per_s"`
+	// OldIntents counts the sessions that have other intents than the
+	// configuration and wait for their turn to be replaced.
+	OldIntents int `json:"old_intents,omitempty"`
 }
 
 // Identify is a bot's session start budget.
@@ -152,6 +155,8 @@ type CacheStats struct {
 	Count   int    `json:"count"`
 	Bytes   int64  `json:"bytes"`
 	Evicted uint64 `json:"evicted"`
+	// Sweeping: the policy has changed, and not all objects follow it yet.
+	Sweeping bool `json:"sweeping,omitempty"`
 }
 
 // Event is one journal entry as GET /v1/events streams it.

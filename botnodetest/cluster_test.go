@@ -42,7 +42,7 @@ func newPing() *botnode.Bot {
 		if err != nil || !ok || m.Author.Bot {
 			return err
 		}
-		if _, err := c.KV().Add("pings", 1); err != nil {
+		if err := c.KV().Add("pings", 1); err != nil {
 			return err
 		}
 		return c.Reply("pong" + rest)
@@ -198,7 +198,7 @@ func TestKilledNodeHasNoEffects(t *testing.T) {
 				close(began)
 				<-release // whatever becomes of the context
 			}
-			if _, kerr := c.KV().Add("runs", 1); kerr != nil {
+			if kerr := c.KV().Add("runs", 1); kerr != nil {
 				return kerr
 			}
 			if first {

@@ -16,7 +16,7 @@ func newGreeter() *botnode.Bot {
 		if e.Author.Bot || e.Content != "hello" {
 			return nil
 		}
-		n, err := c.KV().Add("greetings", 1)
+		n, err := c.KV().Increment("greetings", 1)
 		if err != nil {
 			return err
 		}

@@ -163,7 +163,7 @@ func element(kind Kind, val []byte) (id uint64, skip func([]byte) bool) {
 // replaceAll makes a guild's objects of a kind those of the list. An absent list
 // changes nothing, and neither does one that isn't an array.
 func (c *Cache) replaceAll(kind Kind, guild uint64, list []byte) {
-	if list == nil || c.tables[kind].policy.Mode == Off {
+	if t := &c.tables[kind]; list == nil || t.policy.Mode == Off && t.recs.n == 0 {
 		return
 	}
 	if jsonscan.Elements(list, func([]byte) bool { return true }) != nil {

@@ -28,7 +28,9 @@ func (c *Cache) memberOf(guild, id uint64, user, member []byte, m manner) {
 	}
 	k := key{guild, id}
 	c.verified(k)
+	c.seen = user
 	c.store(Members, k, member, m, skipMember)
+	c.seen = nil
 	// A user is kept as long as a cached member refers to it, so one that is
 	// cached is referred to.
 	uk := key{id, 0}

@@ -223,5 +223,42 @@ func TestFigures(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("snapshot read in %v, %v of CPU", time.Since(start), cpuTime()-cpu)
+	sweepFigures(t, c)
 	runtime.KeepAlive(p)
+}
+
+// sweepFigures changes the members' policy in turn, as the leader's commands do:
+// each Sweep is what one log entry costs every node.
+func sweepFigures(t *testing.T, c *Cache) {
+	t.Helper()
+	const step = 1000 // as package shard proposes it
+	n := c.Stats()[Members].Count
+	human := filter(t, `user.bot == false`)
+	for _, change := range []struct {
+		what string
+		to   Policy
+	}{
+		{"from bounded to on", Policy{Mode: On}},
+		{"from on to bounded, which drops none", Policy{Mode: Bounded, MaxCount: n}},
+		{"a filter on the user, which drops none", Policy{Mode: Bounded, MaxCount: n, Filter: human}},
+		{"a bound of nine tenths", Policy{Mode: Bounded, MaxCount: n * 9 / 10}},
+		{"from on to a tenth", Policy{Mode: Bounded, MaxCount: n / 10}},
+		{"off", Policy{Mode: Off}},
+	} {
+		p := c.Policies()
+		p[Members] = change.to
+		start, before := cpuTime(), c.Stats()[Members].Count
+		c.SetPolicies(p)
+		first := cpuTime() - start
+		steps, worst, total := 0, time.Duration(0), time.Duration(0)
+		for c.Sweeping() {
+			start := cpuTime()
+			c.Sweep(step)
+			took := cpuTime() - start
+			worst, total = max(worst, took), total+took
+			steps++
+		}
+		t.Logf("members %s: %d -> %d; the change %v of CPU, then %d steps of %d objects: %v together, the longest %v",
+			change.what, before, c.Stats()[Members].Count, first, steps, step, total, worst)
+	}
 }

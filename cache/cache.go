@@ -7,6 +7,7 @@ const (
 	tagUnverified               // members that may have left unseen
 	tagChunks                   // guild -> request for a full member list, and chunks seen of it
 	tagLasts                    // channel or thread -> its last message
+	tagSweep                    // kind -> how far the sweep after a change of its policy is
 )
 
 // Cache holds the caches and stores of one bot. See the package comment for who
@@ -20,6 +21,7 @@ type Cache struct {
 	buf     []byte // for Merge, during Apply
 	hashed  []byte // for hash, during Apply
 	ev      event  // during Apply
+	seen    []byte // the user of the member that is being stored, for filters
 	repeats repeats
 }
 
@@ -54,25 +56,6 @@ func New(p Policies) *Cache {
 	return c
 }
 
-// SetPolicies changes the policies and evicts what they no longer allow. It
-// walks every kind whose mode changes, which takes about a second for a million
-// objects: a rare command, not an event.
-func (c *Cache) SetPolicies(p Policies) {
-	for i := range c.tables {
-		t := &c.tables[i]
-		changed := t.policy.Mode != p[i].Mode
-		t.policy = p[i]
-		if p[i].Mode == Off {
-			// The order may be gone or stale: it isn't needed to drop all.
-			t.order = tree[uint64]{epoch: t.order.epoch}
-			c.clear(t)
-		} else if changed {
-			t.reorder()
-		}
-		c.evict(t)
-	}
-}
-
 // Policies returns the policies in force.
 func (c *Cache) Policies() Policies {
 	var p Policies
@@ -82,19 +65,6 @@ func (c *Cache) Policies() Policies {
 	return p
 }
 
-// clear evicts all objects of a kind.
-func (c *Cache) clear(t *table) {
-	var keys []key
-	t.recs.ascend(key{}, func(k key, _ rec) bool {
-		keys = append(keys, k)
-		return true
-	})
-	for _, k := range keys {
-		c.drop(t.kind, k)
-		t.evicted++
-	}
-}
-
 // KindStats counts the objects of a kind.
 type KindStats struct {
 	Kind    Kind
@@ -102,6 +72,8 @@ type KindStats struct {
 	Bytes   int64 // len of the raw JSON plus a constant for each object
 	Policy  Policy
 	Evicted uint64 // objects that a policy dropped, since the cache was made
+	// Sweeping: the policy has changed, and not all objects follow it yet.
+	Sweeping bool
 }
 
 // Stats returns the counts of every kind, in order.
@@ -109,7 +81,7 @@ func (c *Cache) Stats() []KindStats {
 	stats := make([]KindStats, kindCount)
 	for i := range c.tables {
 		t := &c.tables[i]
-		stats[i] = KindStats{Kind: t.kind, Count: t.recs.n, Bytes: t.bytes, Policy: t.policy, Evicted: t.evicted}
+		stats[i] = KindStats{Kind: t.kind, Count: t.recs.n, Bytes: t.bytes, Policy: t.policy, Evicted: t.evicted, Sweeping: t.sweep.active}
 	}
 	return stats
 }

@@ -41,25 +41,31 @@ func check(t fataler, c *Cache) {
 	for i := range c.tables {
 		tb := &c.tables[i]
 		var bytes int64
-		n := 0
+		n, ordered := 0, 0
 		tb.recs.ascend(key{}, func(k key, r rec) bool {
 			n++
 			bytes += int64(len(r.raw)) + overhead
 			if Kind(i) == Users && !c.placed(k.a) {
 				t.Fatalf("user %d is held by nobody", k.a)
 			}
-			if id, ok := tb.order.get(key{r.seq, k.a}); tb.policy.Mode == Bounded && (!ok || id != k.b) {
+			walked := !tb.sweep.active || tb.sweep.walked || k.less(tb.sweep.at)
+			if id, ok := tb.order.get(key{r.seq, k.a}); ok && id == k.b {
+				ordered++
+			} else if tb.policy.Mode == Bounded && walked {
 				t.Fatalf("%v %v isn't in the order", tb.kind, k)
+			}
+			if walked && tb.kind != Members && !c.admits(tb, k, raw(r.raw)) {
+				t.Fatalf("%v %v is %s under the filter %v", tb.kind, k, r.raw, tb.policy.Filter)
 			}
 			return true
 		})
 		if n != tb.recs.n || bytes != tb.bytes {
 			t.Fatalf("%v: %d objects of %d bytes, counted %d of %d", tb.kind, n, bytes, tb.recs.n, tb.bytes)
 		}
-		if want := map[bool]int{true: n}[tb.policy.Mode == Bounded]; tb.order.n != want {
-			t.Fatalf("%v: %d in the order, want %d", tb.kind, tb.order.n, want)
+		if tb.order.n != ordered {
+			t.Fatalf("%v: %d in the order, want %d", tb.kind, tb.order.n, ordered)
 		}
-		if tb.policy.exceeded(n, bytes) || tb.policy.Mode == Off && n > 0 {
+		if !tb.sweep.active && (tb.policy.exceeded(n, bytes) || tb.policy.Mode == Off && n > 0) {
 			t.Fatalf("%v: %d objects of %d bytes under %+v", tb.kind, n, bytes, tb.policy)
 		}
 	}

@@ -16,7 +16,19 @@ import (
 // testEvent is an event as a test makes it.
 type testEvent struct{ name, d string }
 
-// policies draws policies: mostly on, some off, some bounded.
+// someFilters keep some of what anyEvent draws.
+var someFilters = func() (all []*Filter) {
+	for _, text := range []string{`x == 1`, `x != 1 and nick < 2`, `user.username in [0, 1] or id == 3`, `guild_id != 2`, `user.username != 2`} {
+		f, err := ParseFilter(text)
+		if err != nil {
+			panic(err)
+		}
+		all = append(all, f)
+	}
+	return all
+}()
+
+// policies draws policies: mostly on, some off, some bounded, some filtered.
 func policies() *rapid.Generator[Policies] {
 	return rapid.Custom(func(t *rapid.T) Policies {
 		p := everything()
@@ -28,6 +40,9 @@ func policies() *rapid.Generator[Policies] {
 				p[i] = Policy{Mode: Bounded, MaxCount: rapid.IntRange(1, 4).Draw(t, "count")}
 			case 2:
 				p[i] = Policy{Mode: Bounded, MaxBytes: rapid.Int64Range(1, 500).Draw(t, "bytes")}
+			}
+			if rapid.IntRange(0, 4).Draw(t, "filtered") == 0 {
+				p[i].Filter = rapid.SampledFrom(someFilters).Draw(t, "filter")
 			}
 		}
 		return p
@@ -102,8 +117,15 @@ func TestAnyEvents(t *testing.T) {
 			check(t, b)
 			if rapid.IntRange(0, 20).Draw(t, "change") == 0 {
 				p = policies().Draw(t, "policies")
-				a.SetPolicies(p)
-				b.SetPolicies(p)
+				first := rapid.IntRange(0, 5).Draw(t, "first")
+				a.setPolicies(p, first)
+				b.setPolicies(p, first)
+				check(t, a)
+			}
+			if rapid.IntRange(0, 3).Draw(t, "sweep") == 0 {
+				n := rapid.IntRange(1, 5).Draw(t, "most")
+				a.Sweep(n)
+				b.Sweep(n)
 			}
 			if a.Digest() != b.Digest() || !bytes.Equal(saved(t, a), saved(t, b)) {
 				t.Fatalf("two caches differ after the same events")

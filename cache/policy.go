@@ -29,6 +29,8 @@ type Policy struct {
 	Mode     Mode
 	MaxCount int   // with Bounded: the most objects; 0 is no bound
 	MaxBytes int64 // with Bounded: the most bytes, as Stats counts them; 0 is no bound
+	// Filter says which objects are kept; nil is all.
+	Filter *Filter
 }
 
 // Policies holds the policy of each kind.
@@ -55,4 +57,9 @@ func DefaultPolicies() Policies {
 // exceeded reports whether so much is more than the policy allows.
 func (p Policy) exceeded(count int, bytes int64) bool {
 	return p.Mode == Bounded && (p.MaxCount > 0 && count > p.MaxCount || p.MaxBytes > 0 && bytes > p.MaxBytes)
+}
+
+// equal reports whether two policies keep the same.
+func (p Policy) equal(o Policy) bool {
+	return p.Mode == o.Mode && p.MaxCount == o.MaxCount && p.MaxBytes == o.MaxBytes && p.Filter.String() == o.Filter.String()
 }

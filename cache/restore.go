@@ -16,10 +16,11 @@ const maxEntry = 64 << 20
 // ErrCorrupt is returned for a snapshot that WriteTo didn't write.
 var ErrCorrupt = errors.New("cache: corrupt snapshot")
 
-// Read reads a snapshot and then puts the policies in force. It reads no further
-// than the snapshot's end if r is an io.ByteScanner (a *bufio.Reader, say), and
-// never allocates much more than it has read. The result has the digest of the
-// cache that was written, unless a policy drops something.
+// Read reads a snapshot and then puts the policies in force, which should be
+// those under which it was written: what exceeds others is left to Sweep. It
+// reads no further than the snapshot's end if r is an io.ByteScanner (a
+// *bufio.Reader, say), and never allocates much more than it has read. The
+// result has the digest of the cache that was written, unless a sweep begins.
 func Read(r io.Reader, p Policies) (*Cache, error) {
 	in, ok := r.(source)
 	if !ok {
@@ -33,7 +34,14 @@ func Read(r io.Reader, p Policies) (*Cache, error) {
 	if err := rd.read(); err != nil {
 		return nil, err
 	}
-	rd.c.SetPolicies(p)
+	for i := range rd.c.tables {
+		t := &rd.c.tables[i]
+		t.policy = p[i]
+		t.reorder()
+		if !t.sweep.active && (t.policy.Mode == Off && t.recs.n > 0 || t.exceeds()) {
+			rd.c.setSweep(t, sweep{active: true})
+		}
+	}
 	return rd.c, nil
 }
 
@@ -178,6 +186,12 @@ func (c *Cache) restore(tag uint8, k key, val string, seq uint64) bool {
 		c.stores.chunks.set(k, binary.LittleEndian.Uint64([]byte(val)))
 	case tag == tagLasts && len(val) == 8 && c.index.channels.has(k):
 		c.stores.lasts.set(k, binary.LittleEndian.Uint64([]byte(val)))
+	case tag == tagSweep && k.a < uint64(kindCount) && k.b == 0:
+		s, ok := decodeSweep(val)
+		if !ok {
+			return false
+		}
+		c.tables[k.a].sweep = s
 	default:
 		return false
 	}

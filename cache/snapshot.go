@@ -17,6 +17,7 @@ const tagEnd = 0xff
 type view struct {
 	recs    [kindCount]tree[rec]
 	evicted [kindCount]uint64
+	sweeps  [kindCount]sweep
 	stores  stores
 	seq     uint64
 	sum     Digest
@@ -26,7 +27,7 @@ type view struct {
 func (c *Cache) view() view {
 	v := view{stores: c.stores, seq: c.seq, sum: c.sum}
 	for i := range c.tables {
-		v.recs[i], v.evicted[i] = c.tables[i].recs, c.tables[i].evicted
+		v.recs[i], v.evicted[i], v.sweeps[i] = c.tables[i].recs, c.tables[i].evicted, c.tables[i].sweep
 	}
 	return v
 }
@@ -43,6 +44,11 @@ func (v *view) entries(yield func(tag uint8, k key, val string, seq uint64) bool
 	v.stores.unverified.ascend(key{}, func(k key, _ struct{}) bool { return yield(tagUnverified, k, "", 0) })
 	v.stores.chunks.ascend(key{}, func(k key, n uint64) bool { return yield(tagChunks, k, encodeCount(n), 0) })
 	v.stores.lasts.ascend(key{}, func(k key, n uint64) bool { return yield(tagLasts, k, encodeCount(n), 0) })
+	for kind, s := range v.sweeps {
+		if s.active {
+			yield(tagSweep, key{uint64(kind), 0}, s.encode(), 0)
+		}
+	}
 }
 
 // Capture is a cache as it was at one moment. It needs no lock: the live cache

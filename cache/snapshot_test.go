@@ -33,6 +33,10 @@ func TestSnapshotRoundTrip(t *testing.T) {
 		for _, e := range events {
 			c.Apply(0, 1, e.name, []byte(e.d))
 		}
+		if rapid.Bool().Draw(t, "change") {
+			p = policies().Draw(t, "policies")
+			c.setPolicies(p, rapid.IntRange(0, 5).Draw(t, "first"))
+		}
 		snapshot := saved(t, c)
 		restored, err := Read(bytes.NewReader(snapshot), p)
 		if err != nil {
@@ -43,6 +47,8 @@ func TestSnapshotRoundTrip(t *testing.T) {
 		for i, e := range append([]testEvent{{}}, more...) {
 			c.Apply(0, 1, e.name, []byte(e.d))
 			restored.Apply(0, 1, e.name, []byte(e.d))
+			c.Sweep(i % 4)
+			restored.Sweep(i % 4)
 			if c.Digest() != restored.Digest() {
 				t.Fatalf("digests differ after %d events: %s", i, difference(contents(c), contents(restored)))
 			}

@@ -19,7 +19,7 @@ type rec struct {
 
 // table holds the objects of a kind.
 // bytes = sum of len(raw)+overhead; order has an entry for each object iff the
-// policy is Bounded.
+// policy is Bounded and no sweep walks.
 type table struct {
 	kind    Kind
 	policy  Policy
@@ -27,6 +27,7 @@ type table struct {
 	order   tree[uint64] // {seq, key.a} -> key.b
 	bytes   int64
 	evicted uint64
+	sweep   sweep
 }
 
 // raw shows a string's bytes without a copy. The result must not be written:
@@ -73,7 +74,7 @@ func (t *table) oldest() key {
 	return key{k.b, id}
 }
 
-// reorder builds the order anew after a change of policy. Sorting first is many
+// reorder builds the order of a table that was read. Sorting first is many
 // times faster than inserting into a tree of a million in no order.
 func (t *table) reorder() {
 	t.order = tree[uint64]{epoch: t.order.epoch}

@@ -17,10 +17,17 @@ const (
 // store writes an object of an event, without the fields that skip names. The
 // stored form is always what Merge writes, so equal contents are equal bytes. A
 // write that would change nothing is skipped: it costs no copy and doesn't
-// count in the order of writes. It returns whether the object was cached before.
+// count in the order of writes. What the policy doesn't keep is dropped, since
+// it would go stale. It returns whether the object was cached before.
 func (c *Cache) store(kind Kind, k key, obj []byte, m manner, skip func([]byte) bool) (had bool) {
 	t := &c.tables[kind]
-	if t.policy.Mode == Off || obj == nil {
+	if obj == nil {
+		return false
+	}
+	if t.policy.Mode == Off {
+		if t.recs.n > 0 {
+			c.discard(t, k) // the sweep hasn't come to it yet
+		}
 		return false
 	}
 	old, had := t.recs.get(k)
@@ -40,7 +47,11 @@ func (c *Cache) store(kind Kind, k key, obj []byte, m manner, skip func([]byte) 
 		}
 	}
 	c.buf = jsonscan.Merge(c.buf[:0], base, obj, skip)
-	if len(c.buf) > 0 && (!had || old.raw != string(c.buf)) {
+	switch {
+	case len(c.buf) == 0:
+	case !c.admits(t, k, c.buf):
+		c.discard(t, k)
+	case !had || old.raw != string(c.buf):
 		c.put(t, k, string(c.buf))
 	}
 	return had
@@ -74,11 +85,11 @@ func (c *Cache) drop(kind Kind, k key) {
 	c.unlink(kind, k, old.raw)
 }
 
-// evict drops the objects written longest ago until the policy is kept.
+// evict drops the objects written longest ago until the policy is kept. While a
+// kind is swept, the steps of the sweep do that.
 func (c *Cache) evict(t *table) {
-	for t.policy.exceeded(t.recs.n, t.bytes) && t.order.n > 0 {
-		c.drop(t.kind, t.oldest())
-		t.evicted++
+	for !t.sweep.active && t.exceeds() {
+		c.discard(t, t.oldest())
 	}
 }
 

@@ -23,31 +23,42 @@ type botKey struct {
 	set func(c *fsm.Config, value string) error
 	// decode reads a structure; for keys whose value isn't plain.
 	decode func(c *fsm.Config, yml []byte) error
+	// effect says how a change takes effect while the bot runs.
+	effect string
 }
 
 // botKeyTable is the one list of the keys of a bot.
 var botKeyTable = []botKey{
 	{name: "token_file", usage: "file with the bot's Discord token; this node's own, not replicated"},
-	{name: "discord_api", usage: "Discord's REST API", set: setAPI},
-	{name: "intents", usage: "gateway intents: names, or default, all, privileged, none", set: setIntents},
-	{name: "shards", usage: "auto, N, LO-HI/N (a part of N), or manual (each by `shard connect`)", set: setShards},
-	{name: "placement", usage: "spread (prefer:joe,mike+robert: not in this version)", set: setPlacement},
-	{name: "failback", usage: "give shards back to a preferred node once it is stable (true: not in this version)", set: setFailback},
+	{name: "discord_api", usage: "Discord's REST API", set: setAPI, effect: "REST requests at once, gateway sessions when they begin anew"},
+	{name: "intents", usage: "gateway intents: names, or default, all, privileged, none", set: setIntents,
+		effect: "each shard begins a new session, one after the other; what happens meanwhile is recorded as a planned gap"},
+	{name: "shards", usage: "auto, N, LO-HI/N (a part of N), or manual (each by `shard connect`)", set: setShards, effect: "refused if it means other shards than those in force"},
+	{name: "placement", usage: "spread (prefer:joe,mike+robert: not in this version)", set: setPlacement, effect: effectAtOnce},
+	{name: "failback", usage: "give shards back to a preferred node once it is stable (true: not in this version)", set: setFailback, effect: effectAtOnce},
 	{name: "retain_bytes", usage: "how many bytes of the newest events are kept for readers that follow",
-		set: setNumber(func(c *fsm.Config, n int64) { c.RetainBytes = n })},
+		set: setNumber(func(c *fsm.Config, n int64) { c.RetainBytes = n }), effect: effectAtOnce},
 	{name: "max_attempts", usage: "how often an event is tried before it is a dead letter",
-		set: setNumber(func(c *fsm.Config, n int64) { c.MaxAttempts = int(n) })},
+		set: setNumber(func(c *fsm.Config, n int64) { c.MaxAttempts = int(n) }), effect: effectAtOnce},
 	{name: "identify_reserve", usage: "session starts of the daily limit that stay unused",
-		set: setNumber(func(c *fsm.Config, n int64) { c.IdentifyReserve = int(n) })},
+		set: setNumber(func(c *fsm.Config, n int64) { c.IdentifyReserve = int(n) }), effect: effectAtOnce},
 	{name: "rest_per_second", usage: "global limit of REST requests of each node; 0 for Discord's own",
-		set: setNumber(func(c *fsm.Config, n int64) { c.RESTPerSecond = int(n) })},
-	{name: "journal", usage: "event types that the journal takes without a handler (default: all but TYPING_START and PRESENCE_UPDATE)", set: setJournal},
-	{name: "presence", usage: "the presence object of IDENTIFY", decode: decodePresence},
-	{name: "caches", usage: "policy of each kind: {members: {mode: bounded, max_count: 100000}}", decode: decodeCaches},
+		set: setNumber(func(c *fsm.Config, n int64) { c.RESTPerSecond = int(n) }), effect: effectAtOnce},
+	{name: "journal", usage: "event types that the journal takes without a handler (default: all but TYPING_START and PRESENCE_UPDATE)", set: setJournal, effect: "at once, for events from then on"},
+	{name: "presence", usage: "the presence object of IDENTIFY", decode: decodePresence, effect: "at once, in the sessions that there are"},
+	{name: "caches", usage: "policy of each kind: on, off, or {max: N, max_bytes: N, filter: \"...\"}, as in {members: {max: 100000, filter: \"user.bot == false\"}}",
+		decode: decodeCaches, effect: "at once for what comes; what is cached follows in steps (`botnode cache stats`)"},
 }
 
+// effectAtOnce is the effect of what is read whenever it is needed.
+const effectAtOnce = "at once"
+
+// appKey is the author's own settings, for all bots or for one: whatever the
+// author's program makes of it.
+const appKey = "app"
+
 func botKeys() []string {
-	var names []string
+	names := []string{appKey}
 	for _, k := range botKeyTable {
 		names = append(names, k.name)
 	}
@@ -193,21 +204,6 @@ func decodePresence(c *fsm.Config, yml []byte) error {
 		return err
 	}
 	return nil
-}
-
-func decodeCaches(c *fsm.Config, yml []byte) error {
-	b, err := yaml.YAMLToJSON(yml)
-	if err != nil {
-		return err
-	}
-	dec := json.NewDecoder(strings.NewReader(string(b)))
-	dec.DisallowUnknownFields()
-	c.Caches = nil
-	if err := dec.Decode(&c.Caches); err != nil {
-		return err
-	}
-	_, err = c.Policies()
-	return err
 }
 
 // configJSON is a configuration as the API takes it.

@@ -20,8 +20,11 @@ import (
 
 // Program is a bot's own code.
 type Program struct {
-	// Name is the bot's name in the cluster; "" is DefaultBot.
+	// Name is the bot's name in the cluster. "" is the name of the only bot in the
+	// configuration file, for the only program of a binary, else DefaultBot.
 	Name string
+	// Named, if set, is told the name once it is settled, before all else.
+	Named func(name string)
 	// Intents seed the bot's intents; 0 means discord.IntentsDefault.
 	Intents discord.Intents
 	// Interests are the event types that have handlers.
@@ -34,6 +37,10 @@ type Program struct {
 	OnGone    func(fsm.ShardKey)
 	// Close is called when the node has stopped.
 	Close func()
+	// Settings, if set, is given the author's own settings before the node is
+	// made: the app: section of the configuration file, with the app: of the bot's
+	// section over it. Its error is one of configuration.
+	Settings func(app map[string]any) error
 	// Attach, if set, is given the node after it was made and before it starts,
 	// for handlers that read the node's state.
 	Attach func(*node.Node)

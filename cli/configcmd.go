@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/goccy/go-yaml"
@@ -30,38 +33,43 @@ func (a *app) configCommand() *cobra.Command {
 		})
 	apply := a.remote(&cobra.Command{
 		Use: "apply FILE", Short: "Change the bot's replicated configuration", Args: exactly("FILE"),
-		Long: "Change the bot's replicated configuration to what its section under bots: says; keys that the section leaves out keep their values. It prints what changes, and fails if another change came between.",
+		Long: "Change the bot's replicated configuration to what its section under bots: says; keys that the section leaves out keep their values. It prints what changes and how that takes effect. It changes nothing if another change came between, or if anything in it can't change while the bot runs.",
 	}, commandTimeout, a.applyConfig)
 	return a.group("config", "The bot's replicated configuration", nil, show, check, diff, apply)
 }
 
+// configLine is a key of a bot's section and its value; a kind of the caches is
+// a key of its own.
+type configLine struct{ key, value string }
+
+func (l configLine) String() string { return l.key + ": " + l.value }
+
 // configLines writes a configuration as the lines of a bot's section.
-func configLines(c fsm.Config) []string {
-	lines := []string{
-		"discord_api: " + c.API,
-		"intents: " + yamlText(discord.Intents(c.Intents).String()),
-		"shards: " + yamlText(c.Shards),
-		"placement: " + yamlText(c.Placement),
-		fmt.Sprintf("failback: %t", c.Failback),
-		fmt.Sprintf("retain_bytes: %d", c.RetainBytes),
-		fmt.Sprintf("max_attempts: %d", c.MaxAttempts),
-		fmt.Sprintf("identify_reserve: %d", c.IdentifyReserve),
-		fmt.Sprintf("rest_per_second: %d", c.RESTPerSecond),
+func configLines(c fsm.Config) []configLine {
+	lines := []configLine{
+		{"discord_api", c.API},
+		{"intents", yamlText(discord.Intents(c.Intents).String())},
+		{"shards", yamlText(c.Shards)},
+		{"placement", yamlText(c.Placement)},
+		{"failback", strconv.FormatBool(c.Failback)},
+		{"retain_bytes", strconv.FormatInt(c.RetainBytes, 10)},
+		{"max_attempts", strconv.Itoa(c.MaxAttempts)},
+		{"identify_reserve", strconv.Itoa(c.IdentifyReserve)},
+		{"rest_per_second", strconv.Itoa(c.RESTPerSecond)},
 	}
 	if len(c.Journal) > 0 {
-		lines = append(lines, "journal: ["+strings.Join(c.Journal, ", ")+"]")
+		lines = append(lines, configLine{"journal", "[" + strings.Join(c.Journal, ", ") + "]"})
 	}
 	if len(c.Presence) > 0 {
-		lines = append(lines, "presence: "+string(c.Presence))
+		lines = append(lines, configLine{"presence", string(c.Presence)})
 	}
-	if len(c.Caches) > 0 {
-		b, err := json.Marshal(c.Caches) // JSON is YAML, and its keys are sorted
-		if err == nil {
-			lines = append(lines, "caches: "+string(b))
-		}
+	for _, kind := range slices.Sorted(maps.Keys(c.Caches)) {
+		lines = append(lines, configLine{cachePrefix + kind, policyLine(c.Caches[kind])})
 	}
 	return lines
 }
+
+const cachePrefix = "caches."
 
 // yamlText quotes a text where YAML would take it for something else.
 func yamlText(s string) string {
@@ -87,7 +95,17 @@ func (a *app) showConfig(b admin.BotConfig) {
 		return
 	}
 	a.printf("%s\nbots:\n  %s:\n", a.style.dim(fmt.Sprintf("# revision %d", b.Revision)), yamlText(b.Bot))
+	nested := false
 	for _, l := range configLines(c) {
+		kind, ok := strings.CutPrefix(l.key, cachePrefix)
+		if ok && !nested {
+			a.printf("    caches:\n")
+			nested = true
+		}
+		if ok {
+			a.printf("      %s: %s\n", kind, l.value)
+			continue
+		}
 		a.printf("    %s\n", l)
 	}
 }
@@ -116,6 +134,9 @@ func (a *app) checkFile(path string) error {
 	for _, name := range f.botNames() {
 		c := fsm.DefaultConfig()
 		if err := f.apply(&c, name, f.bots[name]); err != nil {
+			return err
+		}
+		if _, err := f.settings(name); err != nil {
 			return err
 		}
 	}
@@ -156,37 +177,40 @@ func (a *app) configDiff(ctx context.Context, client *admin.Client, path string)
 	return now, next, err
 }
 
-// printDiff prints the keys that differ, and whether any does.
-func (a *app) printDiff(before, after []string) bool {
-	old := make(map[string]string)
+// printDiff prints the keys that differ and how each change takes effect. It
+// returns whether there is one.
+func (a *app) printDiff(before, after []configLine) bool {
+	old, next := make(map[string]string), make(map[string]string)
 	for _, l := range before {
-		key, _, _ := strings.Cut(l, ":")
-		old[key] = l
+		old[l.key] = l.value
 	}
-	changed := false
 	for _, l := range after {
-		key, _, _ := strings.Cut(l, ":")
-		was, had := old[key]
-		delete(old, key)
-		if was == l {
+		next[l.key] = l.value
+	}
+	var changed []string
+	for _, l := range append(before, after...) { // the keys that go stand where they were
+		was, had := old[l.key]
+		is, has := next[l.key]
+		if slices.Contains(changed, l.key) || had && has && was == is {
 			continue
 		}
-		changed = true
+		changed = append(changed, l.key)
 		if had {
-			a.printf("%s\n", a.style.red("- "+was))
+			a.printf("%s\n", a.style.red("- "+l.key+": "+was))
 		}
-		a.printf("%s\n", a.style.green("+ "+l))
-	}
-	for _, l := range before {
-		if key, _, _ := strings.Cut(l, ":"); old[key] == l {
-			changed = true
-			a.printf("%s\n", a.style.red("- "+l))
+		if has {
+			a.printf("%s\n", a.style.green("+ "+l.key+": "+is))
 		}
 	}
-	if !changed {
+	if len(changed) == 0 {
 		a.printf("nothing changes\n")
 	}
-	return changed
+	for _, k := range botKeyTable {
+		if slices.ContainsFunc(changed, func(key string) bool { return key == k.name || strings.HasPrefix(key, k.name+".") }) {
+			a.printf("%s\n", a.style.dim("  "+k.name+" takes effect: "+k.effect))
+		}
+	}
+	return len(changed) > 0
 }
 
 func (a *app) applyConfig(ctx context.Context, client *admin.Client, args []string) error {

@@ -53,7 +53,11 @@ func (a *app) cacheCommand() *cobra.Command {
 		func(stats []admin.CacheStats) {
 			t := newTable(a.style, "kind", "policy", ">count", ">size", ">evicted")
 			for _, k := range stats {
-				t.add(k.Kind, k.Policy, fmt.Sprint(k.Count), bytesText(uint64(k.Bytes)), fmt.Sprint(k.Evicted))
+				policy := k.Policy
+				if k.Sweeping {
+					policy += " (sweeping)"
+				}
+				t.add(k.Kind, policy, fmt.Sprint(k.Count), bytesText(uint64(k.Bytes)), fmt.Sprint(k.Evicted))
 			}
 			a.printf("%s", t)
 		})

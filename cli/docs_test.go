@@ -40,6 +40,7 @@ func reference() string {
 	for _, k := range botKeyTable {
 		fmt.Fprintf(&b, "| `%s` | %s |\n", k.name, pipes(k.usage))
 	}
+	fmt.Fprintf(&b, "| `%s` | the author's own settings for this bot, over those of the file's own `%s:`; this node's, not replicated |\n", appKey, appKey)
 	b.WriteString("\n## Commands\n\n| command | |\n|---|---|\n")
 	walk(newApp(Options{}).root, func(c *cobra.Command) {
 		if c.HasSubCommands() || c.Name() == "help" {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/goccy/go-yaml"
 	"github.com/goccy/go-yaml/ast"
 	"github.com/goccy/go-yaml/parser"
 )
@@ -17,6 +18,7 @@ type file struct {
 	path string
 	keys map[string]entry
 	bots map[string]map[string]entry
+	app  *entry // the author's own settings for all bots, nil if there are none
 }
 
 // entry is a value of the file and where it stands.
@@ -46,13 +48,20 @@ func parseFile(path string, b []byte) (*file, error) {
 	if len(doc.Docs) == 0 || doc.Docs[0].Body == nil {
 		return f, nil
 	}
-	known := []string{"bots"}
+	known := []string{"bots", appKey}
 	for _, d := range flags(scopeStart) {
 		if !d.noFile {
 			known = append(known, d.key())
 		}
 	}
 	if f.keys, err = f.mapping(doc.Docs[0].Body, known, ""); err != nil {
+		return nil, err
+	}
+	if app, ok := f.keys[appKey]; ok {
+		f.app = &app
+		delete(f.keys, appKey)
+	}
+	if _, err := f.settings(""); err != nil {
 		return nil, err
 	}
 	bots, ok := f.keys["bots"]
@@ -145,6 +154,30 @@ func (f *file) words(e entry) (string, error) {
 		return n.GetToken().Value, nil
 	}
 	return "", usagef("%s:%d: a plain value is wanted", f.path, e.line)
+}
+
+// settings returns the author's own settings for a bot: the file's app: section
+// with the keys of the bot's own over it.
+func (f *file) settings(bot string) (map[string]any, error) {
+	out := map[string]any{}
+	own, ok := f.bots[bot][appKey]
+	for _, e := range []*entry{f.app, &own} {
+		if e == nil || e == &own && !ok {
+			continue
+		}
+		if pairs, err := f.pairs(e.node, appKey+": "); err != nil || len(pairs) == 0 {
+			if err != nil {
+				return nil, err
+			}
+			continue
+		}
+		var section map[string]any
+		if err := yaml.NodeToValue(e.node, &section); err != nil {
+			return nil, usagef("%s:%d: %s: %w", f.path, e.line, appKey, err)
+		}
+		maps.Copy(out, section)
+	}
+	return out, nil
 }
 
 // botNames returns the names of the file's bots, sorted.

@@ -97,13 +97,13 @@ func stub() http.Handler {
 		"GET /v1/kv/greeting":          admin.KVItem{Key: "greeting", Value: json.RawMessage(`"hello"`), Version: 7},
 		"PUT /v1/kv/{key}":             admin.KVItem{Key: "greeting", Version: 8},
 		"DELETE /v1/kv/{key}":          admin.KVItem{Key: "greeting"},
-		"GET /v1/cache/stats":          []admin.CacheStats{{Kind: "guilds", Policy: "on", Count: 3, Bytes: 4096}},
+		"GET /v1/cache/stats":          []admin.CacheStats{{Kind: "guilds", Policy: "on", Count: 3, Bytes: 4096}, {Kind: "members", Policy: "bounded 5 objects", Count: 9, Sweeping: true}},
 		"GET /v1/cache/guilds/1":       map[string]string{"id": "1", "name": "A & B"},
 		"GET /v1/cache/guilds/1/roles": []map[string]string{{"id": "1"}},
 		"GET /v1/dead-letters":         []admin.DeadLetter{{Pos: 9, Type: "MESSAGE_CREATE", Attempts: 5, Error: "handler panicked"}},
-		"GET /v1/config":               admin.BotConfig{Bot: "default", Revision: 3, Config: json.RawMessage(`{"api":"https://discord.com/api/v10","intents":1,"shards":"2"}`)},
-		"PUT /v1/config":               admin.BotConfig{Bot: "default", Revision: 4},
-		"POST /v1/shards/0/move":       nil, "POST /v1/takeover": nil, "POST /v1/nodes/mike/drain": nil, "DELETE /v1/nodes/mike/drain": nil,
+		"GET /v1/config": admin.BotConfig{Bot: "default", Revision: 3, Config: json.RawMessage(`{"api":"https://discord.com/api/v10","intents":1,"shards":"2",` +
+			`"caches":{"members":{"mode":"bounded","max_count":7,"filter":"id > 1"},"roles":{"mode":"off"}}}`)},
+		"POST /v1/shards/0/move": nil, "POST /v1/takeover": nil, "POST /v1/nodes/mike/drain": nil, "DELETE /v1/nodes/mike/drain": nil,
 		"POST /v1/nodes/mike/promote": nil, "POST /v1/nodes/mike/demote": nil, "DELETE /v1/nodes/mike": nil, "POST /v1/dead-letters/9/retry": nil,
 		"POST /v1/dead-letters/9/drop": nil,
 	}
@@ -114,6 +114,7 @@ func stub() http.Handler {
 			_ = enc.Encode(v)
 		})
 	}
+	mux.HandleFunc("PUT /v1/config", putConfig)
 	refusals := map[string]*admin.APIError{
 		"POST /v1/leave":           {Status: 503, Code: "no_quorum", Message: "no quorum", Hint: "start the others", Retryable: true},
 		"POST /v1/leader/transfer": {Status: 504, Code: "unknown_outcome", Message: "outcome unknown"},
@@ -137,6 +138,27 @@ func stub() http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { _, _ = fmt.Fprintln(w, "ok") })
 	return mux
+}
+
+// putConfig refuses as a node does what can't change or comes too late.
+func putConfig(w http.ResponseWriter, r *http.Request) {
+	var b struct {
+		Config struct {
+			Shards      string `json:"shards"`
+			MaxAttempts int    `json:"max_attempts"`
+		} `json:"config"`
+	}
+	_ = json.NewDecoder(r.Body).Decode(&b)
+	e := &admin.APIError{Status: 409, Code: "refused", Message: "refused: shards: 0-1/2 are in force and can't become \"4\""}
+	switch {
+	case b.Config.MaxAttempts == 99:
+		e = &admin.APIError{Status: 412, Code: "conflict", Message: "conflict: the configuration has another revision"}
+	case b.Config.Shards != "4":
+		_ = json.NewEncoder(w).Encode(admin.BotConfig{Bot: "default", Revision: 4})
+		return
+	}
+	w.WriteHeader(e.Status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": e})
 }
 
 func testStatus() admin.Status {

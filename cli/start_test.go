@@ -142,6 +142,17 @@ func TestPrograms(t *testing.T) {
 	if _, err = configOf(t, o, two); err == nil || !strings.Contains(err.Error(), `did you mean "second"`) {
 		t.Errorf("a section of no bot: %v", err)
 	}
+	named := ""
+	o.Programs = []Program{{Named: func(name string) { named = name }}}
+	two["BOTNODE_CONFIG"] = write(t, "bots: {second: {shards: 1}, default: {}}")
+	if _, err = configOf(t, o, two); err == nil || !strings.Contains(err.Error(), `unknown key "second"`) {
+		t.Errorf("one program for two bots: %v", err)
+	}
+	two["BOTNODE_CONFIG"] = write(t, "bots: {second: {shards: 1}}")
+	if c, err = configOf(t, o, map[string]string{"BOTNODE_TOKEN": "t", "BOTNODE_CONFIG": two["BOTNODE_CONFIG"]}); err != nil ||
+		c.node.Bots[0].Name != "second" || named != "second" || c.node.Bots[0].Seed.Shards != "1" {
+		t.Errorf("a program that the file names: %q, %v", named, err)
+	}
 }
 
 // output is a writer for several goroutines.

@@ -159,6 +159,9 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		return err
 	}
 	for _, p := range programs {
+		if p.Named != nil {
+			p.Named(p.Name)
+		}
 		b := &node.Bot{Name: p.Name, Seed: fsm.DefaultConfig(), Interests: p.Interests, Handlers: p.Handlers,
 			Schedules: p.Schedules, OnLive: p.OnLive, OnGone: p.OnGone, Lead: p.Lead, Close: p.Close}
 		b.Seed.Intents = uint64(discord.IntentsDefault)
@@ -175,6 +178,15 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		if b.Token, err = a.tokenOf(p.Name, fs, f, section, len(programs)); err != nil {
 			return &usageError{err}
 		}
+		if p.Settings != nil {
+			app, err := f.settings(p.Name)
+			if err == nil {
+				err = p.Settings(app)
+			}
+			if err != nil {
+				return &usageError{err}
+			}
+		}
 		c.node.Bots = append(c.node.Bots, b)
 		if p.Attach != nil {
 			c.attach = append(c.attach, p.Attach)
@@ -186,8 +198,16 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 // programs returns the bots' code, one for each bot.
 func (a *app) programs(builtin string, f *file) ([]Program, error) {
 	programs := slices.Clone(a.o.Programs)
+	names := f.botNames()
+	if len(names) == 0 {
+		names = []string{DefaultBot}
+	}
 	for i := range programs {
-		if programs[i].Name == "" {
+		switch {
+		case programs[i].Name != "":
+		case len(programs) == 1 && len(names) == 1:
+			programs[i].Name = names[0]
+		default:
 			programs[i].Name = DefaultBot
 		}
 	}
@@ -197,10 +217,6 @@ func (a *app) programs(builtin string, f *file) ([]Program, error) {
 	create, ok := a.o.Builtins[builtin]
 	if !ok && builtin != "none" {
 		return nil, usagef("--builtin: there is no %q", builtin)
-	}
-	names := f.botNames()
-	if len(names) == 0 {
-		names = []string{DefaultBot}
 	}
 	for _, name := range names {
 		p := Program{}
@@ -255,17 +271,36 @@ func (a *app) tokenOf(bot string, fs *pflag.FlagSet, f *file, section map[string
 			return "", err
 		}
 	}
-	vars := []string{"BOTNODE_TOKEN", "DISCORD_TOKEN"}
-	if bots > 1 {
-		vars = []string{"BOTNODE_TOKEN_" + strings.ToUpper(strings.ReplaceAll(bot, "-", "_"))}
-	} else if own := text(fs, "token-file"); own != "" {
-		path = own
+	own := text(fs, "token-file")
+	vars := []string{tokenVar(bot)}
+	switch {
+	case bots > 1 && own != "":
+		return "", fmt.Errorf("--token-file: there are %d bots: give each its token_file under bots: in the file", bots)
+	case bots == 1:
+		vars = append(vars, "BOTNODE_TOKEN", "DISCORD_TOKEN")
+		if own != "" {
+			path = own
+		}
 	}
 	token, err := a.botToken(path, vars...)
-	if err != nil && bots > 1 {
+	switch {
+	case errors.Is(err, errNoToken) && bots > 1:
+		return "", fmt.Errorf("bot %s: no token: set %s, or its token_file under bots: in the file", bot, vars[0])
+	case err != nil && bots > 1:
 		return "", fmt.Errorf("bot %s: %w", bot, err)
 	}
 	return token, err
+}
+
+// tokenVar is the variable for the token of one bot: BOTNODE_TOKEN_ and its name
+// in capitals, with _ for what can't be in a variable's name.
+func tokenVar(bot string) string {
+	return "BOTNODE_TOKEN_" + strings.Map(func(r rune) rune {
+		if r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' {
+			return r
+		}
+		return '_'
+	}, strings.ToUpper(bot))
 }
 
 // logger makes the node's log, on standard error.

@@ -31,8 +31,10 @@ func (a *app) botToken(file string, vars ...string) (string, error) {
 			return token, nil
 		}
 	}
-	return "", errors.New("no bot token: set BOTNODE_TOKEN or DISCORD_TOKEN, or give --token-file")
+	return "", errNoToken
 }
+
+var errNoToken = errors.New("no bot token: set BOTNODE_TOKEN or DISCORD_TOKEN, or give --token-file")
 
 // cleanToken takes off what people copy along with a token.
 func cleanToken(text string) (string, error) {

@@ -25,6 +25,8 @@ type Changes struct {
 	Topology bool
 	// Locks says that a lock was acquired or released.
 	Locks bool
+	// Sweep says that caches are being brought in line with their policies.
+	Sweep bool
 }
 
 func (c *Changes) reset() { *c = Changes{} }
@@ -52,6 +54,11 @@ func (c *Changes) note(cmd Command) {
 	case *Lock, *Unlock:
 		c.Locks = true
 		return
+	case *Sweep:
+		c.Sweep = true
+		return
+	case *Reidentify:
+		c.touch(cmd.Bot, cmd.Shard)
 	case *Ready:
 		c.touch(cmd.Bot, cmd.Shard)
 	case *Lost:

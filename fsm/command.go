@@ -12,33 +12,35 @@ const Skippable Kind = 0x80
 // The kinds of command. Numbers are part of the log format: they are never
 // reused, and golden bytes in the tests hold their encoding.
 const (
-	KindInit      Kind = 1
-	KindUp        Kind = 2
-	KindDown      Kind = 3
-	KindForget    Kind = 4
-	KindDrain     Kind = 5
-	KindRules     Kind = 6
-	KindRenew     Kind = 7
-	KindConfigure Kind = 10
-	KindLayout    Kind = 11
-	KindInterests Kind = 12
-	KindBudget    Kind = 13
-	KindGrant     Kind = 20
-	KindPermit    Kind = 21
-	KindClear     Kind = 22
-	KindReady     Kind = 23
-	KindEvents    Kind = 24
-	KindLost      Kind = 25
-	KindDone      Kind = 30
-	KindFail      Kind = 31
-	KindDead      Kind = 32
-	KindProgram   Kind = 33
-	KindTick      Kind = 34
-	KindPresence  Kind = 35
-	KindKVWrite   Kind = 40
-	KindExpire    Kind = 41
-	KindLock      Kind = 42
-	KindUnlock    Kind = 43
+	KindInit       Kind = 1
+	KindUp         Kind = 2
+	KindDown       Kind = 3
+	KindForget     Kind = 4
+	KindDrain      Kind = 5
+	KindRules      Kind = 6
+	KindRenew      Kind = 7
+	KindConfigure  Kind = 10
+	KindLayout     Kind = 11
+	KindInterests  Kind = 12
+	KindBudget     Kind = 13
+	KindReidentify Kind = 14
+	KindSweep      Kind = 15
+	KindGrant      Kind = 20
+	KindPermit     Kind = 21
+	KindClear      Kind = 22
+	KindReady      Kind = 23
+	KindEvents     Kind = 24
+	KindLost       Kind = 25
+	KindDone       Kind = 30
+	KindFail       Kind = 31
+	KindDead       Kind = 32
+	KindProgram    Kind = 33
+	KindTick       Kind = 34
+	KindPresence   Kind = 35
+	KindKVWrite    Kind = 40
+	KindExpire     Kind = 41
+	KindLock       Kind = 42
+	KindUnlock     Kind = 43
 
 	// Of shards that an operator connects by hand.
 	KindDisconnect Kind = 28
@@ -60,33 +62,35 @@ type Command interface {
 
 // table lists every command that this version knows.
 var table = map[Kind]func() Command{
-	KindInit:      func() Command { return new(Init) },
-	KindUp:        func() Command { return new(Up) },
-	KindDown:      func() Command { return new(Down) },
-	KindForget:    func() Command { return new(Forget) },
-	KindDrain:     func() Command { return new(Drain) },
-	KindRules:     func() Command { return new(Rules) },
-	KindRenew:     func() Command { return new(Renew) },
-	KindConfigure: func() Command { return new(Configure) },
-	KindLayout:    func() Command { return new(Layout) },
-	KindInterests: func() Command { return new(Interests) },
-	KindBudget:    func() Command { return new(Budget) },
-	KindGrant:     func() Command { return new(Grant) },
-	KindPermit:    func() Command { return new(Permit) },
-	KindClear:     func() Command { return new(Clear) },
-	KindReady:     func() Command { return new(Ready) },
-	KindEvents:    func() Command { return new(Events) },
-	KindLost:      func() Command { return new(Lost) },
-	KindDone:      func() Command { return new(Done) },
-	KindFail:      func() Command { return new(Fail) },
-	KindDead:      func() Command { return new(Dead) },
-	KindProgram:   func() Command { return new(Program) },
-	KindTick:      func() Command { return new(Tick) },
-	KindPresence:  func() Command { return new(Presence) },
-	KindKVWrite:   func() Command { return new(KVWrite) },
-	KindExpire:    func() Command { return new(Expire) },
-	KindLock:      func() Command { return new(Lock) },
-	KindUnlock:    func() Command { return new(Unlock) },
+	KindInit:       func() Command { return new(Init) },
+	KindUp:         func() Command { return new(Up) },
+	KindDown:       func() Command { return new(Down) },
+	KindForget:     func() Command { return new(Forget) },
+	KindDrain:      func() Command { return new(Drain) },
+	KindRules:      func() Command { return new(Rules) },
+	KindRenew:      func() Command { return new(Renew) },
+	KindConfigure:  func() Command { return new(Configure) },
+	KindLayout:     func() Command { return new(Layout) },
+	KindInterests:  func() Command { return new(Interests) },
+	KindBudget:     func() Command { return new(Budget) },
+	KindReidentify: func() Command { return new(Reidentify) },
+	KindSweep:      func() Command { return new(Sweep) },
+	KindGrant:      func() Command { return new(Grant) },
+	KindPermit:     func() Command { return new(Permit) },
+	KindClear:      func() Command { return new(Clear) },
+	KindReady:      func() Command { return new(Ready) },
+	KindEvents:     func() Command { return new(Events) },
+	KindLost:       func() Command { return new(Lost) },
+	KindDone:       func() Command { return new(Done) },
+	KindFail:       func() Command { return new(Fail) },
+	KindDead:       func() Command { return new(Dead) },
+	KindProgram:    func() Command { return new(Program) },
+	KindTick:       func() Command { return new(Tick) },
+	KindPresence:   func() Command { return new(Presence) },
+	KindKVWrite:    func() Command { return new(KVWrite) },
+	KindExpire:     func() Command { return new(Expire) },
+	KindLock:       func() Command { return new(Lock) },
+	KindUnlock:     func() Command { return new(Unlock) },
 
 	KindDisconnect: func() Command { return new(Disconnect) },
 	KindConnect:    func() Command { return new(Connect) },

@@ -3,6 +3,7 @@ package fsm
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -47,6 +48,32 @@ type CachePolicy struct {
 	Mode     string `json:"mode"` // off, on, bounded
 	MaxCount int    `json:"max_count,omitempty"`
 	MaxBytes int64  `json:"max_bytes,omitempty"`
+	// Filter says which objects are kept: see cache.Filter.
+	Filter string `json:"filter,omitempty"`
+}
+
+// policy returns what p asks for.
+func (p CachePolicy) policy() (out cache.Policy, err error) {
+	if p.MaxCount < 0 || p.MaxBytes < 0 {
+		return out, errors.New("a bound is a number above 0")
+	}
+	bounds := p.MaxCount > 0 || p.MaxBytes > 0
+	switch {
+	case p.Mode == "bounded" && !bounds:
+		return out, errors.New("bounded needs max_count or max_bytes")
+	case p.Mode == "bounded":
+		out = cache.Policy{Mode: cache.Bounded, MaxCount: p.MaxCount, MaxBytes: p.MaxBytes}
+	case p.Mode != "on" && p.Mode != "off":
+		return out, fmt.Errorf("mode %q is none of off, on, bounded", p.Mode)
+	case bounds:
+		return out, fmt.Errorf("a kind that is %s has no bounds: they go with mode bounded", p.Mode)
+	case p.Mode == "on":
+		out.Mode = cache.On
+	case p.Filter != "":
+		return out, errors.New("a kind that is off has no filter")
+	}
+	out.Filter, err = cache.ParseFilter(p.Filter)
+	return out, err
 }
 
 // DefaultConfig returns the configuration of a bot that sets nothing. Configure
@@ -72,29 +99,42 @@ func (c *Config) encode() []byte {
 // Policies returns the cache policies that c asks for, over the defaults.
 func (c *Config) Policies() (cache.Policies, error) {
 	p := cache.DefaultPolicies()
-	for name, want := range c.Caches {
+	for _, name := range slices.Sorted(maps.Keys(c.Caches)) { // the first mistake is the same on all nodes
 		kind, err := cache.ParseKind(name)
-		if err != nil {
-			return p, err
+		if err == nil {
+			p[kind], err = c.Caches[name].policy()
 		}
-		switch want.Mode {
-		case "off":
-			p[kind] = cache.Policy{Mode: cache.Off}
-		case "on":
-			p[kind] = cache.Policy{Mode: cache.On}
-		case "bounded":
-			p[kind] = cache.Policy{Mode: cache.Bounded, MaxCount: want.MaxCount, MaxBytes: want.MaxBytes}
-		default:
-			return p, fmt.Errorf("cache policy of %s: mode %q is none of off, on, bounded", name, want.Mode)
+		if err != nil {
+			return p, fmt.Errorf("cache policy of %s: %w", name, err)
 		}
 	}
 	return p, nil
 }
 
+// ParseConfig reads the JSON of a configuration more strictly than Configure,
+// which has to take what a newer version wrote: a key that this version doesn't
+// know is a mistake here.
+func ParseConfig(raw []byte) (Config, error) {
+	c := DefaultConfig()
+	dec := json.NewDecoder(bytes.NewReader(raw))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&c); err != nil {
+		return c, err
+	}
+	if _, err := ParseShards(c.Shards); err != nil {
+		return c, fmt.Errorf("shards: %w", err)
+	}
+	_, err := c.Policies()
+	return c, err
+}
+
 // Configure creates a bot or changes its configuration.
 //
-// Guard: Rev is the revision in force, 0 for a bot that doesn't exist. A
-// repeat that carries what is already in force is answered OK.
+// Guard: Rev is the revision in force, 0 for a bot that doesn't exist, and the
+// shards of a layout stay what they are. A repeat that carries what is already
+// in force is answered OK. Effect: cache policies, bounds and limits are in
+// force at once, what is cached follows by Sweep; the rest is for the leader
+// and the owners to act on.
 type Configure struct {
 	Bot    string
 	Rev    uint64
@@ -117,7 +157,7 @@ func (c *Configure) apply(s *State) Result {
 	}
 	policies, err := cfg.Policies()
 	if err != nil {
-		return refused("a cache policy is wrong")
+		return refused(err.Error())
 	}
 	b := s.bots[c.Bot]
 	if b == nil {
@@ -132,6 +172,9 @@ func (c *Configure) apply(s *State) Result {
 			return Result{Version: b.ConfigRev} // a repeat
 		}
 		return Result{Code: Conflict, Version: b.ConfigRev, Msg: "the configuration has another revision"}
+	}
+	if why := b.shardsDiffer(cfg.Shards); why != "" {
+		return refused(why)
 	}
 	b.Config = cfg
 	b.ConfigRev++

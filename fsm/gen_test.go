@@ -39,6 +39,9 @@ func (g *gen) command(s *State) Command {
 	if sh == nil {
 		return &Layout{Bot: b.Name, Total: 2, From: 0, To: uint32(g.n("to", 0, 1))}
 	}
+	if g.n("sweep", 0, 9) == 0 {
+		return &Sweep{Bot: b.Name, Step: g.near(b.Sweeps), Most: uint32(g.n("most", 0, 3))}
+	}
 	switch g.n("kind", 0, 12) {
 	case 12:
 		return g.manual(b, sh)
@@ -80,8 +83,9 @@ func (g *gen) rare(s *State) Command {
 		if b := s.bots[bot]; b != nil {
 			rev = g.near(b.ConfigRev)
 		}
-		return &Configure{Bot: bot, Rev: rev, Config: fmt.Appendf(nil, `{"retain_bytes":%d,"max_attempts":3,"caches":{"messages":{"mode":"bounded","max_count":%d}}}`,
-			rapid.SampledFrom([]int{0, 600, 1 << 20}).Draw(g.t, "retain"), g.n("messages", 1, 3))}
+		return &Configure{Bot: bot, Rev: rev, Config: fmt.Appendf(nil, `{"retain_bytes":%d,"max_attempts":3,"intents":%d,"presence":{"x":%d},"caches":{"messages":{"mode":"bounded","max_count":%d,"filter":%q}}}`,
+			rapid.SampledFrom([]int{0, 600, 1 << 20}).Draw(g.t, "retain"), g.n("intents", 0, 1), g.n("presence", 0, 1), g.n("messages", 1, 3),
+			rapid.SampledFrom([]string{"", "id > 3", "author.bot == false"}).Draw(g.t, "filter"))}
 	case 6, 7:
 		in := &Interests{Bot: bot, List: []Interest{{Type: "MESSAGE_CREATE", Handlers: []string{"log", "ping"}[:g.n("handlers", 0, 2)]}, {Type: "GUILD_DELETE", Handlers: []string{"bye"}}}}
 		if b := s.bots[bot]; b != nil {
@@ -96,13 +100,17 @@ func (g *gen) rare(s *State) Command {
 }
 
 func (g *gen) session(b *Bot, sh *Shard) Command {
+	if sh.SID != "" && g.n("again", 0, 2) == 0 {
+		return &Reidentify{Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: sh.SID}
+	}
 	if sh.SID != "" && g.n("lost", 0, 1) == 0 {
 		return &Lost{Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: sh.SID}
 	}
 	g.sessions++
 	return &Ready{
 		Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: fmt.Sprintf("s%d", g.sessions), S: 1, After: g.near(sh.Sessions),
-		Raw: fmt.Appendf(nil, `{"user":{"id":"9"},"guilds":[{"id":"%d","unavailable":true}]}`, g.n("guild", 1, 3)),
+		Intents: uint64(g.n("intents", 0, 1)),
+		Raw:     fmt.Appendf(nil, `{"user":{"id":"9"},"guilds":[{"id":"%d","unavailable":true}]}`, g.n("guild", 1, 3)),
 	}
 }
 

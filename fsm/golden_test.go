@@ -43,7 +43,7 @@ func samples() map[Kind]Command {
 		KindPermit: &Permit{Bot: testBot, Shard: shard1, Epoch: 1, Key: 3, Ask: 7},
 		KindClear:  &Clear{Bot: testBot, Shard: shard1, Epoch: 1, Key: 3, Ask: 7},
 		KindReady: &Ready{
-			Bot: testBot, Shard: shard1, Epoch: 1, SID: "s", URL: "wss://r", S: 1, At: 1700000000000, Raw: []byte(`{}`), After: 7,
+			Bot: testBot, Shard: shard1, Epoch: 1, SID: "s", URL: "wss://r", S: 1, At: 1700000000000, Raw: []byte(`{}`), After: 7, Intents: 513,
 		},
 		KindEvents: &Events{
 			Bot: testBot, Shard: shard1, Epoch: 1, SID: "s", Prev: 1, At: 1700000000000, Jump: true,
@@ -53,6 +53,8 @@ func samples() map[Kind]Command {
 				{S: 9, Type: "MESSAGE_CREATE", Lane: 6, Raw: []byte(`{"id":"2"}`)},
 			},
 		},
+		KindReidentify: &Reidentify{Bot: testBot, Shard: shard1, Epoch: 1, SID: "s"},
+		KindSweep:      &Sweep{Bot: testBot, Step: 300, Most: 2000},
 		KindLost:       &Lost{Bot: testBot, Shard: shard1, Epoch: 1, SID: "s"},
 		KindDisconnect: &Disconnect{Bot: testBot, Shard: shard1, Epoch: 300},
 		KindConnect: &Connect{

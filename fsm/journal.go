@@ -46,6 +46,9 @@ func (e *Entry) clone() *Entry {
 // entryOverhead is what an entry weighs in the retained bytes besides its Raw.
 const entryOverhead = 200
 
+// maxRelease is how many retained entries one addition may release.
+const maxRelease = 1000
+
 func (e *Entry) weight() int64 { return int64(len(e.Raw) + len(e.Before) + entryOverhead) }
 
 type pendingTree = btree.Map[uint64, *Entry]
@@ -81,8 +84,9 @@ func (j *journal) add(s *State, sh *Shard, e *Entry, retain int64) {
 		j.enlist(sh, e)
 		s.changes.Added = append(s.changes.Added, e)
 	}
-	// The newest stays even if it alone is over the bound.
-	for j.bytes > retain && j.retained.Len() > 1 {
+	// The newest stays even if it alone is over the bound. After the bound has
+	// shrunk, entries go over several additions: no single one stalls.
+	for n := 0; n < maxRelease && j.bytes > retain && j.retained.Len() > 1; n++ {
 		_, old, _ := j.retained.PopMin()
 		j.bytes -= old.weight()
 	}

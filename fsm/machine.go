@@ -188,7 +188,7 @@ func (s *State) judge(c parsed) Result {
 // applied. Events say so themselves, when the journal takes one.
 func keeps(cmd Command) bool {
 	switch cmd := cmd.(type) {
-	case *Events, *Fail, *Permit, *Clear, *Grant, *Up, *Down, *Disconnect, *Connect, *Import:
+	case *Events, *Fail, *Permit, *Clear, *Grant, *Up, *Down, *Disconnect, *Connect, *Import, *Sweep:
 		return false
 	case *Done:
 		return len(cmd.Writes) > 0

@@ -146,7 +146,10 @@ func TestChangesSayWhatTouched(t *testing.T) {
 		{events(1, 1, message(2, 40)), []ShardRef{{testBot, shard0}}, false},
 		{events(1, 1, message(2, 40)), nil, false}, // old
 		{done(1, "log", joe), nil, false},
+		{&Sweep{Bot: testBot}, nil, false}, // old
 		{&Lost{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s1"}, []ShardRef{{testBot, shard0}}, true},
+		{&Ready{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s2", S: 1, After: 1, Raw: []byte(`{}`)}, []ShardRef{{testBot, shard0}}, true},
+		{&Reidentify{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s2"}, []ShardRef{{testBot, shard0}}, true},
 		{&Drain{ID: "joe"}, nil, true},
 	} {
 		b.do(c.cmd)

@@ -39,7 +39,7 @@ func (c *Disconnect) apply(s *State) Result {
 		return sh.fenced()
 	}
 	sh.Epoch++
-	sh.Owner, sh.From, sh.Parked = NodeRef{}, sh.Owner, true
+	sh.Owner, sh.From, sh.Parked, sh.Planned = NodeRef{}, sh.Owner, true, false
 	return sh.ok()
 }
 
@@ -129,6 +129,9 @@ func (b *Bot) takeSession(sh *Shard, c *Connect) {
 		sh.Sessions++
 	}
 	sh.SID, sh.URL, sh.C = c.SID, c.URL, c.C
+	// Which intents it was begun with is not known here. They are taken for the
+	// configured ones, or a session that came with care would be ended at once.
+	sh.Intents = b.Config.Intents
 }
 
 // Import puts what another cluster had cached of a parked shard's guilds into the

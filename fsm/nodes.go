@@ -194,7 +194,7 @@ func (c *Renew) apply(s *State) Result {
 			sh.Owner, sh.From = NodeRef{}, NodeRef{}
 			s.changes.touch(b.Name, sh.Key)
 			if !c.KeepSessions {
-				sh.SID, sh.URL = "", ""
+				sh.SID, sh.URL, sh.Planned = "", "", false
 			}
 			b.rerun(s, sh, func(*Entry) (NodeRef, bool) { return NodeRef{}, true })
 		}

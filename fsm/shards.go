@@ -95,6 +95,8 @@ type Ready struct {
 	// After is the number of sessions that the shard had had when IDENTIFY was
 	// written.
 	After uint64
+	// Intents are those that IDENTIFY carried.
+	Intents uint64
 }
 
 // Kind implements Command.
@@ -110,11 +112,13 @@ func (c *Ready) encode(w *writer) {
 	w.int(c.At)
 	w.bytes(c.Raw)
 	w.uint(c.After)
+	w.uint(c.Intents)
 }
 
 func (c *Ready) decode(r *reader) {
 	c.Bot, c.Shard, c.Epoch = r.string(), r.shard(), r.uint()
 	c.SID, c.URL, c.S, c.At, c.Raw, c.After = r.string(), r.string(), r.int(), r.int(), r.bytes(), r.uint()
+	c.Intents = r.uint()
 }
 
 func (c *Ready) apply(s *State) Result {
@@ -135,9 +139,14 @@ func (c *Ready) apply(s *State) Result {
 		return refused("the shard has had another session since that IDENTIFY")
 	}
 	if sh.Sessions > 0 {
-		b.gap(GapRecord{Shard: sh.Key, Kind: "session", From: sh.C, At: c.At})
+		kind := "session"
+		if sh.Planned {
+			kind = "planned"
+		}
+		b.gap(GapRecord{Shard: sh.Key, Kind: kind, From: sh.C, At: c.At})
 	}
 	sh.SID, sh.URL, sh.C = c.SID, c.URL, c.S
+	sh.Intents, sh.Planned = c.Intents, false
 	sh.Sessions++
 	missing := b.cache.MissingGuilds(int(sh.Key.Index), int(sh.Key.Layout), c.Raw)
 	evs := make([]Event, 0, 1+len(missing))

@@ -80,6 +80,7 @@ func (b *Bot) encodeSmall(w *writer) {
 		w.bool(r.conflict)
 	}
 	b.encodeChores(w)
+	w.uint(b.Sweeps)
 }
 
 // encodeChores writes schedules, locks and presences.
@@ -147,6 +148,8 @@ func (sh *Shard) encode(w *writer) {
 	w.int(sh.C)
 	w.uint(sh.Sessions)
 	w.bool(sh.Parked)
+	w.uint(sh.Intents)
+	w.bool(sh.Planned)
 }
 
 func (s *State) decodeSmall(r *reader) {
@@ -180,7 +183,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		p := PermitHolder{Shard: r.shard(), Epoch: r.uint(), Ask: r.uint()}
 		b.permits[key] = permit{PermitHolder: p, Held: r.bool()}
 	}
-	for range r.count(14) {
+	for range r.count(16) {
 		sh := &Shard{pending: new(pendingTree)}
 		sh.decode(r)
 		b.shards[sh.Key] = sh
@@ -192,6 +195,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		b.kv.recent = append(b.kv.recent, kvRequest{id: r.uint(), version: r.uint(), conflict: r.bool()})
 	}
 	b.decodeChores(r)
+	b.Sweeps = r.uint()
 	policies, err := b.Config.Policies()
 	if err != nil && r.err == nil {
 		r.fail("a cache policy that is unknown")
@@ -203,6 +207,7 @@ func (sh *Shard) decode(r *reader) {
 	sh.Key, sh.Epoch, sh.Owner, sh.From = r.shard(), r.uint(), r.ref(), r.ref()
 	sh.Why, sh.SID, sh.URL, sh.C, sh.Sessions = Why(r.byte()), r.string(), r.string(), r.int(), r.uint()
 	sh.Parked = r.bool()
+	sh.Intents, sh.Planned = r.uint(), r.bool()
 }
 
 func (e *Entry) encode(w *writer) {

@@ -66,6 +66,10 @@ type Shard struct {
 	// Parked: an operator has disconnected the shard. Nobody owns it until one
 	// connects it again.
 	Parked bool
+	// Intents are those with which SID, or the last session, was begun.
+	Intents uint64
+	// Planned: Reidentify has ended the last session, and READY hasn't come yet.
+	Planned bool
 
 	pending *pendingTree // entries with handlers left, by position
 }
@@ -120,7 +124,8 @@ type IdentifyBudget struct {
 // GapRecord is a stretch of events that Discord may have withheld.
 type GapRecord struct {
 	Shard ShardKey
-	// Kind is "session" (a new session replaced one), "jump" (numbers jumped after
+	// Kind is "session" (a new session replaced one), "planned" (so
+	// did one on purpose), "jump" (numbers jumped after
 	// RESUME), "elsewhere" (another cluster had the session meanwhile) or "state"
 	// (a session came without the guilds that it had).
 	Kind     string
@@ -136,6 +141,8 @@ type Bot struct {
 	Name      string
 	Config    Config
 	ConfigRev uint64
+	// Sweeps counts the steps that changes of cache policies have taken.
+	Sweeps uint64
 	// Layout is the shard count in force, 0 until it is known.
 	Layout uint32
 	// interests says which event types the journal takes, and the handlers of

@@ -79,6 +79,7 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.trip != nil && rt.api == api {
+		rt.trip.SetGlobalPerSecond(globalLimit(api, perSecond))
 		return rt.trip, api, nil
 	}
 	trip, err := rest.New(rest.Options{

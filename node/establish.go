@@ -1,8 +1,10 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"reflect"
 	"slices"
 	"time"
@@ -51,11 +53,10 @@ func (n *Node) establish(term uint64) bool {
 
 func (n *Node) establishBot(ctx context.Context, b *Bot) error {
 	var current *fsm.Config
-	var interests []fsm.Interest
 	n.machine.View(func(_ uint64, s *fsm.State) {
 		if have := s.Bot(b.Name); have != nil {
 			cfg := have.Config
-			current, interests = &cfg, have.InterestList()
+			current = &cfg
 		}
 	})
 	if current == nil {
@@ -68,23 +69,47 @@ func (n *Node) establishBot(ctx context.Context, b *Bot) error {
 		}); err != nil {
 			return err
 		}
-	} else if !reflect.DeepEqual(*current, b.Seed) {
+	} else if !sameConfig(*current, b.Seed) {
 		n.log.Warn("flags differ from the bot's replicated configuration, which holds; change it with `botnode config apply`",
 			zap.String("bot", b.Name), zap.String("code", "config_differs"))
 	}
-	want := interestsOf(b)
-	if reflect.DeepEqual(want, interests) {
+	return n.establishInterests(ctx, b)
+}
+
+// establishInterests brings what the journal takes in line with this node's
+// program and the replicated configuration.
+func (n *Node) establishInterests(ctx context.Context, b *Bot) error {
+	var have []fsm.Interest
+	want := interestsOf(b.Seed.Journal)
+	cmd := &fsm.Interests{Bot: b.Name}
+	n.machine.View(func(_ uint64, s *fsm.State) {
+		if bot := s.Bot(b.Name); bot != nil {
+			have, cmd.Rev, want = bot.InterestList(), bot.InterestsRev, interestsOf(bot.Config.Journal)
+		}
+	})
+	if reflect.DeepEqual(want, have) {
 		return nil
 	}
-	_, err := n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Interests{Bot: b.Name, List: want} })
+	cmd.List = want
+	res, err := n.propose(ctx, func(*fsm.State) fsm.Command { return cmd })
+	if err == nil && res.Code != fsm.OK {
+		return fmt.Errorf("interests not recorded: %s", res.Msg) // somebody else was at it
+	}
 	return err
 }
 
-// interestsOf lists what the journal is to take for readers that follow: all
-// types but the two that are frequent and seldom wanted. What handlers want is
-// said by the program of each node.
-func interestsOf(b *Bot) []fsm.Interest {
-	types := slices.Clone(b.Seed.Journal)
+// sameConfig compares what two configurations say, however it is written.
+func sameConfig(a, b fsm.Config) bool {
+	x, errA := json.Marshal(a)
+	y, errB := json.Marshal(b)
+	return errA == nil && errB == nil && bytes.Equal(x, y)
+}
+
+// interestsOf lists what the journal is to take for readers that follow: the
+// configured types, else all but the two that are frequent and seldom wanted.
+// What handlers want is said by the program of each node.
+func interestsOf(configured []string) []fsm.Interest {
+	types := slices.Clone(configured)
 	if len(types) == 0 {
 		for _, t := range discord.AllEvents() {
 			if t != discord.EventTypingStart && t != discord.EventPresenceUpdate {

@@ -276,6 +276,7 @@ func (n *Node) Start() error {
 	n.wg.Go(func() { n.followLeadership(changes) })
 	n.wg.Go(n.followMembers)
 	n.wg.Go(n.registerLoop)
+	n.wg.Go(n.followConfigs)
 	return n.begin()
 }
 

@@ -2,7 +2,6 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -359,14 +358,6 @@ func (n *Node) DeadLetter(ctx context.Context, bot string, pos uint64, retry boo
 		return fmt.Errorf("%w: dead letter %d", admin.ErrNotFound, pos)
 	}
 	return err
-}
-
-// Configure implements admin.Backend.
-func (n *Node) Configure(ctx context.Context, bot string, rev uint64, config json.RawMessage) (uint64, error) {
-	res, err := n.command(ctx, func(*fsm.State) fsm.Command {
-		return &fsm.Configure{Bot: bot, Rev: rev, Config: config}
-	})
-	return res.Version, err
 }
 
 // SaveSnapshot implements admin.Backend.

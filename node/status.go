@@ -105,6 +105,9 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 			Seq: sh.C, Guilds: b.Cache().GuildCount(int(sh.Key.Index), int(sh.Key.Layout)), Unacked: sh.PendingCount(), State: "connecting",
 		}
 		bot.Guilds += out.Guilds
+		if sh.SID != "" && sh.Intents != b.Config.Intents {
+			bot.OldIntents++
+		}
 		if e := sh.Oldest(); e != nil && (oldest == 0 || e.At < oldest) {
 			oldest = e.At
 		}
@@ -190,6 +193,10 @@ func problems(st *admin.Status) []admin.Problem {
 		}
 		if n := b.ShardsByState["manual"]; n > 0 && !b.Manual {
 			add("shards_disconnected", "botnode shard connect N", "bot %s: shards that an operator has disconnected: %d", b.Name, n)
+		}
+		if b.OldIntents > 0 {
+			add("sessions_outdated", "wait: they are replaced one by one while session starts are left; `botnode status --watch`",
+				"bot %s: %d of %d sessions were begun with other intents than the configuration has now", b.Name, b.OldIntents, b.Layout)
 		}
 		if b.DeadLetters > 0 {
 			add("dead_letters", "botnode dead-letter list", "bot %s has %d dead letters", b.Name, b.DeadLetters)

@@ -155,8 +155,10 @@ func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
 	for _, name := range s.BotNames() {
 		b := s.Bot(name)
 		l.planShards(now, s, b, live)
+		l.planSessions(now, s, b, live)
 		l.planPermits(now, s, b)
 		l.planLocks(now, s, b, live)
+		l.planSweep(now, s, b)
 	}
 	return l.out
 }

@@ -133,15 +133,7 @@ func (l *Leader) planKey(now Time, s *fsm.State, b *fsm.Bot, key uint32, ks *key
 	if shared(b) && now >= l.asked[b.Name]+sharedEvery {
 		delete(l.budgets, b.Name)
 	}
-	if !l.budgets[b.Name] {
-		l.WantBudget(now, b.Name)
-		return
-	}
-	if b.Budget.Remaining <= b.Config.IdentifyReserve {
-		// Discord gives new ones once a day, which nothing but its answer tells.
-		if now >= l.asked[b.Name]+exhaustedEvery {
-			l.WantBudget(now, b.Name)
-		}
+	if !l.withinBudget(now, b) {
 		return
 	}
 	if now < l.freeAt(s, b, key, ks) {

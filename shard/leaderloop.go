@@ -2,9 +2,7 @@ package shard
 
 import (
 	"context"
-	"fmt"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -218,6 +216,8 @@ func (l *leaderLoop) log(a LeaderPropose) {
 	case *fsm.Grant:
 		l.m.log.Info("granting shard", zap.String("bot", c.Bot), zap.Uint32("shard", c.Shard.Index),
 			zap.Stringer("to", c.To), zap.Stringer("from", c.From), zap.Stringer("why", c.Why), zap.Bool("adopt", c.Adopt))
+	case *fsm.Reidentify:
+		l.m.log.Info("ending a session that has other intents than the configuration", zap.String("bot", c.Bot), zap.Uint32("shard", c.Shard.Index))
 	case *fsm.Down:
 		l.m.log.Warn("node is dead", zap.String("code", "node_dead"), zap.Stringer("node", c.Node))
 	}
@@ -278,27 +278,12 @@ func (l *leaderLoop) readBudget(led *Leader, term uint64, bot string) {
 
 // layoutOf reads a bot's shard setting: auto, a number, or LO-HI/N.
 func layoutOf(bot, setting string, recommended int) (*fsm.Layout, error) {
-	total, from, to := recommended, 0, -1
-	if setting != "" && setting != "auto" {
-		span, count, ranged := strings.Cut(setting, "/")
-		if !ranged {
-			span, count = "", setting
-		}
-		var err error
-		if total, err = strconv.Atoi(count); err != nil {
-			return nil, fmt.Errorf("%q is none of auto, manual, N and LO-HI/N", setting)
-		}
-		if ranged {
-			if _, err := fmt.Sscanf(span, "%d-%d", &from, &to); err != nil {
-				return nil, fmt.Errorf("%q is none of auto, manual, N and LO-HI/N", setting)
-			}
-		}
+	set, err := fsm.ParseShards(setting)
+	if err == nil && set.Total == 0 {
+		set, err = fsm.ParseShards(strconv.Itoa(recommended))
 	}
-	if to < 0 {
-		to = total - 1
+	if err != nil {
+		return nil, err
 	}
-	if total < 1 || total > fsm.MaxShards || from < 0 || from > to || to >= total {
-		return nil, fmt.Errorf("%q: a range must lie in 0 to N-1, and N in 1 to %d", setting, fsm.MaxShards)
-	}
-	return &fsm.Layout{Bot: bot, Total: uint32(total), From: uint32(from), To: uint32(to)}, nil
+	return &fsm.Layout{Bot: bot, Total: set.Total, From: set.From, To: set.To}, nil
 }

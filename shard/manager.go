@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/gateway"
 	"github.com/botnode/botnode/fsm"
 )
@@ -192,6 +193,9 @@ func (m *Manager) Applied(index uint64, c fsm.Changes) {
 	if c.Topology || c.Locks {
 		m.locks.poke()
 	}
+	if c.Sweep {
+		m.lead.poke()
+	}
 	if c.Topology {
 		m.touchAll() // a new budget changes the identify key of every shard
 		m.hurry()
@@ -254,20 +258,22 @@ func (m *Manager) view(ref fsm.ShardRef) (v View, ok bool) {
 		ok = true
 		v = View{
 			Generation: s.Generation, Epoch: sh.Epoch, Owner: sh.Owner, SID: sh.SID, URL: sh.URL, C: sh.C, Sessions: sh.Sessions,
-			Why: sh.Why, From: sh.From, Key: identifyKey(b, sh.Key), ConfigRev: b.ConfigRev,
+			Why: sh.Why, From: sh.From, Key: identifyKey(b, sh.Key), ConfigRev: b.ConfigRev, Intents: b.Config.Intents,
 		}
 		v.Permit, v.HasPermit = b.Permit(v.Key)
 	})
 	return v, ok
 }
 
-// identify says what a shard's IDENTIFY carries.
-func (m *Manager) identify(ref fsm.ShardRef) (p gateway.Identify) {
+// identify says what a shard's IDENTIFY carries. READY will say which intents
+// those were, so they are not read a second time.
+func (m *Manager) identify(ref fsm.ShardRef, intents uint64) (p gateway.Identify) {
 	m.o.Machine.View(func(_ uint64, s *fsm.State) {
 		if b := s.Bot(ref.Bot); b != nil {
 			p = identifyOf(b, ref.Shard)
 		}
 	})
+	p.Intents = discord.Intents(intents)
 	return p
 }
 

@@ -71,6 +71,7 @@ type View struct {
 	Permit     fsm.PermitHolder
 	HasPermit  bool   // somebody holds Key
 	ConfigRev  uint64 // of the bot's configuration
+	Intents    uint64 // that the configuration asks for
 }
 
 // Phase is where an owner's connection is.
@@ -103,6 +104,7 @@ type conn struct {
 	prev     int64  // the last s read, or the seq sent in RESUME
 	first    bool   // no event was read since RESUME
 	after    uint64 // sessions that the shard had had when IDENTIFY was written
+	intents  uint64 // of IDENTIFY
 	since    Time   // when RESUME or IDENTIFY was written
 	readying bool   // READY was read and is not applied yet
 }
@@ -244,8 +246,12 @@ func (o *Owner) fence(now Time) {
 		o.drop() // the announced move did not come
 	case !c.bound && o.view.Epoch == c.epoch && !o.Mine():
 		o.drop() // it came for another node, or this one was declared dead
-	case c.bound && !c.readying && c.phase != Identifying && o.view.SID != c.sid && o.lostSID != c.sid:
-		o.drop() // the session was ended by a command
+	case c.readying && o.view.SID != c.sid && o.view.Sessions > c.after,
+		c.bound && !c.readying && c.phase != Identifying && o.view.SID != c.sid && o.lostSID != c.sid:
+		// The session was ended by a command, which may have been applied together
+		// with its READY, or never counted. Discord needn't keep it.
+		o.do(Drop{Conn: c.id, End: true})
+		o.reset()
 	}
 }
 

@@ -49,8 +49,8 @@ func (o *Owner) identify(now Time) {
 			if a.n == v.Permit.Ask && a.n > o.used {
 				o.used = a.n
 				o.bind(now, Identifying, "", 0)
-				o.conn.after = v.Sessions
-				o.do(Identify{Conn: o.conn.id})
+				o.conn.after, o.conn.intents = v.Sessions, v.Intents
+				o.do(Identify{Conn: o.conn.id, Intents: v.Intents})
 				o.clearPermit()
 				return
 			}

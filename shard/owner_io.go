@@ -76,16 +76,23 @@ type (
 		Conn uint64
 		URL  string
 	}
-	// Drop ends a connection without a close frame.
-	Drop struct{ Conn uint64 }
+	// Drop ends a connection without a close frame, so that its session lives,
+	// or with End the session, too.
+	Drop struct {
+		Conn uint64
+		End  bool
+	}
 	// Resume writes RESUME.
 	Resume struct {
 		Conn uint64
 		SID  string
 		Seq  int64
 	}
-	// Identify writes IDENTIFY.
-	Identify struct{ Conn uint64 }
+	// Identify writes IDENTIFY with these intents.
+	Identify struct {
+		Conn    uint64
+		Intents uint64
+	}
 	// Propose proposes a command. A repeat has the same ID and bytes.
 	Propose struct {
 		ID         uint64
@@ -178,7 +185,7 @@ func (in ReadyRead) step(o *Owner, now Time) {
 	c.readying, c.sid, c.prev = true, in.SID, in.S
 	o.flight = o.propose(&fsm.Ready{
 		Bot: o.Bot, Shard: o.Shard, Epoch: c.epoch, SID: in.SID, URL: in.URL, S: in.S, At: in.At, Raw: in.Raw,
-		After: c.after,
+		After: c.after, Intents: c.intents,
 	})
 }
 

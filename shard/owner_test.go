@@ -431,3 +431,28 @@ func TestConfigurationCuresARefusal(t *testing.T) {
 	b.want(b.apply(func(v *View) { v.Epoch, v.Owner = 6, fsm.NodeRef{} }), "")
 	b.want(b.apply(func(v *View) { v.Epoch, v.Owner = 7, nodeA }), "Dial(s)") // an operator has connected it again
 }
+
+// TestOwnerEndsASessionThatACommandHasEnded closes what nobody will resume, and
+// drops without a word what another owner will.
+func TestOwnerEndsASessionThatACommandHasEnded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*View)
+		end    bool
+	}{
+		"ended by a command":    {func(v *View) { v.SID, v.URL = "", "" }, true},
+		"moved to another node": {func(v *View) { v.Epoch, v.Owner = v.Epoch+1, nodeB }, false},
+		"another generation":    {func(v *View) { v.Generation++ }, false},
+		"ended with its READY":  {func(v *View) { v.SID, v.URL = "", ""; v.Sessions++ }, true},
+	} {
+		b := newOwnerBench(t)
+		if b.live(); strings.Contains(name, "READY") {
+			b.o.conn.readying, b.o.conn.after, b.view.SID = true, b.view.Sessions, ""
+		}
+		b.seen = nil
+		b.apply(tt.change)
+		d, ok := b.seen[0].(Drop)
+		if !ok || d.End != tt.end {
+			t.Errorf("%s: %+v", name, b.seen)
+		}
+	}
+}

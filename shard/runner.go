@@ -115,7 +115,7 @@ func (r *runner) run() {
 		}
 		select {
 		case <-r.ctx.Done():
-			r.unlink()
+			r.unlink(false)
 			r.left()
 			r.wg.Wait()
 			return
@@ -220,7 +220,7 @@ func (r *runner) perform(a Action) {
 	case Dial:
 		r.dial(a)
 	case Drop:
-		r.unlink()
+		r.unlink(a.End)
 	case Resume:
 		r.log.Info("resuming session", zap.Int64("seq", a.Seq))
 		r.met(GatewayResume)
@@ -230,7 +230,7 @@ func (r *runner) perform(a Action) {
 		r.log.Info("identifying")
 		r.m.stats.Identifies.Add(1)
 		r.met(GatewayIdentify)
-		id := r.m.identify(r.ref)
+		id := r.m.identify(r.ref, a.Intents)
 		r.shown = id.Presence
 		r.speak(func(c *gateway.Conn) { c.Identify(id) })
 	case Propose:
@@ -268,7 +268,8 @@ func (r *runner) speak(f func(*gateway.Conn)) {
 	}
 }
 
-func (r *runner) unlink() {
+// unlink lets go of the connection, and ends its session if asked.
+func (r *runner) unlink(end bool) {
 	if r.link == nil {
 		return
 	}
@@ -277,7 +278,11 @@ func (r *runner) unlink() {
 	r.conn.Store(nil)
 	close(l.gone)
 	l.stop()
-	if c := l.conn.Load(); c != nil {
+	switch c := l.conn.Load(); {
+	case c == nil:
+	case end:
+		c.CloseSession()
+	default:
 		c.Drop()
 	}
 }

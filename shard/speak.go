@@ -10,6 +10,7 @@ import (
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/jsonscan"
 )
 
 // ErrNoConnection means that a shard's owner has no connection to the gateway
@@ -69,11 +70,10 @@ func (r *runner) showPresence() {
 		return
 	}
 	r.shown = want
-	if len(want) == 0 {
-		want = noPresence
-	}
+	// Op 3 wants all fields, IDENTIFY takes a part of them.
+	data := jsonscan.Merge(nil, noPresence, want, nil)
 	r.wg.Go(func() {
-		if err := c.Send(r.ctx, discord.OpPresenceUpdate, want); err != nil {
+		if err := c.Send(r.ctx, discord.OpPresenceUpdate, data); err != nil {
 			// The next connection shows it: a resumed one is told in any case.
 			r.log.Debug("presence not sent", zap.Error(err))
 		}

@@ -43,6 +43,18 @@ func newLocalLimiter(globalPerSecond int) *localLimiter {
 	return l
 }
 
+// setGlobal changes the global limit. Who waits may go at once if it has risen.
+func (l *localLimiter) setGlobal(perSecond int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i, lane := range l.lanes {
+		if i != int(exemptLane) && lane.limit != perSecond {
+			lane.limit = perSecond
+			l.pumpLane(lane, time.Now())
+		}
+	}
+}
+
 // Acquire implements Limiter.
 func (l *localLimiter) Acquire(ctx context.Context, r Request) (Permit, error) {
 	if err := ctx.Err(); err != nil {

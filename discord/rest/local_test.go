@@ -113,3 +113,34 @@ func BenchmarkRoundTrip(b *testing.B) {
 		}
 	}
 }
+
+// TestGlobalLimitChangesWhileRequestsWait raises and lowers the limit.
+func TestGlobalLimitChangesWhileRequestsWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		rt, _ := scripted(t, Options{GlobalPerSecond: 2})
+		burst := func(n int) time.Duration {
+			start := time.Now()
+			var wg sync.WaitGroup
+			for i := range n {
+				wg.Go(func() { mustSend(t, rt, "GET", fmt.Sprintf("/guilds/%d", i+1)) })
+			}
+			wg.Wait()
+			return time.Since(start)
+		}
+		if took := burst(8); took < 3*time.Second {
+			t.Errorf("8 requests took %v under a limit of 2", took)
+		}
+		go func() {
+			time.Sleep(500 * time.Millisecond)
+			rt.SetGlobalPerSecond(100)
+		}()
+		if took := burst(8); took > time.Second {
+			t.Errorf("8 requests took %v after the limit had risen", took)
+		}
+		time.Sleep(2 * time.Second)
+		rt.SetGlobalPerSecond(1)
+		if took := burst(4); took < 3*time.Second {
+			t.Errorf("4 requests took %v under a limit of 1", took)
+		}
+	})
+}

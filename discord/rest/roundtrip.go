@@ -76,6 +76,14 @@ func (t *RoundTripper) Close() {
 	}
 }
 
+// SetGlobalPerSecond changes the bot's global limit; n must be above 0. It has no
+// effect where the options brought a limiter.
+func (t *RoundTripper) SetGlobalPerSecond(n int) {
+	if t.local != nil && n > 0 {
+		t.local.setGlobal(n)
+	}
+}
+
 // RoundTrip implements [http.RoundTripper]. It returns the API's answer, whatever
 // its status, save a 429 that it obeys. The errors that are its own are
 // ErrRateLimited, ErrInvalidLimit, ErrUnauthorized, ErrNoToken, ErrWebhookGone,

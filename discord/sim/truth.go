@@ -76,6 +76,8 @@ type SessionState struct {
 	Queued    int      `json:"queued"`
 	// Pending is the number of guilds that aren't available to it yet.
 	Pending int `json:"pending"`
+	// Intents are those of its IDENTIFY.
+	Intents int64 `json:"intents"`
 }
 
 // LiveSessions is the sessions that can still be used or resumed.
@@ -83,7 +85,7 @@ func (s *Server) LiveSessions() []SessionState {
 	out := []SessionState{}
 	for _, x := range s.hub.live(-1) {
 		x.mu.Lock()
-		st := SessionState{ID: x.id, Shard: x.shard, Seq: x.seq, Buffered: len(x.ring) - x.head, Pending: len(x.pending)}
+		st := SessionState{ID: x.id, Shard: x.shard, Seq: x.seq, Buffered: len(x.ring) - x.head, Pending: len(x.pending), Intents: x.intents}
 		if x.conn != nil {
 			st.Connected, st.Remote = true, x.conn.remote
 			x.conn.mu.Lock()

@@ -30,6 +30,9 @@ type cluster struct {
 	token string
 	nodes map[string]*member
 	http  http.Client
+	// config is the nodes' configuration file, with all that is said of bots; ""
+	// for flags.
+	config string
 }
 
 // member is one node: its addresses and directory outlive its processes.
@@ -115,8 +118,13 @@ func (c *cluster) Launch(n *member, bin string) {
 	c.t.Helper()
 	args := append([]string{
 		"start", "--id", n.id, "--data-dir", n.dir, "--cluster-addr", n.cluster, "--http-addr", n.http,
-		"--discord-api", c.sim.APIURL(), "--log-format", "json",
+		"--log-format", "json",
 	}, n.args...)
+	if c.config == "" {
+		args = append(args, "--discord-api", c.sim.APIURL())
+	} else {
+		args = append(args, "--config", c.config)
+	}
 	p, err := testproc.Start(testproc.Options{
 		Path: bin, Args: args, Env: []string{"BOTNODE_TOKEN=" + c.token}, Log: n.log,
 	})

@@ -2,6 +2,7 @@ package model
 
 import (
 	"bytes"
+	"fmt"
 	"time"
 
 	"github.com/botnode/botnode/discord"
@@ -23,6 +24,9 @@ func (s *Sim) start() {
 	for range s.knobs.Faults {
 		s.after(s.between(100*time.Millisecond, s.knobs.Chaos), s.strike)
 	}
+	for range s.knobs.Intents {
+		s.after(s.between(100*time.Millisecond, s.knobs.Chaos), s.reconfigure)
+	}
 	if s.knobs.Restore {
 		at := s.between(s.knobs.Chaos/4, s.knobs.Chaos)
 		s.after(s.between(0, at), s.oracle.takeBackup)
@@ -37,7 +41,7 @@ func (s *Sim) firstCommands() []proposal {
 	var out []proposal
 	for _, c := range []fsm.Command{
 		&fsm.Init{ClusterID: "model"},
-		&fsm.Configure{Bot: botName, Config: []byte(`{"max_attempts":6,"identify_reserve":0,"retain_bytes":4000}`)},
+		&fsm.Configure{Bot: botName, Config: modelConfig(0)},
 		&fsm.Layout{Bot: botName, Total: total, To: total - 1},
 		&fsm.Budget{Bot: botName, Budget: fsm.IdentifyBudget{Remaining: 1, Limit: 1, MaxConcurrency: s.knobs.Concurrency}},
 		&fsm.Interests{Bot: botName, List: []fsm.Interest{
@@ -174,6 +178,23 @@ func (s *Sim) drain(n *node) {
 	on := s.chance(0.5)
 	leader.propose(&fsm.Drain{ID: n.ref.ID, On: on}, leader.generation(), func(fsm.Result, bool) {})
 	n.leaving = n.leaving || s.chance(0.2)
+}
+
+// reconfigure changes the intents of the bot, as an operator does.
+func (s *Sim) reconfigure() {
+	n := s.raft.leader
+	if n == nil || !n.alive {
+		return
+	}
+	n.view(func(_ *fsm.State, b *fsm.Bot) {
+		c := &fsm.Configure{Bot: botName, Rev: b.ConfigRev, Config: modelConfig(b.Config.Intents + 1)}
+		n.propose(c, n.generation(), func(fsm.Result, bool) {})
+	})
+}
+
+// modelConfig is the bot's configuration with these intents.
+func modelConfig(intents uint64) []byte {
+	return fmt.Appendf(nil, `{"max_attempts":6,"identify_reserve":0,"retain_bytes":4000,"intents":%d}`, intents)
 }
 
 // discordFault does something to a connection that is up.

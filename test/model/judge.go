@@ -181,6 +181,8 @@ func (s *Sim) unsettled(k int) (why string) {
 			why = "it has no session"
 		case x.conn == nil || x.conn.n != n || x.conn.gone:
 			why = "its session has no connection; the owner is " + n.owners[k].o.Phase().String()
+		case sh.Intents != b.Config.Intents:
+			why = fmt.Sprintf("its session has intents %d, and %d are configured", sh.Intents, b.Config.Intents)
 		case sh.C != x.last():
 			why = fmt.Sprintf("c is %d, Discord's last event is %d", sh.C, x.last())
 		case count > 0:

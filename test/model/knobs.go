@@ -39,6 +39,7 @@ type Knobs struct {
 	Faults    int     // how many faults strike
 	Restore   bool    // an older snapshot is restored
 	Strict    bool    // digests are computed from scratch as well
+	Intents   int     // how often the configured intents change
 }
 
 func drawKnobs(s *Sim) Knobs {
@@ -72,6 +73,7 @@ func drawKnobs(s *Sim) Knobs {
 		Faults:      1 + s.rng.IntN(10),
 		Restore:     s.chance(0.15),
 		Strict:      s.chance(0.03),
+		Intents:     int(pick(0, 0, 1, 2)),
 	}
 	return k
 }

@@ -254,7 +254,7 @@ func (n *node) shardView(k int) (v shard.View, ok bool) {
 		}
 		v = shard.View{
 			Generation: s.Generation, Epoch: sh.Epoch, Owner: sh.Owner, SID: sh.SID, URL: sh.URL, C: sh.C, Sessions: sh.Sessions,
-			Key: uint32(discord.IdentifyKey(k, max(1, b.Budget.MaxConcurrency))),
+			Key: uint32(discord.IdentifyKey(k, max(1, b.Budget.MaxConcurrency))), ConfigRev: b.ConfigRev, Intents: b.Config.Intents,
 		}
 		v.Permit, v.HasPermit = b.Permit(v.Key)
 	})
@@ -320,6 +320,9 @@ func (n *node) perform(b *ownerBox, a shard.Action, decided Time) {
 		b.conn = n.s.discord.dial(n, b.k, a.Conn)
 	case shard.Drop:
 		if b.conn != nil && b.conn.id == a.Conn {
+			if a.End && b.conn.sess != nil {
+				b.conn.sess.ended = true
+			}
 			b.conn.drop()
 		}
 	case shard.Resume:

@@ -159,6 +159,8 @@ func subject(c fsm.Command) (k fsm.ShardKey, pos uint64, ok bool) {
 		return c.Shard, 0, true
 	case *fsm.Lost:
 		return c.Shard, 0, true
+	case *fsm.Reidentify:
+		return c.Shard, 0, true
 	case *fsm.Permit:
 		return c.Shard, 0, true
 	case *fsm.Disconnect:
@@ -221,6 +223,8 @@ func (o *oracle) judge(c command, pre, post sight) {
 		o.judgeEvents(cmd, pre, post)
 	case *fsm.Lost:
 		o.judgeAuthority(c, cmd.Epoch, pre)
+	case *fsm.Reidentify:
+		o.judgeReidentify(cmd, pre)
 	case *fsm.Permit:
 		o.permits++
 	case *fsm.Done:
@@ -272,11 +276,34 @@ func (o *oracle) judgeGrant(c command, g *fsm.Grant, pre, post sight) {
 	}
 }
 
+// judgeReidentify: a session ends on purpose only for other intents, and one
+// shard at a time.
+func (o *oracle) judgeReidentify(c *fsm.Reidentify, pre sight) {
+	o.s.stats.Renewed++
+	o.m.View(func(_ uint64, st *fsm.State) {
+		b, planned := st.Bot(botName), 0
+		for _, sh := range b.Shards() {
+			if sh.Planned {
+				planned++
+			}
+		}
+		if planned != 1 || pre.sh.Intents == b.Config.Intents || pre.sh.SID != c.SID {
+			o.s.fail("I7", "session %s of %v was ended on purpose: %d are, intents %d of %d", c.SID, c.Shard, planned, pre.sh.Intents, b.Config.Intents)
+		}
+	})
+}
+
 // judgeReady: I7 and the beginning of I1.
 func (o *oracle) judgeReady(r *fsm.Ready, pre, post sight) {
 	if pre.sh.Sessions > 0 && post.gaps != pre.gaps+1 {
 		o.s.fail("I7", "%s replaced a session of %v without a gap record", r.SID, r.Shard)
 	}
+	o.m.View(func(_ uint64, st *fsm.State) {
+		b := st.Bot(botName)
+		if g := b.Gaps; pre.sh.Planned && g[len(g)-1].Kind != "planned" {
+			o.s.fail("I7", "%s follows a session that was ended on purpose, and its gap record says %s", r.SID, g[len(g)-1].Kind)
+		}
+	})
 	if o.progress[r.SID] > 0 {
 		o.s.fail("I1", "the READY of %s was applied twice", r.SID)
 	}

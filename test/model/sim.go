@@ -51,6 +51,7 @@ type Stats struct {
 	Commands, Events, Identifies, Resumes, Elections, Kills, Moves int
 	Restores, Gaps, Starts, Conflicts, Sessions, Dead, Fenced      int
 	Parks                                                          int // shards that an operator disconnected
+	Renewed                                                        int // sessions that were ended for other intents
 	End                                                            Time
 }
 
@@ -64,6 +65,7 @@ func (s *Stats) add(o Stats) {
 	s.Moves += o.Moves
 	s.Restores += o.Restores
 	s.Gaps += o.Gaps
+	s.Renewed += o.Renewed
 	s.Starts += o.Starts
 	s.Conflicts += o.Conflicts
 	s.Sessions += o.Sessions
