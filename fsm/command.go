@@ -19,6 +19,7 @@ const (
 	KindDrain     Kind = 5
 	KindRules     Kind = 6
 	KindRenew     Kind = 7
+	KindEnlist    Kind = 8
 	KindConfigure Kind = 10
 	KindLayout    Kind = 11
 	KindInterests Kind = 12
@@ -29,6 +30,7 @@ const (
 	KindReady     Kind = 23
 	KindEvents    Kind = 24
 	KindLost      Kind = 25
+	KindPin       Kind = 26
 	KindDone      Kind = 30
 	KindFail      Kind = 31
 	KindDead      Kind = 32
@@ -62,6 +64,7 @@ var table = map[Kind]func() Command{
 	KindDrain:     func() Command { return new(Drain) },
 	KindRules:     func() Command { return new(Rules) },
 	KindRenew:     func() Command { return new(Renew) },
+	KindEnlist:    func() Command { return new(Enlist) },
 	KindConfigure: func() Command { return new(Configure) },
 	KindLayout:    func() Command { return new(Layout) },
 	KindInterests: func() Command { return new(Interests) },
@@ -72,6 +75,7 @@ var table = map[Kind]func() Command{
 	KindReady:     func() Command { return new(Ready) },
 	KindEvents:    func() Command { return new(Events) },
 	KindLost:      func() Command { return new(Lost) },
+	KindPin:       func() Command { return new(Pin) },
 	KindDone:      func() Command { return new(Done) },
 	KindFail:      func() Command { return new(Fail) },
 	KindDead:      func() Command { return new(Dead) },

@@ -39,8 +39,8 @@ func (g *gen) command(s *State) Command {
 	if sh == nil {
 		return &Layout{Bot: b.Name, Total: 2, From: 0, To: uint32(g.n("to", 0, 1))}
 	}
-	switch g.n("kind", 0, 11) {
-	case 10, 11:
+	switch g.n("kind", 0, 12) {
+	case 11, 12:
 		return g.chore(b)
 	case 0:
 		return &Grant{
@@ -53,6 +53,9 @@ func (g *gen) command(s *State) Command {
 		return g.events(b, sh)
 	case 5:
 		return g.permit(b, sh)
+	case 6:
+		to := rapid.SampledFrom([]string{"joe", "mike", "robert", "", "zoe"}).Draw(g.t, "pin")
+		return &Pin{Bot: b.Name, Rev: g.near(b.PinRev), To: to, Why: Why(g.n("why", 0, 3)), Layout: 2, Shards: []uint32{0, 1}[:g.n("shards", 0, 2)]}
 	default:
 		return g.entry(b, sh)
 	}
@@ -60,8 +63,8 @@ func (g *gen) command(s *State) Command {
 
 func (g *gen) rare(s *State) Command {
 	bot := g.botName(s)
-	switch g.n("rare", 0, 13) {
-	case 9, 10:
+	switch g.n("rare", 0, 14) {
+	case 10, 11:
 		return &Program{Node: g.node(), Bots: []BotProgram{{Bot: testBot, Handlers: []Interest{
 			{Type: "MESSAGE_CREATE", Handlers: []string{"log", "ping", "new"}[g.n("from", 0, 2):]},
 		}}}}
@@ -88,8 +91,10 @@ func (g *gen) rare(s *State) Command {
 		return in
 	case 8:
 		return &Budget{Bot: bot, Budget: IdentifyBudget{Remaining: g.n("left", 0, 20), Limit: 20}}
+	case 9:
+		return &Enlist{Node: g.node()}
 	default:
-		return &Up{Node: g.node()}
+		return &Up{Node: g.node(), Weight: uint32(g.n("weight", 0, 2)), MaxShards: uint32(g.n("most", 0, 2))}
 	}
 }
 

@@ -12,6 +12,8 @@ import (
 // With Adopt so do those that the owner before or From runs, since that one is
 // dead, silent, or out of time to drain. What a third node still runs after an
 // earlier move stays with it: it may be alive, and in the middle of a handler.
+// A shard that goes elsewhere than where it is pinned is pinned no longer: its
+// node can't have it, and must not call it back later.
 type Grant struct {
 	Bot   string
 	Shard ShardKey
@@ -59,6 +61,9 @@ func (c *Grant) apply(s *State) Result {
 	adopt, before := c.Adopt || s.Mutant.Has(mutant.MoveRunner), sh.Owner
 	sh.Epoch++
 	sh.Owner, sh.Why, sh.From = c.To, c.Why, c.From
+	if sh.Pin != c.To.ID && before.ID != c.To.ID {
+		sh.Pin, sh.PinWhy = "", WhyNormal
+	}
 	b.adopt(s, sh, c.To, func(runner NodeRef) bool {
 		return runner.None() || adopt && (runner == before || runner == c.From)
 	})

@@ -22,6 +22,9 @@ func (s *State) encodeSmall(w *writer) {
 		w.uint(n.Inc)
 		w.bool(n.Up)
 		w.bool(n.Draining)
+		w.bool(n.Enlisted)
+		w.uint(uint64(n.Weight))
+		w.uint(uint64(n.MaxShards))
 	}
 	w.uint(uint64(len(s.programs)))
 	for _, id := range sortedNames(s.programs) {
@@ -80,6 +83,7 @@ func (b *Bot) encodeSmall(w *writer) {
 		w.bool(r.conflict)
 	}
 	b.encodeChores(w)
+	w.uint(b.PinRev)
 }
 
 // encodeChores writes schedules, locks and presences.
@@ -146,19 +150,23 @@ func (sh *Shard) encode(w *writer) {
 	w.string(sh.URL)
 	w.int(sh.C)
 	w.uint(sh.Sessions)
+	w.string(sh.Pin)
+	w.byte(byte(sh.PinWhy))
 }
 
 func (s *State) decodeSmall(r *reader) {
 	s.ClusterID, s.Generation, s.Rules = r.string(), r.uint(), r.uint()
-	for range r.count(4) {
+	for range r.count(7) {
 		id := r.string()
-		s.nodes[id] = &Node{Inc: r.uint(), Up: r.bool(), Draining: r.bool()}
+		s.nodes[id] = &Node{
+			Inc: r.uint(), Up: r.bool(), Draining: r.bool(), Enlisted: r.bool(), Weight: r.uint32(), MaxShards: r.uint32(),
+		}
 	}
 	for range r.count(3) {
 		id := r.string()
 		s.programs[id] = newProgram(r.uint(), decodePrograms(r))
 	}
-	for range r.count(20) {
+	for range r.count(21) {
 		b := newBot(r.string())
 		b.decodeSmall(r)
 		s.bots[b.Name] = b
@@ -179,7 +187,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		p := PermitHolder{Shard: r.shard(), Epoch: r.uint(), Ask: r.uint()}
 		b.permits[key] = permit{PermitHolder: p, Held: r.bool()}
 	}
-	for range r.count(13) {
+	for range r.count(15) {
 		sh := &Shard{pending: new(pendingTree)}
 		sh.decode(r)
 		b.shards[sh.Key] = sh
@@ -191,6 +199,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		b.kv.recent = append(b.kv.recent, kvRequest{id: r.uint(), version: r.uint(), conflict: r.bool()})
 	}
 	b.decodeChores(r)
+	b.PinRev = r.uint()
 	policies, err := b.Config.Policies()
 	if err != nil && r.err == nil {
 		r.fail("a cache policy that is unknown")
@@ -201,6 +210,7 @@ func (b *Bot) decodeSmall(r *reader) {
 func (sh *Shard) decode(r *reader) {
 	sh.Key, sh.Epoch, sh.Owner, sh.From = r.shard(), r.uint(), r.ref(), r.ref()
 	sh.Why, sh.SID, sh.URL, sh.C, sh.Sessions = Why(r.byte()), r.string(), r.string(), r.int(), r.uint()
+	sh.Pin, sh.PinWhy = r.string(), Why(r.byte())
 }
 
 func (e *Entry) encode(w *writer) {
