@@ -39,6 +39,11 @@ type Knobs struct {
 	Faults    int     // how many faults strike
 	Restore   bool    // an older snapshot is restored
 	Strict    bool    // digests are computed from scratch as well
+
+	Placement string // of the bot
+	Failback  bool
+	Idle      bool // node c is of weight 0
+	Await     bool // a leader of a new run waits for node c, for a while
 }
 
 func drawKnobs(s *Sim) Knobs {
@@ -72,6 +77,10 @@ func drawKnobs(s *Sim) Knobs {
 		Faults:      1 + s.rng.IntN(10),
 		Restore:     s.chance(0.15),
 		Strict:      s.chance(0.03),
+		Placement:   []string{"spread", "spread", "prefer:b,a+c"}[s.rng.IntN(3)],
+		Failback:    s.chance(0.5),
+		Idle:        s.chance(0.2),
+		Await:       s.chance(0.2),
 	}
 	return k
 }
