@@ -51,9 +51,10 @@ type Backend interface {
 	SetVoter(ctx context.Context, id string, voter bool) error
 	// TransferLeadership moves leadership to a node, "" for any other.
 	TransferLeadership(ctx context.Context, to string) error
-	// MoveShard moves a shard as planned, and returns when its new owner has it.
+	// MoveShard moves a shard as planned, keeps it there, and returns when its new
+	// owner has it. To "" it may be placed by the cluster again.
 	MoveShard(ctx context.Context, bot string, index int, to string) error
-	// Takeover moves all shards of a bot to one node.
+	// Takeover is MoveShard for all shards of a bot.
 	Takeover(ctx context.Context, bot, to string) error
 
 	// Sync makes the reads that follow linearizable: it returns once this node

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -31,8 +32,9 @@ var botKeyTable = []botKey{
 	{name: "discord_api", usage: "Discord's REST API", set: setAPI},
 	{name: "intents", usage: "gateway intents: names, or default, all, privileged, none", set: setIntents},
 	{name: "shards", usage: "auto, N or LO-HI/N (manual: not in this version)", set: setShards},
-	{name: "placement", usage: "spread (prefer:joe,mike+robert: not in this version)", set: setPlacement},
-	{name: "failback", usage: "give shards back to a preferred node once it is stable (true: not in this version)", set: setFailback},
+	{name: "placement", usage: "spread, or prefer:joe,mike+robert: on joe, else on mike and robert, else on the others", set: setPlacement},
+	{name: "failback", usage: "give shards back to a preferred node once it is stable", set: setFailback},
+	{name: "failback_after", usage: "how long that node must have been up before, without a break: 10s", set: setFailbackAfter},
 	{name: "retain_bytes", usage: "how many bytes of the newest events are kept for readers that follow",
 		set: setNumber(func(c *fsm.Config, n int64) { c.RetainBytes = n })},
 	{name: "max_attempts", usage: "how often an event is tried before it is a dead letter",
@@ -128,14 +130,9 @@ func setShards(c *fsm.Config, v string) error {
 	return nil
 }
 
-var preferred = regexp.MustCompile(`^prefer:[A-Za-z0-9._-]+([,+][A-Za-z0-9._-]+)*$`)
-
 func setPlacement(c *fsm.Config, v string) error {
-	if v != "spread" && !preferred.MatchString(v) {
-		return fmt.Errorf("%q is neither spread nor prefer:NODE,NODE+NODE", v)
-	}
-	if v != "spread" {
-		return notYet(v)
+	if _, err := fsm.ParsePlacement(v); err != nil {
+		return err
 	}
 	c.Placement = v
 	return nil
@@ -146,10 +143,16 @@ func setFailback(c *fsm.Config, v string) error {
 	if err != nil {
 		return fmt.Errorf("%q is neither true nor false", v)
 	}
-	if b {
-		return notYet(v)
-	}
 	c.Failback = b
+	return nil
+}
+
+func setFailbackAfter(c *fsm.Config, v string) error {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 || d > 24*time.Hour {
+		return fmt.Errorf("%q is no duration like 10s, up to 24h", v)
+	}
+	c.FailbackAfterMS = d.Milliseconds()
 	return nil
 }
 

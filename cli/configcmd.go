@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -43,6 +44,7 @@ func configLines(c fsm.Config) []string {
 		"shards: " + yamlText(c.Shards),
 		"placement: " + yamlText(c.Placement),
 		fmt.Sprintf("failback: %t", c.Failback),
+		"failback_after: " + (time.Duration(c.FailbackAfterMS) * time.Millisecond).String(),
 		fmt.Sprintf("retain_bytes: %d", c.RetainBytes),
 		fmt.Sprintf("max_attempts: %d", c.MaxAttempts),
 		fmt.Sprintf("identify_reserve: %d", c.IdentifyReserve),
