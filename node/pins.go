@@ -31,19 +31,34 @@ func (n *Node) MoveShard(ctx context.Context, bot string, index int, to string) 
 
 // Takeover implements admin.Backend.
 func (n *Node) Takeover(ctx context.Context, bot, to string) error {
-	p := pinning{bot: bot, to: to, why: fsm.WhyTakeover}
-	_, err := n.View(bot, func(b *fsm.Bot, _ *cache.Cache) {
-		for _, sh := range b.Shards() {
-			p.shards = append(p.shards, sh.Key)
-		}
-	})
+	shards, err := n.shardsOf(ctx, bot)
 	if err != nil {
 		return err
 	}
-	if len(p.shards) == 0 {
-		return fmt.Errorf("%w: the bot's shard count is not known yet", admin.ErrNotReady)
+	return n.pin(ctx, pinning{bot: bot, shards: shards, to: to, why: fsm.WhyTakeover})
+}
+
+// shardsOf returns a bot's shards, and waits a while for their number to be
+// known.
+func (n *Node) shardsOf(ctx context.Context, bot string) (shards []fsm.ShardKey, err error) {
+	ctx, cancel := context.WithTimeout(ctx, targetTimeout)
+	defer cancel()
+	for {
+		changed := n.machine.Changed()
+		_, err = n.View(bot, func(b *fsm.Bot, _ *cache.Cache) {
+			for _, sh := range b.Shards() {
+				shards = append(shards, sh.Key)
+			}
+		})
+		if err != nil || len(shards) > 0 {
+			return shards, err
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%w: the bot's shard count is not known yet", admin.ErrNotReady)
+		}
 	}
-	return n.pin(ctx, p)
 }
 
 // pinning is what an operator wants of shards.

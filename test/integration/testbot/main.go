@@ -11,6 +11,9 @@ import (
 	"github.com/botnode/botnode"
 )
 
+// version is that of the program; the linker sets it.
+var version = "1"
+
 func main() {
 	b := botnode.New()
 	botnode.OnRaw(b, "talk", "MESSAGE_CREATE", talk)
@@ -37,6 +40,13 @@ func talk(c *botnode.Context) error {
 			return err
 		}
 		return c.Reply("pong " + rest)
+	case "!version":
+		return c.Reply("version " + version)
+	case "!new":
+		if version == "1" {
+			return nil // the first version doesn't know it
+		}
+		return c.Reply("new " + rest)
 	case "!answer":
 		return c.Reply("done")
 	case "!fail":
