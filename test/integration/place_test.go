@@ -52,7 +52,7 @@ func (c *cluster) killed(id string) round {
 // and back by planned moves once the first is stable.
 func TestPreferredNodeDiesAndGetsTheBotBack(t *testing.T) {
 	c := newCluster(t, simOptions(3))
-	c.Three("--placement", "prefer:joe,mike+robert", "--failback", "--failback-after", "500ms")
+	c.Trio("--placement", "prefer:joe,mike+robert", "--failback", "--failback-after", "500ms")
 	c.WaitPlaced(all("joe"))
 	var kills, returns []round
 	for range min(rounds(t), 5) { // the damping time doubles with each
@@ -78,7 +78,7 @@ func TestPreferredNodeDiesAndGetsTheBotBack(t *testing.T) {
 // TestPreferredNodeIsBackWithoutFailback leaves the bot where it went.
 func TestPreferredNodeIsBackWithoutFailback(t *testing.T) {
 	c := newCluster(t, simOptions(3))
-	c.Three("--placement", "prefer:joe,mike,robert")
+	c.Trio("--placement", "prefer:joe,mike,robert")
 	c.WaitPlaced(all("joe"))
 	c.killed("joe")
 	c.WaitPlaced(all("mike"))
