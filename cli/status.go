@@ -239,10 +239,10 @@ func takeoverText(t *admin.Takeover) string {
 
 // ownerText shows a shard's owner, and whether an operator has pinned it.
 func ownerText(sh admin.Shard) string {
-	switch {
-	case sh.Pin == "":
+	switch sh.Pin {
+	case "":
 		return orDash(sh.Owner)
-	case sh.Pin == sh.Owner:
+	case sh.Owner:
 		return sh.Owner + " (pinned)"
 	}
 	return orDash(sh.Owner) + " (pinned to " + sh.Pin + ")"

@@ -61,10 +61,10 @@ func program(t *testing.T, pkg string) string {
 }
 
 // release returns the path of a program of the module that was built as a
-// version of its own.
+// version of its own. Its guilds don't compete for one counter.
 func release(t *testing.T, pkg, version string) string {
 	t.Helper()
-	return build(t, pkg, filepath.Join(programs.dir, version), "-ldflags", "-X main.version="+version)
+	return build(t, pkg, filepath.Join(programs.dir, version), "-ldflags", "-X main.version="+version+" -X main.counter=")
 }
 
 // build builds a program into a folder, once.

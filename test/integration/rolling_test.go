@@ -3,8 +3,11 @@
 package integration
 
 import (
+	"strconv"
 	"testing"
 	"time"
+
+	"github.com/botnode/botnode/admin"
 )
 
 // Targets of a restart of all nodes, one after the other.
@@ -49,9 +52,8 @@ func TestRollingRestart(t *testing.T) {
 // TestNewVersionIsRolledOut replaces an author's program by another version of
 // it, node by node, and that by the first again.
 func TestNewVersionIsRolledOut(t *testing.T) {
-	c := threeBots(t)
-	next := release(t, "./test/integration/testbot", "2")
-	first := program(t, "./test/integration/testbot")
+	first, next := release(t, "./test/integration/testbot", "1"), release(t, "./test/integration/testbot", "2")
+	c := botsOf(t, first)
 	var all []round
 	for i := range min(rounds(t), 10) {
 		version, path := "2", next
@@ -69,8 +71,27 @@ func TestNewVersionIsRolledOut(t *testing.T) {
 	c.Unharmed()
 	c.Emptied()
 	c.SameDigests()
+	c.countedByGuild()
 	if s := c.brief(); c.messages() != s.Sent || s.Deduped > 0 {
 		t.Errorf("%d pongs sent for %d pings, %d made invisible by their nonce", c.messages(), s.Sent, s.Deduped)
 	}
 	c.report("a new version rolled out node by node", all, rollMedian, rollMost)
+}
+
+// countedByGuild asserts that the guilds' replicated counters have counted every
+// ping once, whatever version of the program has.
+func (c *cluster) countedByGuild() {
+	c.t.Helper()
+	client := &admin.Client{BaseURL: "http://" + c.nodes["joe"].http}
+	items, err := client.KVList(c.t.Context(), "pings/")
+	must(c.t, err)
+	sum := 0
+	for _, it := range items {
+		n, err := strconv.Atoi(string(it.Value))
+		must(c.t, err)
+		sum += n
+	}
+	if sent := c.brief().Sent; sum != sent || len(items) != len(c.sim.GuildIDs()) {
+		c.t.Errorf("%d pings are counted in %d guilds, %d were sent", sum, len(items), sent)
+	}
 }

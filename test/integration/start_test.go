@@ -26,7 +26,7 @@ func (c *cluster) waitsFor(id string, missing ...string) {
 		}
 		return yes(false, "no such problem: %v", st.Problems)
 	})
-	err := c.request(http.MethodGet, id, "/readyz", nil, nil)
+	err := c.request(http.MethodGet, id, "/readyz?verbose", nil, nil)
 	if err == nil || !strings.Contains(err.Error(), missing[0]) {
 		c.t.Errorf("%s: /readyz: %v", id, err)
 	}

@@ -11,8 +11,14 @@ import (
 	"github.com/botnode/botnode"
 )
 
-// version is that of the program; the linker sets it.
-var version = "1"
+// The linker sets these.
+var (
+	// version is that of the program.
+	version = "1"
+	// counter is the key that counts the pings of all guilds, for which their
+	// handlers compete; each guild has its own if it is empty.
+	counter = "pings"
+)
 
 func main() {
 	b := botnode.New()
@@ -36,7 +42,11 @@ func talk(c *botnode.Context) error {
 	}
 	switch word {
 	case "!ping":
-		if _, err := c.KV().Add("pings", 1); err != nil {
+		key := counter
+		if key == "" {
+			key = "pings/" + c.Guild().String()
+		}
+		if _, err := c.KV().Add(key, 1); err != nil {
 			return err
 		}
 		return c.Reply("pong " + rest)
