@@ -88,6 +88,12 @@ func build(t *testing.T, pkg, dir string, flags ...string) string {
 	return path
 }
 
+// few is how often a scenario of long rounds runs.
+func few(t *testing.T) int {
+	t.Helper()
+	return min((rounds(t)+1)/2, 10)
+}
+
 // rounds is how often a repeated scenario runs.
 func rounds(t *testing.T) int {
 	t.Helper()

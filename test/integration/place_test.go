@@ -55,7 +55,7 @@ func TestPreferredNodeDiesAndGetsTheBotBack(t *testing.T) {
 	c.Trio("--placement", "prefer:joe,mike+robert", "--failback", "--failback-after", "500ms")
 	c.WaitPlaced(all("joe"))
 	var kills, returns []round
-	for range min(rounds(t), 5) { // the damping time doubles with each
+	for range min(few(t), 5) { // the damping time doubles with each
 		kills = append(kills, c.killed("joe"))
 		c.WaitServed()
 		if got := c.placement(); got["mike"]+got["robert"] != 3 || got["mike"] == 0 || got["robert"] == 0 {
@@ -84,7 +84,7 @@ func TestPreferredNodeIsBackWithoutFailback(t *testing.T) {
 	c.WaitPlaced(all("mike"))
 	c.Restart("joe")
 	c.WaitServed()
-	c.Load(2*roundPings, func() {}) // longer than what moves shards to even the load
+	c.Load(roundPings, func() {}) // longer than what moves shards to even the load
 	c.WaitPlaced(all("mike"))
 	c.Unharmed()
 	c.Emptied()
@@ -107,12 +107,12 @@ func TestTakeoverStays(t *testing.T) {
 	}))
 	c.WaitPlaced(all("robert"))
 	c.cameBy("takeover", "joe", "mike")
-	c.Load(2*roundPings, func() {}) // longer than what moves shards to even the load
+	c.Load(roundPings, func() {}) // longer than what moves shards to even the load
 	c.WaitPlaced(all("robert"))
 	if out := c.OK("joe", "shard", "show", "0"); !strings.Contains(out, "pinned to  robert") {
 		t.Errorf("shard show: %s", out)
 	}
-	for range rounds(t) {
+	for range few(t) {
 		for _, to := range []string{"joe", "mike"} {
 			moved = append(moved, c.Load(roundPings/2, func() { c.OK("mike", "takeover", "--to", to) }))
 			if got := c.placement(); got[to] != 3 {

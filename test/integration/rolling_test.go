@@ -37,7 +37,7 @@ func TestRollingRestart(t *testing.T) {
 	c := newCluster(t, simOptions(3))
 	c.Three()
 	var all []round
-	for range min(rounds(t), 10) {
+	for range few(t) {
 		all = append(all, c.roll(c.bin))
 	}
 	c.Unharmed()
@@ -55,7 +55,7 @@ func TestNewVersionIsRolledOut(t *testing.T) {
 	first, next := release(t, "./test/integration/testbot", "1"), release(t, "./test/integration/testbot", "2")
 	c := botsOf(t, first)
 	var all []round
-	for i := range min(rounds(t), 10) {
+	for i := range few(t) {
 		version, path := "2", next
 		if i%2 == 1 {
 			version, path = "1", first
