@@ -64,7 +64,7 @@ func TestNewVersionIsRolledOut(t *testing.T) {
 		for shard := range 3 {
 			c.answered(c.say(shard, "!version"), "version "+version)
 			if version == "2" {
-				c.answered(c.say(shard, "!new one"), "new one")
+				c.answered(c.say(shard, "!hello"), "hello from 2") // by a handler that is new
 			}
 		}
 	}

@@ -23,6 +23,9 @@ var (
 func main() {
 	b := botnode.New()
 	botnode.OnRaw(b, "talk", "MESSAGE_CREATE", talk)
+	if version != "1" { // a handler that the first version doesn't have
+		botnode.OnRaw(b, "greet", "MESSAGE_CREATE", greet)
+	}
 	botnode.Main(b)
 }
 
@@ -52,11 +55,6 @@ func talk(c *botnode.Context) error {
 		return c.Reply("pong " + rest)
 	case "!version":
 		return c.Reply("version " + version)
-	case "!new":
-		if version == "1" {
-			return nil // the first version doesn't know it
-		}
-		return c.Reply("new " + rest)
 	case "!answer":
 		return c.Reply("done")
 	case "!fail":
@@ -67,6 +65,20 @@ func talk(c *botnode.Context) error {
 		select {} // not even its context ends it
 	case "!die":
 		os.Exit(7) //nolint:revive // the handler that ends its process is what this program is for
+	}
+	return nil
+}
+
+// greet answers greetings.
+func greet(c *botnode.Context) error {
+	var m struct {
+		Content string `json:"content"`
+	}
+	if err := json.Unmarshal(c.Raw(), &m); err != nil {
+		return err
+	}
+	if m.Content == "!hello" {
+		return c.Reply("hello from " + version)
 	}
 	return nil
 }
