@@ -52,7 +52,8 @@ type Backend interface {
 	SetVoter(ctx context.Context, id string, voter bool) error
 	// TransferLeadership moves leadership to a node, "" for any other.
 	TransferLeadership(ctx context.Context, to string) error
-	// MoveShard moves a shard as planned, and returns when its new owner has it.
+	// MoveShard moves a shard as planned, keeps it there, and returns when its new
+	// owner has it. To "" it may be placed by the cluster again.
 	MoveShard(ctx context.Context, bot string, index int, to string) error
 	// DisconnectShard takes a shard off Discord without ending its session, waits
 	// for its events to be handled, drain at most, and returns what it takes to go
@@ -65,7 +66,7 @@ type Backend interface {
 	// ImportShard puts guilds into the caches that a shard brings which is not
 	// connected yet.
 	ImportShard(ctx context.Context, bot string, index, of int, evs []fsm.Imported) error
-	// Takeover moves all shards of a bot to one node.
+	// Takeover is MoveShard for all shards of a bot.
 	Takeover(ctx context.Context, bot, to string) error
 
 	// Sync makes the reads that follow linearizable: it returns once this node

@@ -70,17 +70,18 @@ func (c *Client) SetVoter(ctx context.Context, id string, voter bool) error {
 
 // TransferLeadership moves leadership to a node, "" for any other.
 func (c *Client) TransferLeadership(ctx context.Context, to string) error {
-	return c.command(ctx, http.MethodPost, "/leader/transfer", target{to})
+	return c.command(ctx, http.MethodPost, "/leader/transfer", target{To: to})
 }
 
-// MoveShard moves a shard to a node.
+// MoveShard moves a shard to a node, where it stays; to "" the cluster may place
+// it again.
 func (c *Client) MoveShard(ctx context.Context, id, to string) error {
-	return c.command(ctx, http.MethodPost, "/shards/"+url.PathEscape(id)+"/move", target{to})
+	return c.command(ctx, http.MethodPost, "/shards/"+url.PathEscape(id)+"/move", target{To: to, Release: to == ""})
 }
 
-// Takeover moves all shards of the bot to a node.
+// Takeover is MoveShard for all shards of the bot.
 func (c *Client) Takeover(ctx context.Context, to string) error {
-	return c.command(ctx, http.MethodPost, "/takeover", target{to})
+	return c.command(ctx, http.MethodPost, "/takeover", target{To: to, Release: to == ""})
 }
 
 // Restore is in the contract; this version answers ErrNotImplemented.

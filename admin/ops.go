@@ -26,9 +26,11 @@ func (q *request) command() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(q.Context()), commandTimeout)
 }
 
-// target is the body of the commands that name a node.
+// target is the body of the commands that name a node. Release stands for none:
+// the cluster places the shards again.
 type target struct {
-	To string `json:"to"`
+	To      string `json:"to"`
+	Release bool   `json:"release,omitempty"`
 }
 
 func (q *request) target(required bool) (string, error) {
@@ -36,8 +38,11 @@ func (q *request) target(required bool) (string, error) {
 	if err := q.body(&t); err != nil {
 		return "", err
 	}
-	if t.To == "" && required {
+	if t.To == "" && required && !t.Release {
 		return "", fmt.Errorf(`%w: the body must name a node: {"to":"ID"}`, ErrBadRequest)
+	}
+	if t.Release && (t.To != "" || !required) {
+		return "", fmt.Errorf(`%w: "release" has no place here`, ErrBadRequest)
 	}
 	return t.To, nil
 }

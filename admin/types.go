@@ -63,6 +63,8 @@ type Node struct {
 	EventsPerS    float64 `json:"events_per_s"`
 	MemoryBytes   uint64  `json:"memory_bytes"`
 	Fresh         bool    `json:"fresh"`
+	Weight        int     `json:"weight"`     // share of the shards
+	MaxShards     int     `json:"max_shards"` // 0 for no bound
 }
 
 // Bot is one bot.
@@ -105,6 +107,7 @@ type Shard struct {
 	Guilds       int       `json:"guilds"`
 	LatencyMS    float64   `json:"latency_ms"`
 	Unacked      int       `json:"unacked"`
+	Pin          string    `json:"pin"` // node that an operator wants it on, "" for none
 	LastTakeover *Takeover `json:"last_takeover"`
 }
 

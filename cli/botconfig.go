@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 
@@ -34,8 +35,9 @@ var botKeyTable = []botKey{
 	{name: "intents", usage: "gateway intents: names, or default, all, privileged, none", set: setIntents,
 		effect: "each shard begins a new session, one after the other; what happens meanwhile is recorded as a planned gap"},
 	{name: "shards", usage: "auto, N, LO-HI/N (a part of N), or manual (each by `shard connect`)", set: setShards, effect: "refused if it means other shards than those in force"},
-	{name: "placement", usage: "spread (prefer:joe,mike+robert: not in this version)", set: setPlacement, effect: effectAtOnce},
-	{name: "failback", usage: "give shards back to a preferred node once it is stable (true: not in this version)", set: setFailback, effect: effectAtOnce},
+	{name: "placement", usage: "spread, or prefer:joe,mike+robert: on joe, else on mike and robert, else on the others", set: setPlacement, effect: effectAtOnce},
+	{name: "failback", usage: "give shards back to a preferred node once it is stable", set: setFailback, effect: effectAtOnce},
+	{name: "failback_after", usage: "how long that node must have been up before, without a break: 10s", set: setFailbackAfter, effect: effectAtOnce},
 	{name: "retain_bytes", usage: "how many bytes of the newest events are kept for readers that follow",
 		set: setNumber(func(c *fsm.Config, n int64) { c.RetainBytes = n }), effect: effectAtOnce},
 	{name: "max_attempts", usage: "how often an event is tried before it is a dead letter",
@@ -136,14 +138,9 @@ func setShards(c *fsm.Config, v string) error {
 	return nil
 }
 
-var preferred = regexp.MustCompile(`^prefer:[A-Za-z0-9._-]+([,+][A-Za-z0-9._-]+)*$`)
-
 func setPlacement(c *fsm.Config, v string) error {
-	if v != "spread" && !preferred.MatchString(v) {
-		return fmt.Errorf("%q is neither spread nor prefer:NODE,NODE+NODE", v)
-	}
-	if v != "spread" {
-		return notYet(v)
+	if _, err := fsm.ParsePlacement(v); err != nil {
+		return err
 	}
 	c.Placement = v
 	return nil
@@ -154,10 +151,16 @@ func setFailback(c *fsm.Config, v string) error {
 	if err != nil {
 		return fmt.Errorf("%q is neither true nor false", v)
 	}
-	if b {
-		return notYet(v)
-	}
 	c.Failback = b
+	return nil
+}
+
+func setFailbackAfter(c *fsm.Config, v string) error {
+	d, err := time.ParseDuration(v)
+	if err != nil || d < 0 || d > 24*time.Hour {
+		return fmt.Errorf("%q is no duration like 10s, up to 24h", v)
+	}
+	c.FailbackAfterMS = d.Milliseconds()
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
@@ -52,6 +53,7 @@ func configLines(c fsm.Config) []configLine {
 		{"shards", yamlText(c.Shards)},
 		{"placement", yamlText(c.Placement)},
 		{"failback", strconv.FormatBool(c.Failback)},
+		{"failback_after", (time.Duration(c.FailbackAfterMS) * time.Millisecond).String()},
 		{"retain_bytes", strconv.FormatInt(c.RetainBytes, 10)},
 		{"max_attempts", strconv.Itoa(c.MaxAttempts)},
 		{"identify_reserve", strconv.Itoa(c.IdentifyReserve)},

@@ -46,8 +46,10 @@ var flagTable = []flagDef{
 	{scope: scopeStart, name: "bootstrap", def: false, usage: "make a cluster of this node, if its directory is fresh"},
 	{scope: scopeStart, name: "join", value: "HOST:PORT,...", def: []string(nil), usage: "cluster addresses of nodes to join, tried in turn"},
 	{scope: scopeStart, name: "bootstrap-expect", value: "N", def: 0, usage: "make a cluster once N of the nodes in --join are up and none has one"},
-	{scope: scopeStart, name: "sync-nodes", value: "ID,...", def: []string(nil), usage: "nodes to wait for before the bot starts (not in this version)", absent: true},
-	{scope: scopeStart, name: "sync-timeout", value: "DURATION", def: 30 * time.Second, usage: "how long to wait for --sync-nodes (not in this version)", absent: true},
+	{scope: scopeStart, name: "sync-nodes", value: "ID,...", def: []string(nil), usage: "ids of nodes that have to be up before the bot starts, where it doesn't run in the cluster yet"},
+	{scope: scopeStart, name: "sync-timeout", value: "DURATION", def: 30 * time.Second, usage: "how long to wait for --sync-nodes"},
+	{scope: scopeStart, name: "weight", value: "N", def: 1, usage: "the node's share of the shards relative to the others'; 0: only shards that no other node can have"},
+	{scope: scopeStart, name: "max-shards", value: "N", def: 0, usage: "the most shards that the node is given; 0 for no bound"},
 	{scope: scopeStart, name: "config", value: "FILE", def: "", usage: "configuration file (YAML)", noFile: true},
 	{scope: scopeStart, name: "token-file", value: "FILE", def: "", usage: "file with the bot's Discord token (else BOTNODE_TOKEN, else DISCORD_TOKEN)"},
 	{scope: scopeStart, name: "builtin", value: "none|ping", def: "none", usage: "what a program without handlers runs: ping answers \"!ping X\" with \"pong X\"", words: []string{"none", "ping"}},
@@ -58,8 +60,9 @@ var flagTable = []flagDef{
 	{scope: scopeSeed, name: "discord-api", value: "URL", def: "https://discord.com/api/v10", usage: "Discord's REST API"},
 	{scope: scopeSeed, name: "shards", value: "auto|N|LO-HI/N|manual", def: "auto", usage: "which shards the cluster runs: LO-HI/N is a part of N, manual none but those that `shard connect` connects"},
 	{scope: scopeSeed, name: "intents", value: "NAME,...", def: "", usage: "gateway intents (default: what the program asks for, else \"default\")"},
-	{scope: scopeSeed, name: "placement", value: "POLICY", def: "spread", usage: "spread, or prefer:joe,mike+robert (not in this version)"},
-	{scope: scopeSeed, name: "failback", def: false, usage: "give shards back to a preferred node once it is stable (not in this version)"},
+	{scope: scopeSeed, name: "placement", value: "POLICY", def: "spread", usage: "spread, or prefer:joe,mike+robert: on joe, else on mike and robert, else on the others"},
+	{scope: scopeSeed, name: "failback", def: false, usage: "give shards back to a preferred node once it is stable"},
+	{scope: scopeSeed, name: "failback-after", value: "DURATION", def: "10s", usage: "how long that node must have been up before, without a break"},
 }
 
 // env returns the variable that stands for a flag.

@@ -56,7 +56,8 @@ func (a *app) showNode(n admin.Node) {
 	a.facts([][2]string{
 		{"id", n.ID}, {"state", a.style.grade(n.State)}, {"status", a.style.grade(n.Status)}, {"voter", yesNo(n.Voter)},
 		{"fresh", yesNo(n.Fresh)}, {"draining", yesNo(n.Draining)}, {"cluster", orDash(n.ClusterAddr)}, {"http", orDash(n.HTTPAddr)},
-		{"applied", fmt.Sprint(n.AppliedIndex)}, {"shards", fmt.Sprint(n.Shards)}, {"events/s", fmt.Sprintf("%.1f", n.EventsPerS)},
+		{"applied", fmt.Sprint(n.AppliedIndex)}, {"shards", fmt.Sprint(n.Shards)},
+		{"weight", fmt.Sprint(n.Weight)}, {"max shards", limitText(n.MaxShards)}, {"events/s", fmt.Sprintf("%.1f", n.EventsPerS)},
 		{"memory", bytesText(n.MemoryBytes)}, {"up", durationText(time.Duration(n.UptimeS) * time.Second)}, {"version", orDash(n.Version)},
 	})
 }
@@ -70,6 +71,14 @@ func (a *app) facts(rows [][2]string) {
 	for _, r := range rows {
 		a.printf("%s  %s\n", a.style.dim(fmt.Sprintf("%-*s", wide, r[0])), r[1])
 	}
+}
+
+// limitText shows a bound, of which 0 is none.
+func limitText(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return fmt.Sprint(n)
 }
 
 func yesNo(b bool) string {

@@ -128,14 +128,22 @@ func (a *app) leaderCommand() *cobra.Command {
 }
 
 func (a *app) takeoverCommand() *cobra.Command {
-	c := &cobra.Command{Use: "takeover --to ID", Short: "Move all shards of the bot to one node", Args: exactly()}
+	c := &cobra.Command{
+		Use: "takeover --to ID", Short: "Move all shards of the bot to one node, where they stay", Args: exactly(),
+		Long: "Move all shards of the bot to one node and keep them there (pin them), until that node's process ends, or it is drained or removed. " + releaseText,
+	}
 	to := c.Flags().String("to", "", "the node that gets the bot")
+	release := c.Flags().Bool("release", false, "take the pins away: the cluster places the shards again")
 	return a.remote(c, commandTimeout, func(ctx context.Context, client *admin.Client, _ []string) error {
-		if *to == "" {
-			return usagef("takeover needs --to ID")
+		if (*to == "") != *release {
+			return usagef("takeover needs --to ID or --release")
 		}
 		if err := client.Takeover(ctx, *to); err != nil {
 			return err
+		}
+		if *release {
+			a.printf("the shards are not pinned any more\n")
+			return nil
 		}
 		a.printf("%s has all shards\n", *to)
 		return nil

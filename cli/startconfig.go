@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 	"go.uber.org/zap"
@@ -99,12 +100,26 @@ func (a *app) configFile(fs *pflag.FlagSet) (*file, error) {
 	return f, nil
 }
 
+// maxCount bounds weights and limits of a node.
+const maxCount = 1_000_000
+
 func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 	o := node.Options{
 		ID: text(fs, "id"), DataDir: text(fs, "data-dir"),
 		ClusterAddr: text(fs, "cluster-addr"), AdvertiseAddr: text(fs, "advertise-addr"),
 		Bootstrap: truth(fs, "bootstrap"), Join: list(fs, "join"), BootstrapExpect: count(fs, "bootstrap-expect"),
-		Insecure: truth(fs, "insecure"), Version: a.o.Version,
+		SyncNodes: list(fs, "sync-nodes"), Insecure: truth(fs, "insecure"), Version: a.o.Version,
+	}
+	var err error
+	if o.SyncTimeout, err = time.ParseDuration(text(fs, "sync-timeout")); err != nil || o.SyncTimeout < 0 {
+		return o, usagef("--sync-timeout: %q is no duration like 30s", text(fs, "sync-timeout"))
+	}
+	for name, to := range map[string]*uint32{"weight": &o.Weight, "max-shards": &o.MaxShards} {
+		n := count(fs, name)
+		if n < 0 || n > maxCount {
+			return o, usagef("--%s: a number from 0 to %d is wanted", name, maxCount)
+		}
+		*to = uint32(n)
 	}
 	if o.ID == "" {
 		host, err := os.Hostname()
@@ -119,7 +134,6 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 			o.DataDir, _, _ = strings.Cut(dir, ":") // systemd lists all of a unit's directories
 		}
 	}
-	var err error
 	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
 		return o, &usageError{err}
 	}
@@ -248,6 +262,7 @@ func checkSections(programs []Program, f *file) error {
 func seed(c *fsm.Config, fs *pflag.FlagSet, seeded map[string]bool, bots int) error {
 	set := map[string]func(*fsm.Config, string) error{
 		"discord-api": setAPI, "shards": setShards, "intents": setIntents, "placement": setPlacement, "failback": setFailback,
+		"failback-after": setFailbackAfter,
 	}
 	for _, d := range flags(scopeSeed) {
 		if !seeded[d.name] {

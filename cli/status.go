@@ -237,6 +237,17 @@ func takeoverText(t *admin.Takeover) string {
 	return fmt.Sprintf("%s, %.0f ms", text, t.GapMS)
 }
 
+// ownerText shows a shard's owner, and whether an operator has pinned it.
+func ownerText(sh admin.Shard) string {
+	switch sh.Pin {
+	case "":
+		return orDash(sh.Owner)
+	case sh.Owner:
+		return sh.Owner + " (pinned)"
+	}
+	return orDash(sh.Owner) + " (pinned to " + sh.Pin + ")"
+}
+
 func shardTable(s style, shards []admin.Shard, bots bool) *table {
 	headings := []string{">id", "owner", "state", ">epoch", ">seq", ">guilds", ">latency", ">unacked", "last takeover"}
 	if bots {
@@ -249,7 +260,7 @@ func shardTable(s style, shards []admin.Shard, bots bool) *table {
 			latency = fmt.Sprintf("%.0f ms", sh.LatencyMS)
 		}
 		row := []string{
-			fmt.Sprintf("%d/%d", sh.ID, sh.Total), orDash(sh.Owner), s.grade(sh.State), fmt.Sprint(sh.Epoch), fmt.Sprint(sh.Seq),
+			fmt.Sprintf("%d/%d", sh.ID, sh.Total), ownerText(sh), s.grade(sh.State), fmt.Sprint(sh.Epoch), fmt.Sprint(sh.Seq),
 			fmt.Sprint(sh.Guilds), latency, fmt.Sprint(sh.Unacked), takeoverText(sh.LastTakeover),
 		}
 		if bots {

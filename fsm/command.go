@@ -46,6 +46,8 @@ const (
 	KindDisconnect Kind = 28
 	KindConnect    Kind = 29
 	KindImport     Kind = 50
+	KindEnlist     Kind = 8
+	KindPin        Kind = 26
 )
 
 // Command is one change of the state. Its encoding, its guard and its effect
@@ -95,6 +97,8 @@ var table = map[Kind]func() Command{
 	KindDisconnect: func() Command { return new(Disconnect) },
 	KindConnect:    func() Command { return new(Connect) },
 	KindImport:     func() Command { return new(Import) },
+	KindEnlist:     func() Command { return new(Enlist) },
+	KindPin:        func() Command { return new(Pin) },
 }
 
 // UnknownKindError reports a command of a kind that this version does not

@@ -25,6 +25,9 @@ type Config struct {
 	Placement string `json:"placement"`
 	// Failback returns shards to a preferred node once it is back and stable.
 	Failback bool `json:"failback"`
+	// FailbackAfterMS is how long that node must have been up without a break
+	// before, in milliseconds.
+	FailbackAfterMS int64 `json:"failback_after_ms"`
 	// Presence is the raw object of the presence that IDENTIFY carries.
 	Presence json.RawMessage `json:"presence,omitempty"`
 	// Journal says which event types enter the journal without a handler:
@@ -83,6 +86,7 @@ func DefaultConfig() Config {
 		API:             "https://discord.com/api/v10",
 		Shards:          "auto",
 		Placement:       "spread",
+		FailbackAfterMS: 10_000,
 		RetainBytes:     32 << 20,
 		MaxAttempts:     5,
 		IdentifyReserve: 5,

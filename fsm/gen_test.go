@@ -42,10 +42,10 @@ func (g *gen) command(s *State) Command {
 	if g.n("sweep", 0, 9) == 0 {
 		return &Sweep{Bot: b.Name, Step: g.near(b.Sweeps), Most: uint32(g.n("most", 0, 3))}
 	}
-	switch g.n("kind", 0, 12) {
-	case 12:
+	switch g.n("kind", 0, 13) {
+	case 13:
 		return g.manual(b, sh)
-	case 10, 11:
+	case 11, 12:
 		return g.chore(b)
 	case 0:
 		return &Grant{
@@ -58,6 +58,9 @@ func (g *gen) command(s *State) Command {
 		return g.events(b, sh)
 	case 5:
 		return g.permit(b, sh)
+	case 6:
+		to := rapid.SampledFrom([]string{"joe", "mike", "robert", "", "zoe"}).Draw(g.t, "pin")
+		return &Pin{Bot: b.Name, Rev: g.near(b.PinRev), To: to, Why: Why(g.n("why", 0, 3)), Layout: 2, Shards: []uint32{0, 1}[:g.n("shards", 0, 2)]}
 	default:
 		return g.entry(b, sh)
 	}
@@ -65,8 +68,8 @@ func (g *gen) command(s *State) Command {
 
 func (g *gen) rare(s *State) Command {
 	bot := g.botName(s)
-	switch g.n("rare", 0, 13) {
-	case 9, 10:
+	switch g.n("rare", 0, 14) {
+	case 10, 11:
 		return &Program{Node: g.node(), Bots: []BotProgram{{Bot: testBot, Handlers: []Interest{
 			{Type: "MESSAGE_CREATE", Handlers: []string{"log", "ping", "new"}[g.n("from", 0, 2):]},
 		}}}}
@@ -94,8 +97,10 @@ func (g *gen) rare(s *State) Command {
 		return in
 	case 8:
 		return &Budget{Bot: bot, Budget: IdentifyBudget{Remaining: g.n("left", 0, 20), Limit: 20}}
+	case 9:
+		return &Enlist{Node: g.node()}
 	default:
-		return &Up{Node: g.node()}
+		return &Up{Node: g.node(), Weight: uint32(g.n("weight", 0, 2)), MaxShards: uint32(g.n("most", 0, 2))}
 	}
 }
 

@@ -25,11 +25,12 @@ func samples() map[Kind]Command {
 	writes := []KVChange{{Key: "a", Value: []byte("1")}, {Key: "b", Delete: true, Value: []byte{}, Expires: 1700000000000}, {Key: "n", Value: []byte{}, Add: -3}}
 	return map[Kind]Command{
 		KindInit:      &Init{ClusterID: "cluster"},
-		KindUp:        &Up{Node: joe},
+		KindUp:        &Up{Node: joe, Weight: 300, MaxShards: 8},
 		KindDown:      &Down{Node: joe},
 		KindForget:    &Forget{ID: "joe"},
 		KindDrain:     &Drain{ID: "joe", On: true},
 		KindRules:     &Rules{N: 1},
+		KindEnlist:    &Enlist{Node: joe},
 		KindRenew:     &Renew{Generation: 2, KeepSessions: true},
 		KindConfigure: &Configure{Bot: testBot, Rev: 1, Config: []byte(`{}`)},
 		KindLayout:    &Layout{Bot: testBot, Total: 2, From: 0, To: 1},
@@ -63,6 +64,7 @@ func samples() map[Kind]Command {
 		KindImport: &Import{Bot: testBot, Shard: shard1, Epoch: 301, Evs: []Imported{
 			{Type: "GUILD_CREATE", Raw: []byte(`{"id":"1"}`)}, {Type: "GUILD_MEMBERS_CHUNK", Raw: []byte(`{"guild_id":"1"}`)},
 		}},
+		KindPin: &Pin{Bot: testBot, Rev: 3, To: "mike", Why: WhyTakeover, Layout: 2, Shards: []uint32{0, 1}},
 		KindDone: &Done{
 			Bot: testBot, Shard: shard1, Pos: 1, Handler: "ping", Runner: joe, Reads: reads, Writes: writes,
 			Ranges: []KVRange{{Prefix: "p/", To: "p/q", Sum: 300}},

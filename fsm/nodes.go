@@ -21,14 +21,26 @@ func (c *Init) apply(s *State) Result {
 //
 // Guard: the incarnation is newer than the node's last of this generation; the
 // first is 1. Effect: the node is up; what its older incarnations owned or ran
-// belongs to nobody.
-type Up struct{ Node NodeRef }
+// belongs to nobody, and no shard is pinned to it any more.
+type Up struct {
+	Node NodeRef
+	// Weight is the node's share of the shards relative to the others'. One of
+	// weight 0 gets a shard only where no other node can have it.
+	Weight uint32
+	// MaxShards bounds the shards that the node is given; 0 is no bound.
+	MaxShards uint32
+}
 
 // Kind implements Command.
 func (*Up) Kind() Kind { return KindUp }
 
-func (c *Up) encode(w *writer) { w.ref(c.Node) }
-func (c *Up) decode(r *reader) { c.Node = r.ref() }
+func (c *Up) encode(w *writer) {
+	w.ref(c.Node)
+	w.uint(uint64(c.Weight))
+	w.uint(uint64(c.MaxShards))
+}
+
+func (c *Up) decode(r *reader) { c.Node, c.Weight, c.MaxShards = r.ref(), r.uint32(), r.uint32() }
 
 func (c *Up) apply(s *State) Result {
 	if c.Node.None() {
@@ -36,7 +48,7 @@ func (c *Up) apply(s *State) Result {
 	}
 	n := s.nodes[c.Node.ID]
 	if n == nil {
-		s.nodes[c.Node.ID] = &Node{Inc: c.Node.Inc, Up: true}
+		s.nodes[c.Node.ID] = &Node{Inc: c.Node.Inc, Up: true, Weight: c.Weight, MaxShards: c.MaxShards}
 		return Result{}
 	}
 	if n.Inc == c.Node.Inc && n.Up {
@@ -46,14 +58,15 @@ func (c *Up) apply(s *State) Result {
 		return Result{Code: Refused, Version: n.Inc, Msg: "a newer process of this node is known"}
 	}
 	s.release(NodeRef{ID: c.Node.ID, Inc: n.Inc})
-	n.Inc, n.Up = c.Node.Inc, true
+	n.Inc, n.Up, n.Enlisted = c.Node.Inc, true, false
+	n.Weight, n.MaxShards = c.Weight, c.MaxShards
 	return Result{}
 }
 
 // Down records that a node's process is dead.
 //
 // Guard: it is the node's newest incarnation. Effect: the node is not up, and
-// what it owned or ran belongs to nobody.
+// what it owned or ran belongs to nobody; its pins are gone.
 type Down struct{ Node NodeRef }
 
 // Kind implements Command.
@@ -67,13 +80,14 @@ func (c *Down) apply(s *State) Result {
 	if n == nil || n.Inc != c.Node.Inc {
 		return refused("not the newest process of that node")
 	}
-	n.Up = false
+	n.Up, n.Enlisted = false, false
 	s.release(c.Node)
 	return Result{}
 }
 
-// release takes everything from a process that is gone.
+// release takes everything from a process that is gone, the node's newest.
 func (s *State) release(ref NodeRef) {
+	s.unpin(ref.ID)
 	for _, name := range s.BotNames() {
 		b := s.bots[name]
 		for _, sh := range b.sortedShards() {
@@ -86,6 +100,29 @@ func (s *State) release(ref NodeRef) {
 		}
 		b.unlock(func(holder NodeRef) bool { return holder == ref })
 	}
+}
+
+// Enlist records that a process belongs to the cluster's present run. A run is
+// from the bots' first start to the end of the last process that was in it: by
+// the living among those who are enlisted, a leader tells a take-over from the
+// start of a cluster whose processes had all ended.
+//
+// Guard: it is the node's newest process, and up.
+type Enlist struct{ Node NodeRef }
+
+// Kind implements Command.
+func (*Enlist) Kind() Kind { return KindEnlist }
+
+func (c *Enlist) encode(w *writer) { w.ref(c.Node) }
+func (c *Enlist) decode(r *reader) { c.Node = r.ref() }
+
+func (c *Enlist) apply(s *State) Result {
+	n := s.node(c.Node)
+	if n == nil {
+		return noNode
+	}
+	n.Enlisted = true
+	return Result{}
 }
 
 // Forget removes a node that has left the cluster from among the nodes that
@@ -106,11 +143,12 @@ func (c *Forget) apply(s *State) Result {
 	s.release(NodeRef{ID: c.ID, Inc: n.Inc})
 	// The incarnation stays, or a process that was cut off could come back
 	// under a number that was used before.
-	n.Up, n.Draining = false, false
+	n.Up, n.Draining, n.Enlisted = false, false, false
 	return Result{}
 }
 
-// Drain says whether a node is to have no shards.
+// Drain says whether a node is to have no shards. Those that are pinned to it
+// are so no longer.
 type Drain struct {
 	ID string
 	On bool
@@ -128,6 +166,9 @@ func (c *Drain) apply(s *State) Result {
 		return noNode
 	}
 	n.Draining = c.On
+	if c.On {
+		s.unpin(c.ID)
+	}
 	return Result{}
 }
 
@@ -180,7 +221,7 @@ func (c *Renew) apply(s *State) Result {
 	}
 	s.Generation = c.Generation
 	for _, n := range s.nodes {
-		n.Up, n.Inc = false, 0 // a process that lives registers again under its old incarnation
+		n.Up, n.Inc, n.Enlisted = false, 0, false // a process that lives registers again under its old incarnation
 	}
 	clear(s.programs) // and so does its program
 	for _, name := range s.BotNames() {
@@ -192,6 +233,7 @@ func (c *Renew) apply(s *State) Result {
 		b.unlock(func(NodeRef) bool { return true })
 		for _, sh := range b.sortedShards() {
 			sh.Owner, sh.From = NodeRef{}, NodeRef{}
+			sh.Pin, sh.PinWhy = "", WhyNormal
 			s.changes.touch(b.Name, sh.Key)
 			if !c.KeepSessions {
 				sh.SID, sh.URL, sh.Planned = "", "", false

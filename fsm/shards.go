@@ -15,6 +15,9 @@ import (
 //
 // A parked shard gets no owner: To gets its entries alone, since those of a
 // runner that is gone must not wait until somebody connects the shard.
+//
+// A shard that goes elsewhere than where it is pinned is pinned no longer: its
+// node can't have it, and must not call it back later.
 type Grant struct {
 	Bot   string
 	Shard ShardKey
@@ -67,6 +70,9 @@ func (c *Grant) apply(s *State) Result {
 	sh.Why, sh.From = c.Why, c.From
 	if !sh.Parked || s.Mutant.Has(mutant.Parked) {
 		sh.Owner = c.To
+		if sh.Pin != c.To.ID && before.ID != c.To.ID {
+			sh.Pin, sh.PinWhy = "", WhyNormal
+		}
 	}
 	b.adopt(s, sh, c.To, func(runner NodeRef) bool {
 		return runner.None() || adopt && (runner == before || runner == c.From)

@@ -22,6 +22,9 @@ func (s *State) encodeSmall(w *writer) {
 		w.uint(n.Inc)
 		w.bool(n.Up)
 		w.bool(n.Draining)
+		w.bool(n.Enlisted)
+		w.uint(uint64(n.Weight))
+		w.uint(uint64(n.MaxShards))
 	}
 	w.uint(uint64(len(s.programs)))
 	for _, id := range sortedNames(s.programs) {
@@ -81,6 +84,7 @@ func (b *Bot) encodeSmall(w *writer) {
 	}
 	b.encodeChores(w)
 	w.uint(b.Sweeps)
+	w.uint(b.PinRev)
 }
 
 // encodeChores writes schedules, locks and presences.
@@ -150,19 +154,23 @@ func (sh *Shard) encode(w *writer) {
 	w.bool(sh.Parked)
 	w.uint(sh.Intents)
 	w.bool(sh.Planned)
+	w.string(sh.Pin)
+	w.byte(byte(sh.PinWhy))
 }
 
 func (s *State) decodeSmall(r *reader) {
 	s.ClusterID, s.Generation, s.Rules = r.string(), r.uint(), r.uint()
-	for range r.count(4) {
+	for range r.count(7) {
 		id := r.string()
-		s.nodes[id] = &Node{Inc: r.uint(), Up: r.bool(), Draining: r.bool()}
+		s.nodes[id] = &Node{
+			Inc: r.uint(), Up: r.bool(), Draining: r.bool(), Enlisted: r.bool(), Weight: r.uint32(), MaxShards: r.uint32(),
+		}
 	}
 	for range r.count(3) {
 		id := r.string()
 		s.programs[id] = newProgram(r.uint(), decodePrograms(r))
 	}
-	for range r.count(20) {
+	for range r.count(21) {
 		b := newBot(r.string())
 		b.decodeSmall(r)
 		s.bots[b.Name] = b
@@ -183,7 +191,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		p := PermitHolder{Shard: r.shard(), Epoch: r.uint(), Ask: r.uint()}
 		b.permits[key] = permit{PermitHolder: p, Held: r.bool()}
 	}
-	for range r.count(16) {
+	for range r.count(18) {
 		sh := &Shard{pending: new(pendingTree)}
 		sh.decode(r)
 		b.shards[sh.Key] = sh
@@ -196,6 +204,7 @@ func (b *Bot) decodeSmall(r *reader) {
 	}
 	b.decodeChores(r)
 	b.Sweeps = r.uint()
+	b.PinRev = r.uint()
 	policies, err := b.Config.Policies()
 	if err != nil && r.err == nil {
 		r.fail("a cache policy that is unknown")
@@ -208,6 +217,7 @@ func (sh *Shard) decode(r *reader) {
 	sh.Why, sh.SID, sh.URL, sh.C, sh.Sessions = Why(r.byte()), r.string(), r.string(), r.int(), r.uint()
 	sh.Parked = r.bool()
 	sh.Intents, sh.Planned = r.uint(), r.bool()
+	sh.Pin, sh.PinWhy = r.string(), Why(r.byte())
 }
 
 func (e *Entry) encode(w *writer) {

@@ -31,6 +31,9 @@ func full(t *testing.T) *bench {
 		&Permit{Bot: testBot, Shard: shard1, Epoch: 1, Ask: 4},
 		&Configure{Bot: "two", Config: []byte(`{}`)},
 		done(1, "log", joe),
+		&Enlist{Node: joe},
+		&Up{Node: NodeRef{ID: "robert", Inc: 1}, Weight: 3, MaxShards: 2},
+		&Pin{Bot: testBot, To: "mike", Why: WhyTakeover, Layout: 2, Shards: []uint32{1}},
 		&Lost{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s1"},
 		&Ready{Bot: testBot, Shard: shard0, Epoch: 1, SID: "s2", S: 1, Raw: []byte(`{"user":{"id":"9"},"guilds":[{"id":"40"}]}`), After: 1},
 	)

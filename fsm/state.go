@@ -47,6 +47,9 @@ type Node struct {
 	Inc      uint64 // of its newest process; 0 until one registers in this generation
 	Up       bool   // false once that process is known to be dead
 	Draining bool   // gets no shards
+	Enlisted bool   // its process belongs to the cluster's present run; see Enlist
+	// Weight and MaxShards are as Up carries them.
+	Weight, MaxShards uint32
 }
 
 // Shard is one gateway session and who owns it.
@@ -70,6 +73,10 @@ type Shard struct {
 	Intents uint64
 	// Planned: Reidentify has ended the last session, and READY hasn't come yet.
 	Planned bool
+	// Pin is the node that an operator wants the shard on, "" for none, and
+	// PinWhy what a move there is called.
+	Pin    string
+	PinWhy Why
 
 	pending *pendingTree // entries with handlers left, by position
 }
@@ -156,14 +163,16 @@ type Bot struct {
 	shards       map[ShardKey]*Shard
 	Gaps         []GapRecord
 	GapCount     uint64
-	journal      journal
-	kv           kvStore
-	cache        *cache.Cache
-	ticks        map[string]int64 // the newest time of each schedule
-	locks        map[string]LockState
-	fence        uint64 // that of the newest acquisition of a lock
-	presences    map[uint32]presence
-	presenceRev  uint64
+	// PinRev counts the changes of pins by operators.
+	PinRev      uint64
+	journal     journal
+	kv          kvStore
+	cache       *cache.Cache
+	ticks       map[string]int64 // the newest time of each schedule
+	locks       map[string]LockState
+	fence       uint64 // that of the newest acquisition of a lock
+	presences   map[uint32]presence
+	presenceRev uint64
 }
 
 // State is everything that is replicated. It is not safe for concurrent use:

@@ -40,6 +40,9 @@ func checkConfig(c *fsm.Config) error {
 	case c.MaxAttempts < 1:
 		return errors.New("max_attempts: an event is tried at least once")
 	}
+	if _, err := fsm.ParsePlacement(c.Placement); err != nil {
+		return fmt.Errorf("placement: %w", err)
+	}
 	return nil
 }
 

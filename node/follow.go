@@ -167,7 +167,9 @@ func (n *Node) register() {
 	// First what it runs: no event may find it an owner without handlers.
 	res, err := n.propose(ctx, func(*fsm.State) fsm.Command { return n.program() })
 	if err == nil && res.Code == fsm.OK {
-		res, err = n.propose(ctx, func(*fsm.State) fsm.Command { return &fsm.Up{Node: n.self} })
+		res, err = n.propose(ctx, func(*fsm.State) fsm.Command {
+			return &fsm.Up{Node: n.self, Weight: n.o.Weight, MaxShards: n.o.MaxShards}
+		})
 	}
 	switch {
 	case err != nil:

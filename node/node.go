@@ -174,6 +174,7 @@ func (n *Node) makeManager() {
 	}
 	n.manager = shard.NewManager(shard.Options{
 		Self: n.self, Machine: n.machine, Proposer: &n.late, Cluster: clusterView{n}, Bots: bots,
+		SyncNodes: n.o.SyncNodes, SyncTimeout: n.o.SyncTimeout,
 		Workers: n.o.Workers, HandlerTimeout: n.o.HandlerTimeout, Metrics: n.o.Metrics, Logger: n.log,
 	})
 }

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
-	"github.com/botnode/botnode/shard"
-	"github.com/botnode/botnode/transport"
 )
 
 var _ admin.Backend = (*Node)(nil)
@@ -48,8 +47,10 @@ func (n *Node) Ready() []admin.Check {
 	}
 	r := n.raft.Load()
 	commit, applied := r.CommitIndex(), r.AppliedIndex()
+	waiting := n.manager.Waiting()
 	return []admin.Check{
 		check("member", false, ""),
+		check("sync", len(waiting) > 0, "the bot does not start before "+strings.Join(waiting, ", ")+" is up, or --sync-timeout is over"),
 		check("leader", !r.Leader().Known, "no leader is known"),
 		check("applied", commit > applied+1000, fmt.Sprintf("%d entries behind", int64(commit-applied))),
 		check("fresh", !n.manager.Fresh(), "no leader has answered of late"),
@@ -227,85 +228,6 @@ func (n *Node) leaderDoes(ctx context.Context, req clusterRequest) error {
 	return err
 }
 
-// MoveShard implements admin.Backend.
-func (n *Node) MoveShard(ctx context.Context, bot string, index int, to string) error {
-	return n.move(ctx, bot, index, to, fsm.WhyHandoff)
-}
-
-func (n *Node) move(ctx context.Context, bot string, index int, to string, why fsm.Why) error {
-	if err := n.known(to); err != nil {
-		return err
-	}
-	key, err := n.shardKey(bot, index)
-	if err != nil {
-		return err
-	}
-	if sh, _, _, err := n.shardOf(bot, index); err != nil || sh.Parked {
-		return admin.WithHint(fmt.Errorf("%w: shard %d is disconnected", admin.ErrRefused, index),
-			fmt.Sprintf("`botnode shard connect %d --to %s` connects it there", index, to))
-	}
-	ctx, cancel := context.WithTimeout(ctx, opTimeout)
-	defer cancel()
-	for {
-		if err := n.awaitLeader(ctx); err != nil {
-			return err
-		}
-		changed := n.machine.Changed()
-		if n.owner(bot, key) == to {
-			return nil
-		}
-		err := n.manager.Move(ctx, bot, key, to, why)
-		if err != nil && retryableMove(err) {
-			err = nil // there may be no leader for a moment
-		}
-		if err != nil {
-			return fmt.Errorf("%w: %w", admin.ErrRefused, err)
-		}
-		if err := n.waitOwner(ctx, bot, key, to, changed); err != nil {
-			return err
-		}
-	}
-}
-
-// waitOwner waits a while for a shard's owner to be to.
-func (n *Node) waitOwner(ctx context.Context, bot string, key fsm.ShardKey, to string, changed <-chan struct{}) error {
-	again := time.After(2 * shard.DefaultTiming().Prepare)
-	for n.owner(bot, key) != to {
-		select {
-		case <-changed:
-			changed = n.machine.Changed()
-		case <-again:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("%w: shard %s has not moved to %s in time", admin.ErrUnknownOutcome, key, to)
-		}
-	}
-	return nil
-}
-
-func retryableMove(err error) bool {
-	text := err.Error()
-	if far, ok := errors.AsType[*transport.RemoteError](err); ok {
-		text = far.Message // the leader's own words
-	}
-	for _, known := range []error{shard.ErrNoTarget, shard.ErrNoOwner, shard.ErrUnknownShard, shard.ErrDisconnected} {
-		if errors.Is(err, known) || text == known.Error() {
-			return false
-		}
-	}
-	return true
-}
-
-func (n *Node) owner(bot string, key fsm.ShardKey) (id string) {
-	n.machine.View(func(_ uint64, s *fsm.State) {
-		if b := s.Bot(bot); b != nil {
-			sh, _ := b.Shard(key)
-			id = sh.Owner.ID
-		}
-	})
-	return id
-}
-
 func (n *Node) shardKey(bot string, index int) (key fsm.ShardKey, err error) {
 	err = admin.ErrUnknownBot
 	n.machine.View(func(_ uint64, s *fsm.State) {
@@ -320,26 +242,6 @@ func (n *Node) shardKey(bot string, index int) (key fsm.ShardKey, err error) {
 		}
 	})
 	return key, err
-}
-
-// Takeover implements admin.Backend.
-func (n *Node) Takeover(ctx context.Context, bot, to string) error {
-	var shards []int
-	n.machine.View(func(_ uint64, s *fsm.State) {
-		if b := s.Bot(bot); b != nil {
-			for _, sh := range b.Shards() {
-				if !sh.Parked {
-					shards = append(shards, int(sh.Key.Index))
-				}
-			}
-		}
-	})
-	for _, i := range shards {
-		if err := n.move(ctx, bot, i, to, fsm.WhyTakeover); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // WriteKV implements admin.Backend.

@@ -63,11 +63,21 @@ type Options struct {
 	// BootstrapExpect makes a cluster as soon as so many of the nodes in Join,
 	// this one included, are up and none belongs to a cluster.
 	BootstrapExpect int
-	Insecure        bool
-	Version         string
-	Bots            []*Bot
-	Compression     gateway.Compression
-	Timeouts        consensus.Timeouts
+	// SyncNodes have to be up before the bots start, if none of them runs in the
+	// cluster and this node leads it, but for no longer than SyncTimeout.
+	SyncNodes   []string
+	SyncTimeout time.Duration
+	// Weight is the node's share of the shards relative to the others'. Beside
+	// nodes that have one, a node of weight 0 gets only shards that no other can
+	// have.
+	Weight uint32
+	// MaxShards bounds the shards that the node is given; 0 is no bound.
+	MaxShards   uint32
+	Insecure    bool
+	Version     string
+	Bots        []*Bot
+	Compression gateway.Compression
+	Timeouts    consensus.Timeouts
 	// Memory, if set, takes the place of DataDir: for tests of a bot.
 	Memory *Memory
 	// Network makes the sockets to other nodes and to Discord; nil is the

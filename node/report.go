@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/botnode/botnode/admin"
-	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/shard"
 )
@@ -175,8 +174,3 @@ func (rt *botRuntime) requests() uint64 {
 
 // memberOf is gossip's word on a node, and false where it has none.
 func (n *Node) memberOf(id string) (membership.Member, bool) { return n.members.Lookup(id) }
-
-func draining(s *fsm.State, id string) bool {
-	node, _ := s.Node(id)
-	return node.Draining
-}

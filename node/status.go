@@ -57,7 +57,7 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 			st.Shards[i].State = "moving"
 		}
 	}
-	st.Problems = problems(&st)
+	st.Problems = problems(&st, n.manager.Waiting())
 	st.Health = health(&st)
 	return st, nil
 }
@@ -80,7 +80,10 @@ func (n *Node) nodeStatus(reports map[string]report) []admin.Node {
 		if s.ID == n.o.ID {
 			node.HTTPAddr, node.ClusterAddr = n.o.HTTPAddr, n.transport.Addr()
 		}
-		n.machine.View(func(_ uint64, st *fsm.State) { node.Draining = draining(st, s.ID) })
+		n.machine.View(func(_ uint64, st *fsm.State) {
+			known, _ := st.Node(s.ID)
+			node.Draining, node.Weight, node.MaxShards = known.Draining, int(known.Weight), int(known.MaxShards)
+		})
 		out = append(out, node)
 	}
 	slices.SortFunc(out, func(a, b admin.Node) int { return strings.Compare(a.ID, b.ID) })
@@ -102,7 +105,7 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 	for _, sh := range b.Shards() {
 		out := admin.Shard{
 			Bot: b.Name, ID: int(sh.Key.Index), Total: int(sh.Key.Layout), Owner: sh.Owner.ID, Epoch: sh.Epoch,
-			Seq: sh.C, Guilds: b.Cache().GuildCount(int(sh.Key.Index), int(sh.Key.Layout)), Unacked: sh.PendingCount(), State: "connecting",
+			Seq: sh.C, Guilds: b.Cache().GuildCount(int(sh.Key.Index), int(sh.Key.Layout)), Unacked: sh.PendingCount(), State: "connecting", Pin: sh.Pin,
 		}
 		bot.Guilds += out.Guilds
 		if sh.SID != "" && sh.Intents != b.Config.Intents {
@@ -164,7 +167,7 @@ func shardState(phase, sid string) string {
 }
 
 // problems lists what an operator should know, the worst first.
-func problems(st *admin.Status) []admin.Problem {
+func problems(st *admin.Status, waiting []string) []admin.Problem {
 	out := []admin.Problem{}
 	add := func(code, hint, format string, args ...any) {
 		out = append(out, admin.Problem{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint})
@@ -182,6 +185,12 @@ func problems(st *admin.Status) []admin.Problem {
 	}
 	if st.Stale {
 		add("stale", "check the network between the nodes", "no leader has answered this node of late: what it shows may be old, and it is quiet")
+	}
+	if len(waiting) > 0 {
+		add("waiting_for_nodes", "start them and have them join; or wait for --sync-timeout", "the bot has not started: it waits for %s", strings.Join(waiting, ", "))
+	}
+	if n := withoutRoom(st); n > 0 {
+		add("no_room", "start another node, or one with a larger --max-shards", "%d shards have no node: all that are up have as many as --max-shards allows", n)
 	}
 	for _, b := range st.Bots {
 		if b.Fatal != "" {
@@ -227,6 +236,27 @@ func problems(st *admin.Status) []admin.Problem {
 		add("insecure", "use TLS between the nodes", "this node runs with --insecure")
 	}
 	return out
+}
+
+// withoutRoom counts the shards that no node may have: those without an owner,
+// if every node that could have one is full.
+func withoutRoom(st *admin.Status) int {
+	up := 0
+	for _, node := range st.Nodes {
+		if !node.Alive || node.Draining {
+			continue
+		}
+		if up++; node.MaxShards == 0 || node.Shards < node.MaxShards {
+			return 0
+		}
+	}
+	waiting := 0
+	for _, sh := range st.Shards {
+		if sh.State == "unassigned" && up > 0 {
+			waiting++
+		}
+	}
+	return waiting
 }
 
 // unconnected says which shards of a bot are not served, "" if all are.

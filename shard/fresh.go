@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -69,12 +70,40 @@ func (m *Manager) askFresh(ctx context.Context) {
 		}
 		return
 	}
+	m.heardLeader(answer)
 	was := m.Fresh() // it may have ended while the question was on its way
 	m.fresh.Store(int64(sent + m.o.Timing.Fresh))
 	if !was {
 		m.log.Info("this node is fresh")
 		m.wakeAll()
 	}
+}
+
+// heardLeader takes what a leader's answer says beside its index: the nodes that
+// the bots' first start waits for.
+func (m *Manager) heardLeader(answer []byte) {
+	m.lead.heard()
+	_, n := binary.Uvarint(answer)
+	if n <= 0 {
+		return
+	}
+	var waiting []string
+	if rest := string(answer[n:]); rest != "" {
+		waiting = strings.Split(rest, ",")
+	}
+	m.setWaiting(waiting)
+}
+
+// setWaiting notes the nodes that the bots' first start waits for.
+func (m *Manager) setWaiting(ids []string) { m.waiting.Store(&ids) }
+
+// Waiting returns the nodes that the bots' first start waits for, as the leader
+// last said; none once it has begun.
+func (m *Manager) Waiting() []string {
+	if ids := m.waiting.Load(); ids != nil {
+		return *ids
+	}
+	return nil
 }
 
 // catchUp waits until this node has applied what the leader had when it

@@ -1,8 +1,8 @@
 package shard
 
 import (
+	"cmp"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/botnode/botnode/discord"
@@ -45,6 +45,8 @@ type shardID struct {
 // Leader is the leader's side of the protocol. A new one is made for every
 // term, once the term's Barrier has succeeded. One goroutine uses it.
 type Leader struct {
+	// Self is this node's own process, which needs no answer to be alive.
+	Self fsm.NodeRef
 	// Timing is that of all nodes.
 	Timing Timing
 	// Established is when the Barrier of this term succeeded.
@@ -54,16 +56,23 @@ type Leader struct {
 	Stable time.Duration
 	// MaxMoves bounds the planned moves under way to even the load.
 	MaxMoves int
-	// Weight returns a node's placement weight; nil means 1.
-	Weight func(id string) float64
+	// Await names nodes that have to be up before the first shard of a run is
+	// granted, but no longer than until AwaitUntil.
+	Await      []string
+	AwaitUntil Time
+	// Begun says that shards may be granted: the run has begun, as far as this
+	// node's process knows.
+	Begun bool
 
-	generation uint64 // of the state at the last Plan, 0 before the first
-	renewed    Time   // when it last changed
-	planned    Time   // when Plan was last called
-	resumed    Time   // when this leader last went on after it had stood still
+	waiting    []string // whom the beginning waits for
+	generation uint64   // of the state at the last Plan, 0 before the first
+	renewed    Time     // when it last changed
+	planned    Time     // when Plan was last called
+	resumed    Time     // when this leader last went on after it had stood still
 
 	answered map[fsm.NodeRef]Time // when it last answered a node's request for freshness
 	firstUp  map[fsm.NodeRef]Time
+	falls    map[string]int       // how often a node has gone before it had settled
 	killed   map[fsm.NodeRef]bool // processes whose death is confirmed
 	leaving  map[fsm.NodeRef]bool // processes that are shutting down
 	sent     map[string]Time      // proposals under way, by key
@@ -71,6 +80,9 @@ type Leader struct {
 	keys     map[permitKey]*keyState
 	budgets  map[string]bool // bots whose budget was read in this term
 	asked    map[string]Time // when a budget was asked for
+
+	// placed counts the shards that each node has or is to have, by bot.
+	placed map[string]map[string]int
 
 	out []LeaderAction
 }
@@ -81,6 +93,7 @@ func NewLeader(t Timing, established Time) *Leader {
 		Timing: t, Established: established, Stable: 2 * time.Second, MaxMoves: 2,
 		answered: make(map[fsm.NodeRef]Time),
 		firstUp:  make(map[fsm.NodeRef]Time),
+		falls:    make(map[string]int),
 		killed:   make(map[fsm.NodeRef]bool),
 		leaving:  make(map[fsm.NodeRef]bool),
 		sent:     make(map[string]Time),
@@ -152,6 +165,10 @@ func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
 		}
 	}
 	live := l.planNodes(now, s)
+	if !l.begin(now, s, live) {
+		return l.out
+	}
+	l.count(s)
 	for _, name := range s.BotNames() {
 		b := s.Bot(name)
 		l.planShards(now, s, b, live)
@@ -178,7 +195,10 @@ type liveNode struct {
 	ref fsm.NodeRef
 	// target: it may get shards.
 	target bool
-	stable bool
+	// up is for how long it has been up without a break, as this leader saw it.
+	up        time.Duration
+	weight    uint32
+	maxShards int // negative for no bound
 }
 
 // planNodes records confirmed deaths and returns the nodes that live, by id.
@@ -195,7 +215,6 @@ func (l *Leader) planNodes(now Time, s *fsm.State) map[string]liveNode {
 			continue
 		}
 		if l.silent(ref, now) {
-			delete(l.firstUp, ref)
 			continue
 		}
 		if _, ok := l.firstUp[ref]; !ok {
@@ -204,72 +223,16 @@ func (l *Leader) planNodes(now Time, s *fsm.State) map[string]liveNode {
 		live[id] = liveNode{
 			ref:    ref,
 			target: !n.Draining && !l.leaving[ref],
-			stable: now-l.firstUp[ref] >= l.Stable,
+			up:     now - l.firstUp[ref],
+			weight: n.Weight, maxShards: cmp.Or(int(n.MaxShards), -1),
+		}
+	}
+	for ref := range l.firstUp {
+		if live[ref.ID].ref != ref {
+			l.fell(now, ref)
 		}
 	}
 	return live
-}
-
-// planShards grants what has no living owner, and moves what is to move.
-func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]liveNode) {
-	var shards []fsm.Shard
-	for _, sh := range b.Shards() {
-		if sh.Parked {
-			l.planParked(now, s, b, sh, live)
-		} else {
-			shards = append(shards, sh)
-		}
-	}
-	placed := make([]Placed, len(shards))
-	orphan := make([]bool, len(shards))
-	for i, sh := range shards {
-		placed[i] = Placed{Bot: b.Name, Index: sh.Key.Index}
-		n, ok := live[sh.Owner.ID]
-		switch {
-		case !ok || n.ref != sh.Owner:
-			orphan[i] = true
-		default:
-			placed[i].Node = sh.Owner.ID
-		}
-		if m := l.moves[shardID{b.Name, sh.Key}]; m != nil && m.to.ID != "" {
-			placed[i].Node = m.to.ID
-		}
-	}
-	want := Place(placed, l.targets(live))
-	for i, sh := range shards {
-		switch {
-		case orphan[i] && want[i] != "":
-			delete(l.moves, shardID{b.Name, sh.Key})
-			l.grant(now, s, b, sh, live[want[i]].ref)
-		case orphan[i]:
-		case l.adoptStrays(now, s, b, sh, live):
-		case byHand(b) && live[sh.Owner.ID].target: // it is where an operator wants it
-		case want[i] != "" && want[i] != sh.Owner.ID:
-			l.even(now, b, sh, live[sh.Owner.ID], live[want[i]])
-		}
-	}
-	l.planMoves(now, s, b, live)
-}
-
-// targets lists the nodes that may get shards.
-func (l *Leader) targets(live map[string]liveNode) []Target {
-	var out []Target
-	for id, n := range live {
-		if n.target {
-			w := 1.0
-			if l.Weight != nil {
-				w = l.Weight(id)
-			}
-			out = append(out, Target{ID: id, Weight: w})
-		}
-	}
-	slices.SortFunc(out, func(a, b Target) int {
-		if a.ID < b.ID {
-			return -1
-		}
-		return 1
-	})
-	return out
 }
 
 // shardTask is the key of a proposal about a shard as it is in this epoch.

@@ -8,7 +8,7 @@ func byHand(b *fsm.Bot) bool { return b.Config.Shards == "manual" }
 // planParked looks after the entries of a shard that an operator has
 // disconnected: they end where they run. Those whose runner is gone go to another
 // node, since nothing says when the shard is connected again.
-func (l *Leader) planParked(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, live map[string]liveNode) {
+func (l *Leader) planParked(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, where fsm.Placement, live map[string]liveNode) {
 	delete(l.moves, shardID{b.Name, sh.Key})
 	e := sh.Oldest()
 	if e == nil {
@@ -17,7 +17,7 @@ func (l *Leader) planParked(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, li
 	if n, ok := live[e.Runner.ID]; ok && n.ref == e.Runner {
 		return
 	}
-	to := Place([]Placed{{Bot: b.Name, Index: sh.Key.Index}}, l.targets(live))[0]
+	to := Place([]Placed{{Bot: b.Name, Index: sh.Key.Index}}, l.targets(b, where, live), false)[0]
 	if to == "" {
 		return
 	}

@@ -1,7 +1,6 @@
 package shard
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -23,6 +22,8 @@ func (b *leaderBench) connect(k uint32, to fsm.NodeRef) {
 func TestLeaderLeavesParkedShardsAlone(t *testing.T) {
 	b := newLeaderBench(t, 2, "a", "b")
 	b.settle()
+	b.pass(200 * time.Millisecond)
+	b.settle() // the nodes are on record as running the bot
 	b.disconnect(0)
 	for range 20 {
 		b.pass(200 * time.Millisecond)
@@ -30,8 +31,9 @@ func TestLeaderLeavesParkedShardsAlone(t *testing.T) {
 			t.Fatalf("a parked shard makes the leader do %v", out)
 		}
 	}
-	if err := b.move(0, "a"); !errors.Is(err, ErrDisconnected) {
-		t.Errorf("a parked shard is moved: %v", err)
+	b.pin(0, "a")
+	if out := b.settle(); len(out) > 0 {
+		t.Errorf("a parked shard is moved: %v", out)
 	}
 	// The next leader and one after the death of a node don't either.
 	b.l = NewLeader(b.l.Timing, b.now)
@@ -51,6 +53,8 @@ func TestLeaderLeavesParkedShardsAlone(t *testing.T) {
 func TestLeaderPlacesWithoutParkedShards(t *testing.T) {
 	b := newLeaderBench(t, 2, "a", "b")
 	b.settle()
+	b.pass(200 * time.Millisecond)
+	b.settle() // the nodes are on record as running the bot
 	for k := range uint32(2) {
 		if sh := b.shard(k); sh.Owner.ID == "a" {
 			b.disconnect(k)
@@ -65,6 +69,8 @@ func TestLeaderPlacesWithoutParkedShards(t *testing.T) {
 func TestLeaderGivesEntriesOfParkedShardsAway(t *testing.T) {
 	b := newLeaderBench(t, 1, "a", "b")
 	b.settle()
+	b.pass(200 * time.Millisecond)
+	b.settle() // the nodes are on record as running the bot
 	b.session(0)
 	runner := b.shard(0).Owner
 	b.disconnect(0)
@@ -88,6 +94,8 @@ func TestLeaderGivesEntriesOfParkedShardsAway(t *testing.T) {
 func TestLeaderConnectLeavesRunningEntries(t *testing.T) {
 	b := newLeaderBench(t, 1, "a", "b")
 	b.settle()
+	b.pass(200 * time.Millisecond)
+	b.settle() // the nodes are on record as running the bot
 	b.session(0)
 	runner := b.shard(0).Owner
 	b.disconnect(0)
@@ -114,11 +122,12 @@ func (b *leaderBench) connectAgain(k uint32) {
 func TestLeaderDisconnectEndsAMove(t *testing.T) {
 	b := newLeaderBench(t, 1, "a", "b")
 	b.settle()
+	b.pass(200 * time.Millisecond)
+	b.settle() // the nodes are on record as running the bot
 	b.session(0)
 	from := b.shard(0).Owner
-	if err := b.move(0, other(b, from).ID); err != nil {
-		t.Fatal(err)
-	}
+	b.pin(0, other(b, from).ID)
+	b.settle()
 	epoch := b.shard(0).Epoch + 1
 	b.disconnect(0)
 	b.l.Prepared(testBot, b.shard(0).Key, epoch)

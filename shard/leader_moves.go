@@ -6,17 +6,8 @@ import (
 	"github.com/botnode/botnode/fsm"
 )
 
-// Errors of a planned move.
-var (
-	// ErrUnknownShard means that the bot has no such shard.
-	ErrUnknownShard = errors.New("no such shard")
-	// ErrNoTarget means that the target node is not up, or is draining.
-	ErrNoTarget = errors.New("the target node is not alive, or is draining")
-	// ErrNoOwner means that the shard has no owner to move it from.
-	ErrNoOwner = errors.New("the shard has no owner yet; it will be placed by itself")
-	// ErrDisconnected means that an operator has disconnected the shard.
-	ErrDisconnected = errors.New("the shard is disconnected: `botnode shard connect` says where it goes")
-)
+// ErrUnknownShard means that the bot has no such shard.
+var ErrUnknownShard = errors.New("no such shard")
 
 // movePhase is how far a planned move has come.
 type movePhase uint8
@@ -38,34 +29,7 @@ type move struct {
 	told  Time // when it was last announced
 }
 
-// Move begins a planned move. It is done when the applied state says so.
-func (l *Leader) Move(now Time, s *fsm.State, bot string, k fsm.ShardKey, to string, why fsm.Why) error {
-	b := s.Bot(bot)
-	if b == nil {
-		return ErrUnknownShard
-	}
-	sh, ok := b.Shard(k)
-	if !ok {
-		return ErrUnknownShard
-	}
-	n, ok := s.Node(to)
-	ref := fsm.NodeRef{ID: to, Inc: n.Inc}
-	if !ok || !n.Up || n.Draining || l.killed[ref] || l.leaving[ref] || l.silent(ref, now) {
-		return ErrNoTarget
-	}
-	if sh.Parked {
-		return ErrDisconnected
-	}
-	if sh.Owner.None() {
-		return ErrNoOwner
-	}
-	if sh.Owner == ref {
-		return nil
-	}
-	l.start(now, b, sh, ref, why)
-	return nil
-}
-
+// start begins a planned move. It is done when the applied state says so.
 func (l *Leader) start(now Time, b *fsm.Bot, sh fsm.Shard, to fsm.NodeRef, why fsm.Why) {
 	l.moves[shardID{b.Name, sh.Key}] = &move{
 		to: to, from: sh.Owner, epoch: sh.Epoch + 1, why: why, since: now, told: now,
@@ -83,30 +47,6 @@ func (l *Leader) Moving(bot string, k fsm.ShardKey) bool {
 func (l *Leader) Prepared(bot string, k fsm.ShardKey, epoch uint64) {
 	if m := l.moves[shardID{bot, k}]; m != nil && m.epoch == epoch && m.phase == announced {
 		m.phase = granting
-	}
-}
-
-// even starts a move that evens the load or empties a draining node, unless
-// enough are under way.
-func (l *Leader) even(now Time, b *fsm.Bot, sh fsm.Shard, from, to liveNode) {
-	id := shardID{b.Name, sh.Key}
-	if l.moves[id] != nil && l.moves[id].phase != draining {
-		return
-	}
-	if sh.SID == "" && from.target {
-		return // let it get its session where it is
-	}
-	if from.target && !to.stable {
-		return // a node that has only just come may go again
-	}
-	active := 0
-	for _, m := range l.moves {
-		if m.phase != draining {
-			active++
-		}
-	}
-	if active < l.MaxMoves {
-		l.start(now, b, sh, to.ref, fsm.WhyHandoff)
 	}
 }
 

@@ -2,6 +2,7 @@ package shard
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -26,14 +27,56 @@ type leaderLoop struct {
 	mu     sync.Mutex
 	term   uint64
 	leader *Leader // nil unless this node leads an established term
-	todo   []LeaderAction
-	killed map[fsm.NodeRef]bool // processes whose death is confirmed, for terms to come
+	// begun: the run has begun, as far as this process knows.
+	begun bool
+	told  []string // the nodes that the log was last told to be waited for
+	// awaitUntil is when the wait for others ends, 0 until a leader was heard of.
+	awaitUntil Time
+	killed     map[fsm.NodeRef]bool // processes whose death is confirmed, for terms to come
 }
 
 func newLeaderLoop(m *Manager) *leaderLoop {
 	return &leaderLoop{
 		m: m, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), killed: make(map[fsm.NodeRef]bool),
 	}
+}
+
+// newLeader makes the rules of a term that begins now. The lock is held.
+func (l *leaderLoop) newLeader() *Leader {
+	led := NewLeader(l.m.o.Timing, l.m.now())
+	l.awaits()
+	led.Self, led.Await, led.AwaitUntil, led.Begun = l.m.o.Self, l.m.o.SyncNodes, l.awaitUntil, l.begun
+	return led
+}
+
+// awaits begins the time for which this node waits for others: once a leader
+// was heard of, since there is no quorum before. The lock is held.
+func (l *leaderLoop) awaits() {
+	if l.awaitUntil == 0 {
+		l.awaitUntil = l.m.now() + l.m.o.SyncTimeout
+	}
+}
+
+// heard says that a leader has answered this node.
+func (l *leaderLoop) heard() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.awaits()
+}
+
+// begins notes whether the run has begun, and tells of the nodes that it waits
+// for. The lock is held.
+func (l *leaderLoop) begins(led *Leader) {
+	waiting := led.Waiting()
+	switch {
+	case led.Begun && len(l.told) > 0:
+		l.m.log.Info("the bot starts", zap.Strings("waited_for", l.told), zap.Bool("timed_out", l.m.now() >= led.AwaitUntil))
+	case !slices.Equal(waiting, l.told):
+		l.m.log.Warn("the bot does not start before these nodes are up, or --sync-timeout is over",
+			zap.String("code", "waiting_for_nodes"), zap.Strings("nodes", waiting), zap.Duration("left", led.AwaitUntil-l.m.now()))
+	}
+	l.begun, l.told = led.Begun, waiting
+	l.m.setWaiting(waiting)
 }
 
 func (l *leaderLoop) poke() {
@@ -47,9 +90,9 @@ func (l *leaderLoop) set(term uint64, established bool) {
 	l.mu.Lock()
 	switch {
 	case !established:
-		l.leader, l.todo = nil, nil
+		l.leader = nil
 	case l.leader == nil || l.term != term:
-		l.term, l.leader, l.todo = term, NewLeader(l.m.o.Timing, l.m.now()), nil
+		l.term, l.leader = term, l.newLeader()
 		for ref := range l.killed {
 			l.leader.Killed(ref)
 		}
@@ -117,17 +160,6 @@ func (l *leaderLoop) fresh(ctx context.Context, node fsm.NodeRef, leaving bool) 
 	return nil
 }
 
-func (l *leaderLoop) move(bot string, k fsm.ShardKey, to string, why fsm.Why) error {
-	return l.with(func(lead *Leader) error {
-		var err error
-		l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
-			err = lead.Move(l.m.now(), s, bot, k, to, why)
-		})
-		l.todo = append(l.todo, lead.takeOut()...) // for the loop: Plan forgets them
-		return err
-	})
-}
-
 func (l *leaderLoop) run() {
 	tick := time.NewTicker(planEvery)
 	defer tick.Stop()
@@ -152,10 +184,10 @@ func (l *leaderLoop) plan() {
 		return
 	}
 	l.m.o.Machine.View(func(_ uint64, s *fsm.State) { led.Plan(l.m.now(), s) })
+	l.begins(led)
 	l.layouts()
 	l.chores(time.Now())
-	todo := append(l.todo, led.takeOut()...)
-	l.todo = nil
+	todo := led.takeOut()
 	l.mu.Unlock()
 	l.perform(led, term, todo)
 }

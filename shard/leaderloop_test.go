@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -157,4 +158,51 @@ func TestDeathsOutliveTermsUnlessTheDeadAnswer(t *testing.T) {
 	if len(p.submitted) > 0 {
 		t.Errorf("a decision of the leader went where a successor might carry it out: %T", p.submitted[0])
 	}
+}
+
+// freshAnswer has a node ask m for freshness, and a manager of its own take
+// the answer.
+func freshAnswer(t *testing.T, m *Manager, ref fsm.NodeRef) (waiting []string) {
+	t.Helper()
+	msg, err := json.Marshal(message{Kind: msgFresh, Node: ref})
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := m.HandleMessage(context.Background(), ref.ID, msg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asker, _ := newTestManager(t)
+	asker.heardLeader(answer)
+	return asker.Waiting()
+}
+
+// The leader alone decides when the bots start; what it waits for, every node
+// hears with the next answer.
+func TestEveryNodeHearsForWhomTheStartWaits(t *testing.T) {
+	m, p := newTestManager(t)
+	robert := fsm.NodeRef{ID: "robert", Inc: 1}
+	p.do(&fsm.Up{Node: robert})
+	m.o.SyncNodes, m.o.SyncTimeout = []string{"mike"}, time.Minute
+	m.Start()
+	defer m.Stop()
+	m.SetLeadership(1, true)
+	eventually(t, "the leader waits", func() bool { return slices.Equal(m.Waiting(), []string{"mike"}) })
+	if got := freshAnswer(t, m, robert); !slices.Equal(got, []string{"mike"}) {
+		t.Errorf("robert hears that the start waits for %v", got)
+	}
+	freshAnswer(t, m, refMike) // it lives
+	eventually(t, "the leader begins", func() bool { return len(m.Waiting()) == 0 })
+	if got := freshAnswer(t, m, robert); len(got) > 0 {
+		t.Errorf("robert hears that the start waits for %v", got)
+	}
+	eventually(t, "those who live are enlisted", func() bool { return enlisted(m, refMike) && enlisted(m, robert) })
+}
+
+func enlisted(m *Manager, ref fsm.NodeRef) (yes bool) {
+	m.o.Machine.View(func(_ uint64, s *fsm.State) {
+		n, _ := s.Node(ref.ID)
+		yes = n.Enlisted && n.Inc == ref.Inc
+	})
+	return yes
 }

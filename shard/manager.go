@@ -76,6 +76,10 @@ type Options struct {
 	Cluster  Cluster
 	Timing   Timing
 	Bots     []*BotOptions
+	// SyncNodes have to be up before this node, if it leads, has the bots start
+	// in a cluster where none of them runs, but for no longer than SyncTimeout.
+	SyncNodes   []string
+	SyncTimeout time.Duration
 	// Workers bounds the handlers that run at a time. Default 256.
 	Workers int
 	// HandlerTimeout bounds one handler. Default 30 s.
@@ -109,6 +113,7 @@ type Manager struct {
 	locks *lockTable
 
 	fresh   atomic.Int64 // Time until which this node is fresh
+	waiting atomic.Pointer[[]string]
 	leaving atomic.Bool
 	started atomic.Bool // the log that is replayed before need not be kept
 
@@ -337,12 +342,6 @@ func (m *Manager) Status() map[fsm.ShardRef]Status {
 		out[ref] = *r.status.Load()
 	}
 	return out
-}
-
-// Move asks the leader for a planned move of a shard.
-func (m *Manager) Move(ctx context.Context, bot string, k fsm.ShardKey, to string, why fsm.Why) error {
-	_, err := m.send(ctx, "", message{Kind: msgMove, Bot: bot, Shard: k, To: to, Why: why})
-	return err
 }
 
 // Moving reports whether a planned move is under way; only the leader knows.

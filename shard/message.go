@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/botnode/botnode/discord"
@@ -22,7 +23,6 @@ const (
 	msgPrepared = "prepared" // target to leader: my connection has its HELLO
 	msgAnnounce = "announce" // leader to target: connect up to HELLO
 	msgReleased = "released" // old owner to new owner: my connection is gone
-	msgMove     = "move"     // any node to leader: move a shard
 	msgSpeak    = "speak"    // any node to owner: send a payload on the gateway connection
 )
 
@@ -36,8 +36,6 @@ type message struct {
 	Ask     uint64       `json:"ask,omitempty"`
 	Node    fsm.NodeRef  `json:"node,omitzero"`
 	Leaving bool         `json:"leaving,omitempty"`
-	To      string       `json:"to,omitempty"`
-	Why     fsm.Why      `json:"why,omitempty"`
 
 	Op   discord.Opcode  `json:"op,omitempty"`
 	Data json.RawMessage `json:"data,omitempty"`
@@ -87,7 +85,8 @@ func (m *Manager) receive(ctx context.Context, msg message) ([]byte, error) {
 		if err := m.lead.fresh(ctx, msg.Node, msg.Leaving); err != nil {
 			return nil, err
 		}
-		return binary.AppendUvarint(nil, m.o.Machine.Index()), nil
+		answer := binary.AppendUvarint(nil, m.o.Machine.Index())
+		return append(answer, strings.Join(m.Waiting(), ",")...), nil
 	}
 	if msg.Kind == msgSpeak {
 		return nil, m.speak(ctx, msg)
@@ -108,8 +107,6 @@ func (m *Manager) take(msg message) error {
 			l.Prepared(msg.Bot, msg.Shard, msg.Epoch)
 			return nil
 		})
-	case msgMove:
-		return m.lead.move(msg.Bot, msg.Shard, msg.To, msg.Why)
 	case msgAnnounce, msgReleased:
 		r := m.runner(ref)
 		if r == nil {

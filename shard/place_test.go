@@ -12,7 +12,7 @@ import (
 func targetsOf(ids ...string) []Target {
 	out := make([]Target, len(ids))
 	for i, id := range ids {
-		out[i] = Target{ID: id, Weight: 1}
+		out[i] = Target{ID: id, Weight: 1, Room: -1}
 	}
 	return out
 }
@@ -27,7 +27,7 @@ func loads(nodes []string) map[string]int {
 
 func settle(shards []Placed, targets []Target) []Placed {
 	out := slices.Clone(shards)
-	for i, n := range Place(shards, targets) {
+	for i, n := range Place(shards, targets, false) {
 		out[i].Node = n
 	}
 	return out
@@ -43,27 +43,27 @@ func unplaced(n int) []Placed {
 
 func TestPlaceKeepsWhatCannotBeEvened(t *testing.T) {
 	for _, holder := range []string{"a", "b", "c"} {
-		got := Place([]Placed{{Bot: "x", Node: holder}}, targetsOf("a", "b", "c"))
+		got := Place([]Placed{{Bot: "x", Node: holder}}, targetsOf("a", "b", "c"), false)
 		if got[0] != holder {
 			t.Errorf("the only shard went from %s to %s", holder, got[0])
 		}
 	}
 	two := []Placed{{Bot: "x", Index: 0, Node: "c"}, {Bot: "x", Index: 1, Node: "b"}}
-	if got := Place(two, targetsOf("a", "b", "c")); !slices.Equal(got, []string{"c", "b"}) {
+	if got := Place(two, targetsOf("a", "b", "c"), false); !slices.Equal(got, []string{"c", "b"}) {
 		t.Errorf("two shards on two of three nodes went to %v", got)
 	}
 }
 
 func TestPlaceWeights(t *testing.T) {
-	targets := []Target{{"a", 2}, {"b", 1}, {"c", 0}}
-	got := loads(Place(unplaced(9), targets))
+	targets := []Target{{"a", 2, -1, 0}, {"b", 1, -1, 0}, {"c", 0, -1, 0}}
+	got := loads(Place(unplaced(9), targets, false))
 	if !maps.Equal(got, map[string]int{"a": 6, "b": 3}) {
 		t.Errorf("weights 2:1:0 share nine shards as %v", got)
 	}
-	if got := Place(unplaced(3), nil); !slices.Equal(got, []string{"", "", ""}) {
+	if got := Place(unplaced(3), nil, false); !slices.Equal(got, []string{"", "", ""}) {
 		t.Errorf("without a target: %v", got)
 	}
-	if got := loads(Place(unplaced(4), []Target{{"a", 0}, {"b", 0}})); got["a"] != 2 || got["b"] != 2 {
+	if got := loads(Place(unplaced(4), []Target{{"a", 0, -1, 0}, {"b", 0, -1, 0}}, false)); got["a"] != 2 || got["b"] != 2 {
 		t.Errorf("without any weight: %v", got)
 	}
 }
@@ -81,7 +81,7 @@ func drawPlaced(t *rapid.T) ([]Placed, []Target) {
 func TestPlaceProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		shards, targets := drawPlaced(t)
-		got := Place(shards, targets)
+		got := Place(shards, targets, false)
 		load := loads(got)
 		lo, hi := len(shards)/len(targets), (len(shards)+len(targets)-1)/len(targets)
 		for _, target := range targets {
@@ -105,7 +105,7 @@ func TestPlaceProperties(t *testing.T) {
 		}
 		mixed := slices.Clone(targets)
 		slices.Reverse(mixed)
-		if other := Place(shards, mixed); !slices.Equal(other, got) {
+		if other := Place(shards, mixed, false); !slices.Equal(other, got) {
 			t.Fatalf("the order of targets matters: %v, %v", got, other)
 		}
 	})
@@ -137,6 +137,6 @@ func TestPlaceMovesLittle(t *testing.T) {
 
 func ExamplePlace() {
 	shards := []Placed{{Bot: "b", Index: 0, Node: "joe"}, {Bot: "b", Index: 1, Node: "joe"}, {Bot: "b", Index: 2, Node: "gone"}}
-	fmt.Println(Place(shards, []Target{{"joe", 1}, {"mike", 1}}))
+	fmt.Println(Place(shards, []Target{{ID: "joe", Weight: 1, Room: -1}, {ID: "mike", Weight: 1, Room: -1}}, false))
 	// Output: [joe joe mike]
 }

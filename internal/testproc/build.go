@@ -12,10 +12,11 @@ import (
 )
 
 // Build builds a package of the module into a folder and returns the program's
-// path. root is the module's folder.
-func Build(ctx context.Context, root, pkg, dir string) (string, error) {
+// path. root is the module's folder, flags are those of go build.
+func Build(ctx context.Context, root, pkg, dir string, flags ...string) (string, error) {
 	path := filepath.Join(dir, filepath.Base(pkg))
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", path, pkg)
+	args := append([]string{"build", "-o", path}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, pkg)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("testproc: go build %s: %w\n%s", pkg, err, out)

@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -150,9 +151,46 @@ func (c *cluster) WaitOwned(shard int, id string) {
 // ready, and no node has two more shards than another.
 func (c *cluster) WaitReady() {
 	c.t.Helper()
-	c.poll("the cluster is ready", 40*time.Second, func() error {
+	c.waitAll("the cluster is ready", func(st admin.Status) error {
+		if err := c.served(st); err != nil {
+			return err
+		}
+		return even(st)
+	})
+}
+
+// WaitServed is WaitReady without regard to who has how many shards.
+func (c *cluster) WaitServed() {
+	c.t.Helper()
+	c.waitAll("all shards are served", c.served)
+}
+
+// WaitPlaced waits until every shard is ready at the node that has it in want,
+// by id.
+func (c *cluster) WaitPlaced(want map[string]int) {
+	c.t.Helper()
+	c.waitAll(fmt.Sprintf("the shards are placed as %v", want), func(st admin.Status) error {
+		if err := c.served(st); err != nil {
+			return err
+		}
+		got := map[string]int{}
+		for _, s := range st.Shards {
+			got[s.Owner]++
+		}
+		return yes(maps.Equal(got, want), "they are placed as %v", got)
+	})
+}
+
+// waitAll waits until a condition holds by the word of every live node.
+func (c *cluster) waitAll(what string, cond func(admin.Status) error) {
+	c.t.Helper()
+	c.poll(what, 40*time.Second, func() error {
 		for _, id := range c.alive() {
-			if err := c.ready(id); err != nil {
+			st, err := c.Status(id)
+			if err == nil {
+				err = cond(st)
+			}
+			if err != nil {
 				return fmt.Errorf("%s says: %w", id, err)
 			}
 		}
@@ -160,15 +198,11 @@ func (c *cluster) WaitReady() {
 	})
 }
 
-func (c *cluster) ready(id string) error {
-	st, err := c.Status(id)
-	if err != nil {
-		return err
-	}
+func (c *cluster) served(st admin.Status) error {
 	if st.Leader == nil || st.Stale || len(st.Shards) == 0 {
 		return yes(false, "leader %v, stale %v, %d shards", st.Leader, st.Stale, len(st.Shards))
 	}
-	least, most, live := len(st.Shards), 0, 0
+	live := 0
 	for _, n := range st.Nodes {
 		if !n.Alive {
 			continue
@@ -177,16 +211,24 @@ func (c *cluster) ready(id string) error {
 			return yes(false, "%s: voter %v, fresh %v", n.ID, n.Voter, n.Fresh)
 		}
 		live++
-		if !n.Draining {
-			least, most = min(least, n.Shards), max(most, n.Shards)
-		}
 	}
 	for _, s := range st.Shards {
 		if s.State != "ready" {
 			return yes(false, "shard %d is %s at %s", s.ID, s.State, s.Owner)
 		}
 	}
-	return yes(live == len(c.alive()) && most-least <= 1, "%d nodes, %d to %d shards each", live, least, most)
+	return yes(live == len(c.alive()), "%d nodes", live)
+}
+
+// even returns nil if no node has two more shards than another.
+func even(st admin.Status) error {
+	least, most := len(st.Shards), 0
+	for _, n := range st.Nodes {
+		if n.Alive && !n.Draining {
+			least, most = min(least, n.Shards), max(most, n.Shards)
+		}
+	}
+	return yes(most-least <= 1, "%d to %d shards each", least, most)
 }
 
 // Move moves a shard and returns when its new owner has it.

@@ -146,12 +146,19 @@ func (c *cluster) Start(id string, args ...string) *member {
 // Three starts three nodes and joins two of them to the first, as the guide says.
 func (c *cluster) Three(args ...string) {
 	c.t.Helper()
+	c.Trio(args...)
+	c.WaitReady()
+}
+
+// Trio is Three without regard to who has how many shards.
+func (c *cluster) Trio(args ...string) {
+	c.t.Helper()
 	for _, id := range []string{"joe", "mike", "robert"} {
 		c.Start(id, args...)
 	}
 	c.Join("mike", "joe")
 	c.Join("robert", "joe")
-	c.WaitReady()
+	c.WaitServed()
 }
 
 // Join runs `botnode join` on a node.

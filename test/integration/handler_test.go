@@ -16,8 +16,13 @@ import (
 // threeBots starts three nodes of the test's own bot.
 func threeBots(t *testing.T) *cluster {
 	t.Helper()
+	return botsOf(t, program(t, "./test/integration/testbot"))
+}
+
+// botsOf starts three nodes of a program.
+func botsOf(t *testing.T, bin string) *cluster {
+	t.Helper()
 	c := newCluster(t, simOptions(3))
-	bin := program(t, "./test/integration/testbot")
 	for _, id := range []string{"joe", "mike", "robert"} {
 		c.Launch(c.New(id), bin)
 		c.WaitServing(id)

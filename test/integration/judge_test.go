@@ -53,6 +53,24 @@ func (c *cluster) Load(pings int, during func()) round {
 	return r
 }
 
+// While sends pings while something is done, and waits until all are answered.
+func (c *cluster) While(during func()) round {
+	c.t.Helper()
+	from, start := len(c.sim.Ledger().Posted()), time.Now()
+	stalls := watchStalls()
+	load := c.sim.StartLoad(sim.Load{Kind: "ping", Rate: pingRate})
+	c.waitPongs(from, pingRate/2)
+	during()
+	c.waitPongs(len(c.sim.Ledger().Posted()), pingRate/2)
+	if err := load.Stop(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.WaitAnswered(30 * time.Second)
+	r := c.measure(c.sim.Ledger().Posted()[from:], start)
+	r.stall = stalls()
+	return r
+}
+
 // watchStalls begins to watch how late timers are; the function that it returns
 // ends that and tells the worst.
 func watchStalls() func() time.Duration {

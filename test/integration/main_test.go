@@ -54,13 +54,27 @@ func run(m *testing.M) int {
 // unless BOTNODE_BINS names a folder of programs.
 func program(t *testing.T, pkg string) string {
 	t.Helper()
-	programs.mu.Lock()
-	defer programs.mu.Unlock()
 	if dir := os.Getenv("BOTNODE_BINS"); dir != "" {
 		return filepath.Join(dir, filepath.Base(pkg))
 	}
-	if p := programs.paths[pkg]; p != "" {
-		return p
+	return build(t, pkg, programs.dir)
+}
+
+// release returns the path of a program of the module that was built as a
+// version of its own. Its guilds don't compete for one counter.
+func release(t *testing.T, pkg, version string) string {
+	t.Helper()
+	return build(t, pkg, filepath.Join(programs.dir, version), "-ldflags", "-X main.version="+version+" -X main.counter=")
+}
+
+// build builds a program into a folder, once.
+func build(t *testing.T, pkg, dir string, flags ...string) string {
+	t.Helper()
+	programs.mu.Lock()
+	defer programs.mu.Unlock()
+	path := filepath.Join(dir, filepath.Base(pkg))
+	if programs.paths[path] != "" {
+		return path
 	}
 	root, err := filepath.Abs("../..")
 	if err != nil {
@@ -68,12 +82,16 @@ func program(t *testing.T, pkg string) string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	p, err := testproc.Build(ctx, root, pkg, programs.dir)
-	if err != nil {
+	if programs.paths[path], err = testproc.Build(ctx, root, pkg, dir, flags...); err != nil {
 		t.Fatal(err)
 	}
-	programs.paths[pkg] = p
-	return p
+	return path
+}
+
+// few is how often a scenario of long rounds runs.
+func few(t *testing.T) int {
+	t.Helper()
+	return min((rounds(t)+1)/2, 10)
 }
 
 // rounds is how often a repeated scenario runs.

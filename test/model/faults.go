@@ -41,7 +41,7 @@ func (s *Sim) firstCommands() []proposal {
 	var out []proposal
 	for _, c := range []fsm.Command{
 		&fsm.Init{ClusterID: "model"},
-		&fsm.Configure{Bot: botName, Config: modelConfig(0)},
+		&fsm.Configure{Bot: botName, Config: s.modelConfig(0)},
 		&fsm.Layout{Bot: botName, Total: total, To: total - 1},
 		&fsm.Budget{Bot: botName, Budget: fsm.IdentifyBudget{Remaining: 1, Limit: 1, MaxConcurrency: s.knobs.Concurrency}},
 		&fsm.Interests{Bot: botName, List: []fsm.Interest{
@@ -90,7 +90,11 @@ func (s *Sim) strike() {
 	case 5:
 		s.raft.elect(nil)
 	case 6, 7:
-		s.Move(s.rng.IntN(s.knobs.Shards), s.nodes[s.rng.IntN(len(s.nodes))].ref.ID)
+		to := ""
+		if s.chance(0.7) {
+			to = s.nodes[s.rng.IntN(len(s.nodes))].ref.ID
+		}
+		s.Move(s.rng.IntN(s.knobs.Shards), to)
 	case 8:
 		s.drain(n)
 	case 9, 10:
@@ -150,24 +154,25 @@ func (n *node) heal() {
 	}
 }
 
-// Move asks for a planned move at whoever takes itself for the leader.
+// Move has an operator want a shard on a node, "" for where it belongs.
 func (s *Sim) Move(k int, to string) {
-	for _, n := range s.nodes {
-		if n.alive && n.lead != nil {
-			s.on(n, 0, func() {
-				if n.lead == nil {
-					return
-				}
-				n.m.View(func(_ uint64, st *fsm.State) {
-					if n.lead.Move(n.local(), st, botName, s.key(k), to, fsm.WhyHandoff) == nil {
-						s.stats.Moves++
-						s.tracef("%s begins to move shard %d to %s", n.ref, k, to)
-					}
-				})
-				n.planSoon(0)
-			})
-		}
+	leader := s.raft.leader
+	if leader == nil || !leader.alive {
+		return
 	}
+	var rev uint64
+	leader.view(func(_ *fsm.State, b *fsm.Bot) {
+		if b != nil {
+			rev = b.PinRev
+		}
+	})
+	pin := &fsm.Pin{Bot: botName, Rev: rev, To: to, Why: fsm.WhyHandoff, Layout: uint32(s.knobs.Shards), Shards: []uint32{uint32(k)}}
+	leader.propose(pin, leader.generation(), func(r fsm.Result, unknown bool) {
+		if !unknown && r.Code == fsm.OK {
+			s.stats.Moves++
+			s.tracef("shard %d is pinned to %q", k, to)
+		}
+	})
 }
 
 func (s *Sim) drain(n *node) {
@@ -187,14 +192,16 @@ func (s *Sim) reconfigure() {
 		return
 	}
 	n.view(func(_ *fsm.State, b *fsm.Bot) {
-		c := &fsm.Configure{Bot: botName, Rev: b.ConfigRev, Config: modelConfig(b.Config.Intents + 1)}
+		c := &fsm.Configure{Bot: botName, Rev: b.ConfigRev, Config: s.modelConfig(b.Config.Intents + 1)}
 		n.propose(c, n.generation(), func(fsm.Result, bool) {})
 	})
 }
 
 // modelConfig is the bot's configuration with these intents.
-func modelConfig(intents uint64) []byte {
-	return fmt.Appendf(nil, `{"max_attempts":6,"identify_reserve":0,"retain_bytes":4000,"intents":%d}`, intents)
+func (s *Sim) modelConfig(intents uint64) []byte {
+	return fmt.Appendf(nil,
+		`{"max_attempts":6,"identify_reserve":0,"retain_bytes":4000,"placement":%q,"failback":%t,"failback_after_ms":300,"intents":%d}`,
+		s.knobs.Placement, s.knobs.Failback, intents)
 }
 
 // discordFault does something to a connection that is up.

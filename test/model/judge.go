@@ -177,6 +177,8 @@ func (s *Sim) unsettled(k int) (why string) {
 		switch {
 		case n == nil || n.ref != sh.Owner:
 			why = "it has no owner that lives"
+		case s.misplaced(st, b, &sh) != "":
+			why = s.misplaced(st, b, &sh)
 		case x == nil:
 			why = "it has no session"
 		case x.conn == nil || x.conn.n != n || x.conn.gone:
@@ -209,6 +211,33 @@ func (s *Sim) stuck() string {
 		}
 	}
 	return out.String()
+}
+
+// misplaced says why a shard is not where an operator or the placement wants it,
+// "" if it is.
+func (s *Sim) misplaced(st *fsm.State, b *fsm.Bot, sh *fsm.Shard) string {
+	if sh.Pin != "" {
+		if sh.Pin != sh.Owner.ID {
+			return "it is pinned to " + sh.Pin
+		}
+		return ""
+	}
+	where, err := fsm.ParsePlacement(b.Config.Placement)
+	if err != nil {
+		return err.Error()
+	}
+	owner, _ := st.Node(sh.Owner.ID)
+	for _, id := range st.Nodes() {
+		n, _ := st.Node(id)
+		switch {
+		case !n.Up || n.Draining || n.Weight == 0:
+		case owner.Weight == 0:
+			return "it is with a node of weight 0"
+		case b.Config.Failback && where.Group(id) < where.Group(sh.Owner.ID):
+			return "it has not gone back to " + id
+		}
+	}
+	return ""
 }
 
 // finale judges the end of a history.

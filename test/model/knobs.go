@@ -40,6 +40,11 @@ type Knobs struct {
 	Restore   bool    // an older snapshot is restored
 	Strict    bool    // digests are computed from scratch as well
 	Intents   int     // how often the configured intents change
+
+	Placement string // of the bot
+	Failback  bool
+	Idle      bool // node c is of weight 0
+	Await     bool // a leader of a new run waits for node c, for a while
 }
 
 func drawKnobs(s *Sim) Knobs {
@@ -74,6 +79,10 @@ func drawKnobs(s *Sim) Knobs {
 		Restore:     s.chance(0.15),
 		Strict:      s.chance(0.03),
 		Intents:     int(pick(0, 0, 1, 2)),
+		Placement:   []string{"spread", "spread", "prefer:b,a+c"}[s.rng.IntN(3)],
+		Failback:    s.chance(0.5),
+		Idle:        s.chance(0.2),
+		Await:       s.chance(0.2),
 	}
 	return k
 }

@@ -11,7 +11,10 @@ import (
 func (n *node) establish(term uint64) {
 	n.s.tracef("%s is established in term %d", n.ref, term)
 	n.lead, n.leadTerm = shard.NewLeader(n.s.timing, n.local()), term
-	n.lead.Stable = time.Second
+	n.lead.Stable, n.lead.Self = time.Second, n.ref
+	if n.s.knobs.Await {
+		n.lead.Await, n.lead.AwaitUntil = []string{"c"}, n.local()+time.Second
+	}
 	for ref := range n.killed {
 		n.lead.Killed(ref)
 	}

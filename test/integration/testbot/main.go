@@ -11,9 +11,21 @@ import (
 	"github.com/botnode/botnode"
 )
 
+// The linker sets these.
+var (
+	// version is that of the program.
+	version = "1"
+	// counter is the key that counts the pings of all guilds, for which their
+	// handlers compete; each guild has its own if it is empty.
+	counter = "pings"
+)
+
 func main() {
 	b := botnode.New()
 	botnode.OnRaw(b, "talk", "MESSAGE_CREATE", talk)
+	if version != "1" { // a handler that the first version doesn't have
+		botnode.OnRaw(b, "greet", "MESSAGE_CREATE", greet)
+	}
 	botnode.Main(b)
 }
 
@@ -33,10 +45,16 @@ func talk(c *botnode.Context) error {
 	}
 	switch word {
 	case "!ping":
-		if err := c.KV().Add("pings", 1); err != nil {
+		key := counter
+		if key == "" {
+			key = "pings/" + c.Guild().String()
+		}
+		if err := c.KV().Add(key, 1); err != nil {
 			return err
 		}
 		return c.Reply("pong " + rest)
+	case "!version":
+		return c.Reply("version " + version)
 	case "!answer":
 		return c.Reply("done")
 	case "!fail":
@@ -47,6 +65,20 @@ func talk(c *botnode.Context) error {
 		select {} // not even its context ends it
 	case "!die":
 		os.Exit(7) //nolint:revive // the handler that ends its process is what this program is for
+	}
+	return nil
+}
+
+// greet answers greetings.
+func greet(c *botnode.Context) error {
+	var m struct {
+		Content string `json:"content"`
+	}
+	if err := json.Unmarshal(c.Raw(), &m); err != nil {
+		return err
+	}
+	if m.Content == "!hello" {
+		return c.Reply("hello from " + version)
 	}
 	return nil
 }
