@@ -22,7 +22,7 @@ func startBot(t *testing.T, s *sim.Server, b *Bot, id, dir string, log *zap.Logg
 	if o.ClusterAddr == "" {
 		o.ClusterAddr = "127.0.0.1:0"
 	}
-	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Interests: b.interests(), Handlers: rt, Lead: rt.lead}}
+	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Program: node.Program{Interests: b.interests(), Handlers: rt, Lead: rt.lead}}}
 	o.Fatal = func(err error) { t.Errorf("node %s: %v", id, err) }
 	n, err := node.New(o)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/node/lab"
 )
 
@@ -32,9 +33,9 @@ func newLab(t *testing.T, ctx context.Context, shards int, dir string) *lab.Lab 
 		Discord: sim.Options{
 			Shards: shards, MaxConcurrency: shards, GlobalLimit: -1, NoRouteLimits: true, Guilds: 8, ReplayBuffer: -1,
 		},
-		Program: func(string) lab.Program {
+		Program: func(string) node.Program {
 			p := program(pingBot())
-			return lab.Program{Intents: p.Intents, Interests: p.Interests, Handlers: p.Handlers, Attach: p.Attach}
+			return p.Program
 		},
 		Fatal: func(id string, err error) { t.Errorf("node %s: %v", id, err) },
 	})

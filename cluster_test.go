@@ -30,7 +30,7 @@ func testNodeWith(t *testing.T, s *sim.Server, id, dir string, log *zap.Logger, 
 	if o.ClusterAddr == "" {
 		o.ClusterAddr = "127.0.0.1:0"
 	}
-	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Interests: rt.bot.interests(), Handlers: rt}}
+	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Program: node.Program{Interests: rt.bot.interests(), Handlers: rt}}}
 	o.Fatal = func(err error) { t.Errorf("node %s: %v", id, err) }
 	n, err := node.New(o)
 	if err != nil {

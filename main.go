@@ -9,6 +9,7 @@ import (
 	"github.com/botnode/botnode/cli"
 	"github.com/botnode/botnode/cli/demo"
 	"github.com/botnode/botnode/cli/dev"
+	"github.com/botnode/botnode/node"
 )
 
 // Main runs botnode's command line with the bot's handlers, and ends the
@@ -38,8 +39,8 @@ func Run(ctx context.Context, b *Bot, args []string) int {
 // program makes a bot into what the command line starts.
 func program(b *Bot) cli.Program {
 	rt := newRuntime(b, cli.DefaultBot)
-	return cli.Program{
-		Intents: b.intents(), Interests: b.interests(), Handlers: rt, Named: rt.named, Attach: rt.attach, Lead: rt.lead,
+	return cli.Program{Named: rt.named, Program: node.Program{
+		Intents: b.intents(), Interests: b.interests(), Handlers: rt, Attach: rt.attach, Lead: rt.lead,
 		Schedules: b.schedules, OnLive: rt.onLive, OnGone: rt.onGone, Close: rt.close,
-	}
+	}}
 }

@@ -24,7 +24,7 @@ func handNode(t *testing.T, s *sim.Server, id string, b *Bot, o node.Options) *n
 	seed.API, seed.Intents, seed.Shards = s.APIURL(), uint64(DefaultIntents()), "manual"
 	o.ID, o.DataDir, o.ClusterAddr, o.Version = id, t.TempDir(), "127.0.0.1:0", Version
 	o.Logger = zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
-	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Interests: b.interests(), Handlers: rt}}
+	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Program: node.Program{Interests: b.interests(), Handlers: rt}}}
 	o.Fatal = func(err error) { t.Errorf("node %s: %v", id, err) }
 	n, err := node.New(o)
 	if err != nil {

@@ -13,6 +13,7 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/node/lab"
 )
 
@@ -41,9 +42,9 @@ func Start(t testing.TB, bot func() *botnode.Bot, opts ...Option) *Cluster {
 	c := &Cluster{t: t, o: collect(opts), logs: &logbook{}, taken: make(map[int]bool)}
 	o := lab.Options{
 		Discord: c.o.world(), Version: botnode.Version, Logger: c.logs.logger, Fatal: c.fatal,
-		Program: func(string) lab.Program {
+		Program: func(string) node.Program {
 			p := botnode.Program(bot())
-			return lab.Program{Intents: p.Intents, Interests: p.Interests, Handlers: p.Handlers, Attach: p.Attach}
+			return p.Program
 		},
 	}
 	if c.o.disk {

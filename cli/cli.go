@@ -9,13 +9,9 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
-	"github.com/botnode/botnode/discord"
-	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
-	"github.com/botnode/botnode/shard"
 )
 
 // Program is a bot's own code.
@@ -25,27 +21,11 @@ type Program struct {
 	Name string
 	// Named, if set, is told the name once it is settled, before all else.
 	Named func(name string)
-	// Intents seed the bot's intents; 0 means discord.IntentsDefault.
-	Intents discord.Intents
-	// Interests are the event types that have handlers.
-	Interests []fsm.Interest
-	// Handlers run journal entries; nil if there are none.
-	Handlers shard.Handlers
-	// Schedules, OnLive and OnGone are as in node.Bot.
-	Schedules []shard.Schedule
-	OnLive    func(fsm.ShardKey, shard.Takeover)
-	OnGone    func(fsm.ShardKey)
-	// Close is called when the node has stopped.
-	Close func()
 	// Settings, if set, is given the author's own settings before the node is
 	// made: the app: section of the configuration file, with the app: of the bot's
 	// section over it. Its error is one of configuration.
 	Settings func(app map[string]any) error
-	// Attach, if set, is given the node after it was made and before it starts,
-	// for handlers that read the node's state.
-	Attach func(*node.Node)
-	// Lead, if set, is run when the node has begun to lead, see node.Bot.
-	Lead func(context.Context, *node.Node, *zap.Logger)
+	node.Program
 }
 
 // DefaultBot is the name of the bot where there is only one.

@@ -118,7 +118,7 @@ func TestTokenSources(t *testing.T) {
 func TestPrograms(t *testing.T) {
 	token := map[string]string{"DISCORD_TOKEN": "t"}
 	attached := 0
-	o := Options{Programs: []Program{{Intents: discord.IntentGuildMessages, Attach: func(*node.Node) { attached++ }}}}
+	o := Options{Programs: []Program{{Program: node.Program{Intents: discord.IntentGuildMessages, Attach: func(*node.Node) { attached++ }}}}}
 	c, err := configOf(t, o, token)
 	if err != nil || len(c.attach) != 1 || c.node.Bots[0].Seed.Intents != uint64(discord.IntentGuildMessages) {
 		t.Fatalf("a program's own intents: %+v, %v", c, err)

@@ -176,8 +176,7 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		if p.Named != nil {
 			p.Named(p.Name)
 		}
-		b := &node.Bot{Name: p.Name, Seed: fsm.DefaultConfig(), Interests: p.Interests, Handlers: p.Handlers,
-			Schedules: p.Schedules, OnLive: p.OnLive, OnGone: p.OnGone, Lead: p.Lead, Close: p.Close}
+		b := &node.Bot{Name: p.Name, Seed: fsm.DefaultConfig(), Program: p.Program}
 		b.Seed.Intents = uint64(discord.IntentsDefault)
 		if p.Intents != 0 {
 			b.Seed.Intents = uint64(p.Intents)

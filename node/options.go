@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/gateway"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/shard"
@@ -24,6 +25,13 @@ type Bot struct {
 	// Seed is the configuration that the bot gets at its first start in the
 	// cluster. Later the replicated one holds.
 	Seed fsm.Config
+	Program
+}
+
+// Program is what a bot's code does on one node. Each node needs its own.
+type Program struct {
+	// Intents seed the bot's intents; 0 means discord.IntentsDefault.
+	Intents discord.Intents
 	// Interests are the event types that have handlers.
 	Interests []fsm.Interest
 	// Handlers run journal entries; nil if the program has none.
@@ -41,6 +49,9 @@ type Bot struct {
 	// before. Of two runs one may be of a leader that doesn't know yet that it
 	// is none any more: what may be done only once must be committed.
 	Lead func(context.Context, *Node, *zap.Logger)
+	// Attach, if set, is given the node after it was made and before it starts,
+	// for handlers that read the node's state.
+	Attach func(*Node)
 }
 
 // Metrics receives measurements of a node's parts; its methods must not block.

@@ -15,6 +15,7 @@ import (
 	"github.com/botnode/botnode/cli"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/shard"
 )
 
@@ -41,7 +42,9 @@ func program() cli.Program {
 	} {
 		in = append(in, fsm.Interest{Type: t, Handlers: []string{"counter"}})
 	}
-	return cli.Program{Intents: discord.IntentsAll &^ discord.IntentGuildMessageReactions, Interests: in, Handlers: counter{}}
+	return cli.Program{Program: node.Program{
+		Intents: discord.IntentsAll &^ discord.IntentGuildMessageReactions, Interests: in, Handlers: counter{},
+	}}
 }
 
 // transcript runs dev with an input, and returns both outputs.

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap/zapcore"
 
 	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/node/lab"
 )
 
@@ -52,9 +53,9 @@ func start(ctx context.Context, o Options) (*session, error) {
 			Guilds: 1, Members: 10, Channels: 3, GlobalLimit: -1, NoRouteLimits: true, ReplayBuffer: -1,
 		},
 		Logger: func(string) *zap.Logger { return log },
-		Program: func(string) lab.Program {
+		Program: func(string) node.Program {
 			p := o.Program()
-			return lab.Program{Intents: p.Intents, Interests: p.Interests, Handlers: p.Handlers, Attach: p.Attach}
+			return p.Program
 		},
 		Fatal: func(_ string, err error) {
 			select {

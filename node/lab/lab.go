@@ -25,22 +25,11 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/consensus"
-	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/internal/memnet"
 	"github.com/botnode/botnode/node"
-	"github.com/botnode/botnode/shard"
 )
-
-// Program is what one node runs of a bot.
-type Program struct {
-	Intents   discord.Intents
-	Interests []fsm.Interest
-	Handlers  shard.Handlers
-	// Attach, if set, is given the node before it starts.
-	Attach func(*node.Node)
-}
 
 // Options configure a Lab. Program and Fatal are required.
 type Options struct {
@@ -50,7 +39,7 @@ type Options struct {
 	Discord sim.Options
 	// Program makes a node's own instance of the bot. It is called at each start
 	// of a node.
-	Program func(id string) Program
+	Program func(id string) node.Program
 	// Dir, if set, is a folder for the nodes' directories, in place of memory.
 	Dir string
 	// Tune, if set, may change a node's options before it is made.
@@ -174,7 +163,7 @@ func (l *Lab) start(id string, m *machine, bootstrap bool) (*node.Node, error) {
 			}
 		},
 		Bots: []*node.Bot{{
-			Name: l.o.Bot, Token: l.discord.Token(), Seed: seed, Interests: p.Interests, Handlers: p.Handlers,
+			Name: l.o.Bot, Token: l.discord.Token(), Seed: seed, Program: p,
 		}},
 	}
 	if o.ClusterAddr == "" {

@@ -18,6 +18,7 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/shard"
 )
 
@@ -32,8 +33,8 @@ func (keeper) Handle(_ context.Context, d shard.Delivery) shard.Outcome {
 
 func (keeper) Policy(string) shard.HandlerPolicy { return shard.HandlerPolicy{} }
 
-func program(string) Program {
-	return Program{
+func program(string) node.Program {
+	return node.Program{
 		Intents:  discord.IntentsAll,
 		Handlers: keeper{},
 		Interests: []fsm.Interest{
