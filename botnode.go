@@ -23,6 +23,7 @@ import (
 	"sync/atomic"
 
 	"github.com/disgoorg/disgo/gateway"
+	"github.com/spf13/cobra"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
@@ -46,6 +47,8 @@ type Bot struct {
 	stops      []func(*Task, Stop) error
 	leaders    []leaderJob
 	schedules  []shard.Schedule
+	settings   any                     // a pointer to the program's own, or nil
+	commands   []*cobra.Command        // the program's own
 	router     *router                 // of interactions; nil without commands
 	rt         atomic.Pointer[runtime] // that runs the bot; nil before it is attached to a node
 }

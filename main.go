@@ -3,6 +3,7 @@ package botnode
 import (
 	"context"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -27,7 +28,7 @@ func Run(ctx context.Context, b *Bot, args []string) int {
 	}
 	if b != nil {
 		o.Programs = []cli.Program{program(b)}
-		o.Extra = []*cobra.Command{dev.Command(func() cli.Program { return program(b) })}
+		o.Extra = append(slices.Clone(b.commands), dev.Command(func() cli.Program { return program(b) }))
 	} else {
 		// Their nodes run the built-in bot.
 		o.Extra = []*cobra.Command{demo.Command(), dev.Command(func() cli.Program { return program(pingBot()) })}
@@ -39,7 +40,7 @@ func Run(ctx context.Context, b *Bot, args []string) int {
 // program makes a bot into what the command line starts.
 func program(b *Bot) cli.Program {
 	rt := newRuntime(b, cli.DefaultBot)
-	return cli.Program{Named: rt.named, Program: node.Program{
+	return cli.Program{Named: rt.named, Settings: b.settingsFrom, Program: node.Program{
 		Intents: b.intents(), Interests: b.interests(), Handlers: rt, Attach: rt.attach, Lead: rt.lead,
 		Schedules: b.schedules, OnLive: rt.onLive, OnGone: rt.onGone, Close: rt.close,
 	}}
