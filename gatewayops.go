@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 
 	dgo "github.com/disgoorg/disgo/discord"
 	"github.com/disgoorg/disgo/gateway"
@@ -67,7 +68,8 @@ var errChunksGone = errors.New("botnode: the answer's chunks are no longer in th
 
 // RequestMembers asks Discord for members of a guild through the gateway, from
 // any node, and returns those of all chunks of the answer. The chunks have
-// updated the member cache by then.
+// updated the member cache by then. Discord answers a request for all members of
+// a guild once in 30 s; what it puts off is asked for again when it says.
 func (b *Bot) RequestMembers(ctx context.Context, guild snowflake.ID, q MemberQuery) ([]dgo.Member, error) {
 	rt, n, err := b.running()
 	if err != nil {
@@ -87,9 +89,7 @@ func (b *Bot) RequestMembers(ctx context.Context, guild snowflake.ID, q MemberQu
 	} else {
 		ask["query"] = q.Query
 	}
-	if err := b.SendGateway(ctx, shard, discord.OpRequestGuildMembers, ask); err != nil {
-		return nil, err
-	}
+	w.ask = func() error { return b.SendGateway(ctx, shard, discord.OpRequestGuildMembers, ask) }
 	return w.wait(ctx)
 }
 
@@ -99,9 +99,11 @@ type chunkWait struct {
 	rt    *runtime
 	n     *node.Node
 	nonce string
-	pos   uint64 // of the last entry that was looked at
-	seen  int    // chunks
-	of    int    // 0 until the first has come
+	ask   func() error
+	retry time.Duration // after which Discord wants to be asked again; 0 if it doesn't
+	pos   uint64        // of the last entry that was looked at
+	seen  int           // chunks
+	of    int           // 0 until the first has come
 	out   []dgo.Member
 }
 
@@ -110,6 +112,10 @@ func (w *chunkWait) look(f func(*fsm.Bot)) {
 }
 
 func (w *chunkWait) wait(ctx context.Context) ([]dgo.Member, error) {
+	if err := w.ask(); err != nil {
+		return nil, err
+	}
+	var again <-chan time.Time
 	for {
 		changed := w.n.Changed()
 		if err := w.take(); err != nil {
@@ -118,8 +124,15 @@ func (w *chunkWait) wait(ctx context.Context) ([]dgo.Member, error) {
 		if w.of > 0 && w.seen >= w.of {
 			return w.out, nil
 		}
+		if w.retry > 0 {
+			again, w.retry = time.After(w.retry), 0
+		}
 		select {
 		case <-changed:
+		case <-again:
+			if err := w.ask(); err != nil {
+				return nil, err
+			}
 		case <-ctx.Done():
 			return nil, fmt.Errorf("botnode: %d of the answer's chunks have come: %w", w.seen, context.Cause(ctx))
 		}
@@ -128,32 +141,50 @@ func (w *chunkWait) wait(ctx context.Context) ([]dgo.Member, error) {
 
 // take reads the chunks that are new.
 func (w *chunkWait) take() error {
-	var raws [][]byte
+	var raws []*fsm.Entry
 	gone := false
 	w.look(func(b *fsm.Bot) {
 		gone = w.pos+1 < b.RetainedFirst()
 		for e := range b.RetainedFrom(w.pos + 1) {
 			w.pos = e.Pos
-			if e.Type == discord.EventGuildMembersChunk {
-				raws = append(raws, e.Raw)
+			if e.Type == discord.EventGuildMembersChunk || e.Type == discord.EventRateLimited {
+				raws = append(raws, e)
 			}
 		}
 	})
 	if gone {
 		return errChunksGone
 	}
-	for _, raw := range raws {
+	for _, e := range raws {
 		var chunk struct {
-			Nonce   string       `json:"nonce"`
-			Count   int          `json:"chunk_count"`
-			Members []dgo.Member `json:"members"`
+			RetryAfter float64 `json:"retry_after"`
+			Meta       struct {
+				Nonce string `json:"nonce"`
+			} `json:"meta"`
+			Nonce   string          `json:"nonce"`
+			Count   int             `json:"chunk_count"`
+			Members json.RawMessage `json:"members"`
 		}
-		if err := json.Unmarshal(raw, &chunk); err != nil || chunk.Nonce != w.nonce {
+		err := json.Unmarshal(e.Raw, &chunk)
+		switch {
+		case err != nil:
+			continue // what can't be read is nobody's answer
+		case e.Type == discord.EventRateLimited:
+			if chunk.Meta.Nonce == w.nonce {
+				w.retry = time.Duration(max(chunk.RetryAfter, 0.1) * float64(time.Second))
+			}
 			continue
+		case chunk.Nonce != w.nonce:
+			continue
+		}
+		var members []dgo.Member
+		if err := json.Unmarshal(chunk.Members, &members); err != nil {
+			// Not the cause itself: a decoding error quotes the payload.
+			return errors.New("botnode: the answer's members do not decode")
 		}
 		w.seen++
 		w.of = max(1, chunk.Count)
-		w.out = append(w.out, chunk.Members...)
+		w.out = append(w.out, members...)
 	}
 	return nil
 }

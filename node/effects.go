@@ -2,9 +2,12 @@ package node
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -46,7 +49,13 @@ const presenceTries = 20
 
 // SetPresence sets the presence of a shard, or of fsm.AllShards; raw is the d of
 // an op 3. It is kept: sessions that begin later show it, too.
+//
+// One that Discord would not take ends the connection that it is sent on; kept,
+// it would end every session to come. So it is looked at before.
 func (n *Node) SetPresence(ctx context.Context, bot string, shard uint32, raw []byte) (err error) {
+	if err := checkPresence(raw); err != nil {
+		return admin.WithHint(fmt.Errorf("%w: %w", admin.ErrBadRequest, err), "a presence has a status and activities: see Discord's Update Presence")
+	}
 	for range presenceTries {
 		_, err = n.command(ctx, func(s *fsm.State) fsm.Command {
 			cmd := &fsm.Presence{Bot: bot, Shard: shard, Raw: raw}
@@ -63,6 +72,30 @@ func (n *Node) SetPresence(ctx context.Context, bot string, shard uint32, raw []
 		}
 	}
 	return err
+}
+
+// statuses are those that a presence may have (events/gateway-events.mdx,
+// "Status Types").
+var statuses = []string{"online", "dnd", "idle", "invisible", "offline"}
+
+// checkPresence looks at the d of an op 3; empty takes a presence back.
+func checkPresence(raw []byte) error {
+	if len(raw) == 0 {
+		return nil
+	}
+	var p struct {
+		Status     string            `json:"status"`
+		Activities []json.RawMessage `json:"activities"`
+	}
+	switch err := json.Unmarshal(raw, &p); {
+	case err != nil:
+		return fmt.Errorf("the presence: %w", err)
+	case !slices.Contains(statuses, p.Status):
+		return fmt.Errorf("the presence: %q is no status: it is one of %s", p.Status, strings.Join(statuses, ", "))
+	case len(raw) > fsm.MaxPresence:
+		return fmt.Errorf("the presence has more than %d bytes", fsm.MaxPresence)
+	}
+	return nil
 }
 
 // Speak sends a payload on the gateway connection of the shard with this index,
