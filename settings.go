@@ -3,6 +3,7 @@ package botnode
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -42,9 +43,7 @@ func (b *Bot) readSettings(app map[string]any, environ []string) error {
 		return nil
 	}
 	merged := make(map[string]any, len(app))
-	for key, value := range app {
-		merged[key] = value
-	}
+	maps.Copy(merged, app)
 	known := fieldsOf(reflect.TypeOf(b.settings).Elem())
 	for _, pair := range environ {
 		name, text, _ := strings.Cut(pair, "=")
@@ -76,8 +75,7 @@ func (b *Bot) readSettings(app map[string]any, environ []string) error {
 // fieldsOf returns the names of a struct's fields, as YAML has them.
 func fieldsOf(t reflect.Type) map[string]bool {
 	out := make(map[string]bool)
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		switch {
 		case !f.IsExported() || name == "-":

@@ -100,13 +100,14 @@ func (s *Store) write(ch fsm.KVChange, ifVersion *uint64) error {
 		return fmt.Errorf("%w: %w", ErrLockLost, err)
 	}
 	if err == nil {
-		err = s.applied(n, rt.name, ch.Key, version)
+		err = s.applied(n, rt.name, version)
 	}
 	return err
 }
 
-// applied waits until this node has applied the write that gave key a version.
-func (s *Store) applied(n *node.Node, bot, key string, version uint64) error {
+// applied waits until this node has applied the write that gave a key this
+// version.
+func (s *Store) applied(n *node.Node, bot string, version uint64) error {
 	for {
 		changed, there := n.Changed(), false
 		if _, err := n.View(bot, func(b *fsm.Bot, _ *cache.Cache) { there = b.KVRev() >= version }); err != nil || there {

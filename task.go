@@ -90,7 +90,8 @@ type leaderJob struct {
 // this name: on another one after the node has died, or has lost contact with
 // the cluster, which ends f's context before another may begin. When f returns
 // an error it is run again after a wait, here or elsewhere; when it returns nil
-// it is done until this process ends, and runs again on another node then.
+// it is done for as long as this process keeps the lock, and runs again where
+// the lock goes then.
 func (b *Bot) LeaderOnly(name string, f func(*Task) error) {
 	if name == "" {
 		panic(errors.New("botnode: work for one node needs a name"))

@@ -11,7 +11,6 @@ import (
 
 	"github.com/goccy/go-yaml"
 
-	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 )
@@ -94,10 +93,6 @@ func (f *file) applyKey(c *fsm.Config, k botKey, e entry) error {
 	}
 	return nil
 }
-
-// notYet refuses a value that nothing acts on yet: to take it would promise
-// what doesn't happen.
-func notYet(v string) error { return fmt.Errorf("%q is %w", v, admin.ErrNotImplemented) }
 
 func setAPI(c *fsm.Config, v string) error {
 	if !strings.HasPrefix(v, "http://") && !strings.HasPrefix(v, "https://") {

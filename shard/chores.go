@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/botnode/botnode/fsm"
@@ -22,7 +23,9 @@ func (l *leaderLoop) chores(wall time.Time) {
 		for _, name := range s.BotNames() {
 			b := s.Bot(name)
 			if at, ok := b.NextExpiry(); ok && at <= wall.UnixMilli() {
-				l.leader.propose(l.m.now(), s, "expire "+name, &fsm.Expire{Bot: name, Now: wall.UnixMilli()})
+				// Another key for each step: of many keys one command removes a part.
+				step := fmt.Sprintf("expire %s %d %d", name, at, b.KVLen())
+				l.leader.propose(l.m.now(), s, step, &fsm.Expire{Bot: name, Now: wall.UnixMilli()})
 			}
 			if bot := l.m.bots[name]; bot != nil && b.Serves() {
 				for _, sched := range bot.Schedules {
