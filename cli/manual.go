@@ -111,7 +111,7 @@ func (a *app) connectCommand() *cobra.Command {
 		Example: "  botnode shard connect 0 --of 1\n  botnode shard connect 0 --resume shard0.json --to mike",
 	}
 	of := c.Flags().Int("of", 0, "how many shards the bot has in all; needed where the cluster doesn't know it yet")
-	to := c.Flags().String("to", "", "the node that gets the shard (default: the cluster chooses)")
+	to := c.Flags().String("to", "", "the node that gets the shard, and keeps it as after `shard move` (default: the cluster chooses)")
 	resume := c.Flags().String("resume", "", "file with what `shard disconnect` printed; - reads standard input")
 	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, args []string) error {
 		shard, err := shardNumber(args[0])

@@ -60,7 +60,14 @@ func manualCases() []guardCase {
 			name: "connect to a node", before: []Command{event, off, &Down{Node: joe}},
 			cmd: on(func(c *Connect) { c.To = mike }), holds: func(b *bench) bool {
 				sh := b.shard(shard0)
-				return sh.Owner == mike && sh.From.None() && sh.Oldest().Runner == mike
+				return sh.Owner == mike && sh.From.None() && sh.Oldest().Runner == mike && sh.Pin == "mike" && b.bot().PinRev == 1
+			},
+		},
+		{
+			name: "connect to a node that drains", before: []Command{off, &Drain{ID: "mike", On: true}},
+			cmd: on(func(c *Connect) { c.To = mike }), holds: func(b *bench) bool {
+				sh := b.shard(shard0)
+				return sh.Owner == mike && sh.Pin == "" && b.bot().PinRev == 0
 			},
 		},
 		{

@@ -50,7 +50,8 @@ func (c *Disconnect) apply(s *State) Result {
 // Guard: the shard is parked and the epoch is in force, or it is not known and
 // the epoch is 0; the shard count is the one in force; the session, if it is the
 // one on record, is not behind it. Effect: the epoch rises by one; To owns the
-// shard, or, if To is nobody, the leader finds somebody.
+// shard and has it pinned, unless it drains; if To is nobody, the leader finds
+// somebody.
 //
 // What this cluster has not seen is on record as a gap: "elsewhere" for events
 // between the session that it had and the one that comes, "state" for guilds that
@@ -112,6 +113,10 @@ func (c *Connect) apply(s *State) Result {
 	sh.Epoch++
 	sh.Parked, sh.Owner, sh.From, sh.Why = false, c.To, NodeRef{}, WhyNormal
 	if !c.To.None() {
+		if !s.node(c.To).Draining {
+			sh.Pin, sh.PinWhy = c.To.ID, WhyHandoff
+			b.PinRev++ // what was ordered before it is older
+		}
 		b.adopt(s, sh, c.To, NodeRef.None)
 	}
 	return sh.ok()
