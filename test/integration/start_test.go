@@ -85,3 +85,19 @@ func TestTheStartWaitsNoLongerThanItMay(t *testing.T) {
 	c.Load(roundPings/3, func() {})
 	c.Unharmed()
 }
+
+// TestShardCountIsObeyed has a bot run three shards where Discord recommends two.
+func TestShardCountIsObeyed(t *testing.T) {
+	c := newCluster(t, simOptions(2))
+	c.Start("joe", "--bootstrap", "--shards", "3")
+	c.WaitServed()
+	live := c.sim.LiveSessions()
+	for _, s := range live {
+		if s.Shard[1] != 3 {
+			t.Errorf("a session is of shard %d of %d", s.Shard[0], s.Shard[1])
+		}
+	}
+	if shards := c.status().Shards; len(live) != 3 || len(shards) != 3 || shards[2].Total != 3 {
+		t.Errorf("%d sessions, shards %+v", len(live), shards)
+	}
+}
