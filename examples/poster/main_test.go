@@ -21,6 +21,7 @@ func TestEachTipOnceInEachChannel(t *testing.T) {
 			channels = append(channels, id)
 		}
 	}
+	tb.Settle() // an answer shows before what its handler wrote is committed
 	const mornings = 6
 	for day := range mornings {
 		tip := tb.Tick("tip")
@@ -58,8 +59,10 @@ func TestSubscriptionsEnd(t *testing.T) {
 	tb.Command("tips", on).Expect("A tip comes here every morning.")
 	tb.KillLeader()
 	tb.Command("tips", on).Expect("This channel has tips already.")
+	tb.Settle() // an answer shows before what its handler wrote is committed
 	tb.Tick("tip").Expect(text(1))
 	tb.Command("tips", off).Expect("No more tips here.")
+	tb.Settle()
 	tb.Tick("tip").ExpectNone()
 }
 
