@@ -32,10 +32,12 @@ func (s spent) rate() float64 { return float64(s.events) / s.took.Seconds() }
 // each is the CPU of an event in microseconds.
 func (s spent) each() float64 { return float64(s.cpu.Microseconds()) / float64(s.events) }
 
-// spend sends events through a cluster that runs p, after half as many that
-// warm it up.
-func spend(ctx context.Context, p program, events int) (spent, error) {
-	c, err := newCluster(ctx, p, firehoseOptions())
+// spend sends events of a number of guilds through a cluster that runs p, after
+// half as many that warm it up.
+func spend(ctx context.Context, p program, guilds, events int) (spent, error) {
+	o := firehoseOptions()
+	o.Guilds = guilds
+	c, err := newCluster(ctx, p, o)
 	if err != nil {
 		return spent{}, err
 	}
@@ -52,13 +54,13 @@ func spend(ctx context.Context, p program, events int) (spent, error) {
 // in disgo's types and do nothing.
 func handlers(ctx context.Context, t *table, events int) error {
 	const many = 10
-	one, err := spend(ctx, benchBot(1, "none"), events)
+	one, err := spend(ctx, benchBot(1, "none"), fewGuilds, events)
 	if err != nil {
 		return err
 	}
 	t.add("events/s, 1 handler of a disgo type", "", "%.0f", one.rate())
 	t.add("CPU an event, three nodes together, 1 handler of a disgo type", "", "%.1f us", one.each())
-	ten, err := spend(ctx, benchBot(many, "none"), events/4)
+	ten, err := spend(ctx, benchBot(many, "none"), fewGuilds, events/4)
 	if err != nil {
 		return err
 	}
@@ -71,20 +73,30 @@ func handlers(ctx context.Context, t *table, events int) error {
 // readsEach is how many keys a handler of the bench bot's work "read" reads.
 const readsEach = 100
 
+// Guilds of the runs. The events of a guild come in order, so that a write or a
+// read of one is committed before the next is handled: what a store takes a
+// second is a matter of how many guilds are busy.
+const (
+	fewGuilds  = 60
+	manyGuilds = 1000
+)
+
 // kv measures the store as handlers use it: a write commits with the handler's
 // acknowledgement, and a read is one that the commit depends on.
 func kv(ctx context.Context, t *table, events int) error {
-	write, err := spend(ctx, benchBot(1, "write"), events/2)
+	for _, guilds := range []int{fewGuilds, manyGuilds} {
+		write, err := spend(ctx, benchBot(1, "write"), guilds, events/4)
+		if err != nil {
+			return err
+		}
+		t.add(fmt.Sprintf("store writes/s from handlers of %d guilds, 100 bytes, one an event", guilds), "", "%.0f", write.rate())
+		t.add("CPU an event with a write, three nodes together", "", "%.1f us", write.each())
+	}
+	read, err := spend(ctx, benchBot(1, "read"), manyGuilds, events/10)
 	if err != nil {
 		return err
 	}
-	t.add("store writes/s from handlers, 100 bytes, one an event", "", "%.0f", write.rate())
-	t.add("CPU an event with a write, three nodes together", "", "%.1f us", write.each())
-	read, err := spend(ctx, benchBot(1, "read"), events/10)
-	if err != nil {
-		return err
-	}
-	t.add("store reads/s from handlers, 100 an event", "", "%.0f", readsEach*read.rate())
+	t.add(fmt.Sprintf("store reads/s from handlers of %d guilds, 100 an event", manyGuilds), "", "%.0f", readsEach*read.rate())
 	t.add("CPU a read with its check at the commit, three nodes together", "", "%.2f us", read.each()/readsEach)
 	return nil
 }
