@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/botnode/botnode/botnodetest"
+	"github.com/botnode/botnode/internal/faket"
 )
 
 // BenchmarkStart is a cluster from nothing to a connected bot, and its end.
@@ -15,10 +16,10 @@ func BenchmarkStart(b *testing.B) {
 		b.Run(strconv.Itoa(nodes), func(b *testing.B) {
 			var start, end time.Duration
 			for b.Loop() {
-				t, begun := newT(), time.Now()
+				t, begun := faket.New(), time.Now()
 				botnodetest.Start(t, newPing, botnodetest.Nodes(nodes))
 				started := time.Now()
-				t.end()
+				t.End()
 				start, end = start+started.Sub(begun), end+time.Since(started)
 			}
 			b.ReportMetric(perMS(start, b.N), "ms/start")
@@ -53,14 +54,14 @@ func BenchmarkKillLeader(b *testing.B) {
 func BenchmarkMemory(b *testing.B) {
 	var bytes, goroutines float64
 	for b.Loop() {
-		t := newT()
+		t := faket.New()
 		botnodetest.Start(t, newPing, botnodetest.Nodes(1))
 		one, m := heap(), runtime.NumGoroutine()
-		t.end()
-		t = newT()
+		t.End()
+		t = faket.New()
 		botnodetest.Start(t, newPing, botnodetest.Nodes(3))
 		three, k := heap(), runtime.NumGoroutine()
-		t.end()
+		t.End()
 		bytes += (float64(three) - float64(one)) / 2
 		goroutines += float64(k-m) / 2
 	}

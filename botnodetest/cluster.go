@@ -3,14 +3,12 @@ package botnodetest
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/botnode/botnode"
-	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
@@ -266,31 +264,4 @@ func (c *Cluster) PutKV(key, value string) {
 	if err := c.lab.PutKV(ctx, key, []byte(value)); err != nil {
 		c.fail("writing key %q: %v", key, err)
 	}
-}
-
-// Guilds returns the guilds that the bot is in.
-func (c *Cluster) Guilds() []discord.Snowflake { return snowflakes(c.Discord().GuildIDs()) }
-
-// Channels returns a guild's text channels.
-func (c *Cluster) Channels(guild discord.Snowflake) []discord.Snowflake {
-	return snowflakes(c.Discord().TextChannels(sim.ID(guild)))
-}
-
-// Messages returns what the bot has written so far, in the order of Discord. A
-// message that was sent twice under one nonce is there once, as on Discord.
-func (c *Cluster) Messages() (contents []string) {
-	for _, p := range c.Discord().Ledger().Posted() {
-		if !p.Deduped {
-			contents = append(contents, p.Content)
-		}
-	}
-	return contents
-}
-
-func snowflakes(ids []sim.ID) []discord.Snowflake {
-	out := make([]discord.Snowflake, 0, len(ids))
-	for _, id := range ids {
-		out = append(out, discord.Snowflake(id))
-	}
-	return slices.Clip(out)
 }

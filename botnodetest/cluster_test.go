@@ -16,6 +16,7 @@ import (
 	"github.com/botnode/botnode/botnodetest"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/internal/faket"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -351,14 +352,14 @@ func TestFailuresAreExplained(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			ft := &fakeT{quiet: true}
-			ft.run(func() { tt.test(botnodetest.Start(ft, failing, short)) })
-			if !ft.failed {
+			ft := &faket.T{Quiet: true}
+			ft.Run(func() { tt.test(botnodetest.Start(ft, failing, short)) })
+			if !ft.Failed() {
 				t.Fatal("the test did not fail")
 			}
 			for _, want := range tt.want {
-				if !strings.Contains(ft.log.String(), want) {
-					t.Errorf("%q isn't in:\n%s", want, ft.log.String())
+				if !strings.Contains(ft.Noted(), want) {
+					t.Errorf("%q isn't in:\n%s", want, ft.Noted())
 				}
 			}
 		})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/botnode/botnode"
 	"github.com/botnode/botnode/botnodetest"
+	"github.com/botnode/botnode/internal/faket"
 )
 
 // newGreeter is the bot under test, as the program's main has it.
@@ -27,8 +28,8 @@ func newGreeter() *botnode.Bot {
 
 // A bot that counts greetings goes on counting when its leader dies.
 func Example() {
-	t := newT() // in a test: its *testing.T
-	defer t.end()
+	t := faket.New() // in a test: its *testing.T
+	defer t.End()
 
 	tb := botnodetest.Start(t, newGreeter, botnodetest.Nodes(3))
 	fmt.Println(tb.Say("hello").Answer())

@@ -19,7 +19,13 @@ type Sent struct {
 	what string // for messages of failure
 	from int    // the bot's messages before it
 	own  func(sim.Posted) bool
+
+	id, channel discord.Snowflake // of the message or interaction
 }
+
+// ID returns the id of the message that was said, or of the command's
+// interaction; 0 for an event.
+func (s *Sent) ID() discord.Snowflake { return s.id }
 
 // Say has a user write a message in the first channel of the first guild.
 func (c *Cluster) Say(content string) *Sent {
@@ -39,6 +45,7 @@ func (c *Cluster) SayIn(channel discord.Snowflake, content string) *Sent {
 	case m.Delivered == 0:
 		c.fail("nobody received the message %q: do the bot's Intents include those of guild messages?", content)
 	}
+	s.id, s.channel = discord.Snowflake(m.ID), discord.Snowflake(m.Channel)
 	s.own = func(p sim.Posted) bool { return p.Channel == m.Channel }
 	return s
 }
@@ -50,18 +57,26 @@ func (c *Cluster) SayIn(channel discord.Snowflake, content string) *Sent {
 //	tb.Command("ban", map[string]any{"user": id, "days": 7}).Expect("banned")
 func (c *Cluster) Command(name string, options map[string]any) *Sent {
 	c.t.Helper()
+	return c.CommandIn(0, name, options)
+}
+
+// CommandIn has a user run a slash command in a channel, as Command does; 0 is
+// the first channel of the first guild.
+func (c *Cluster) CommandIn(channel discord.Snowflake, name string, options map[string]any) *Sent {
+	c.t.Helper()
 	s := c.sending(fmt.Sprintf("the command /%s", name))
 	list, err := lab.CommandOptions(options)
 	if err != nil {
 		c.fail("the command /%s: %v", name, err)
 	}
-	x, err := c.Discord().Interact(sim.Interact{Name: name, Options: list})
+	x, err := c.Discord().Interact(sim.Interact{Channel: sim.ID(channel), Name: name, Options: list})
 	switch {
 	case err != nil:
 		c.fail("running /%s: %v", name, err)
 	case x.Delivered == 0:
 		c.fail("nobody received the command /%s", name)
 	}
+	s.id = discord.Snowflake(x.ID)
 	s.own = func(p sim.Posted) bool { return p.Interaction == x.ID }
 	return s
 }
@@ -179,4 +194,19 @@ func (s *Sent) instead() string {
 		return "; the bot has written nothing"
 	}
 	return "; the bot has written " + strings.Join(got, ", ")
+}
+
+// Tick has a schedule of Bot.Every or Bot.Cron run now, besides its own times:
+// tests need not wait for the morning. Answers are whatever the bot writes, in
+// any channel.
+func (c *Cluster) Tick(schedule string) *Sent {
+	c.t.Helper()
+	s := c.sending("the schedule " + schedule)
+	s.own = func(sim.Posted) bool { return true }
+	ctx, cancel := c.deadline()
+	defer cancel()
+	if err := c.lab.RunSchedule(ctx, schedule); err != nil {
+		c.fail("running the schedule %q: %v", schedule, err)
+	}
+	return s
 }

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/shard"
@@ -121,3 +122,22 @@ func (n *Node) Speak(ctx context.Context, bot string, index int, op discord.Opco
 
 // Logger returns the node's log, for what its programs have to say.
 func (n *Node) Logger() *zap.Logger { return n.log }
+
+// RunSchedule makes an entry for a schedule of a bot as if its time had come,
+// besides its own times; before the schedule has begun in the cluster it makes
+// none, and says so.
+func (n *Node) RunSchedule(ctx context.Context, bot, name string) error {
+	last, begun := int64(0), false
+	_, err := n.View(bot, func(b *fsm.Bot, _ *cache.Cache) { last, begun = b.LastTick(name) })
+	if err == nil && !begun {
+		err = admin.WithHint(fmt.Errorf("%w: no schedule %q has begun", admin.ErrRefused, name), "a schedule begins when a leader first sees it")
+	}
+	if err != nil {
+		return err
+	}
+	now := time.Now().UnixMilli()
+	// One time, however often it is proposed: it has one entry at most.
+	cmd := &fsm.Tick{Bot: bot, Name: name, Due: max(now, last+1), At: now}
+	_, err = n.command(ctx, func(*fsm.State) fsm.Command { return cmd })
+	return err
+}

@@ -112,10 +112,13 @@ func (s *Server) sendInteraction(g *guild, in *Interact, member raw) *Interacted
 	if in.Options != nil {
 		data["options"] = in.Options
 	}
+	if resolved := g.resolve(in.Options); len(resolved) > 0 {
+		data["resolved"] = resolved
+	}
 	body := obj{
 		"id": id, "application_id": BotID, "type": kind, "data": data, "guild_id": g.id, "channel_id": in.Channel,
-		"member": with(member, obj{"permissions": "2248473465835073"}), "token": x.token, "version": 1,
-		"app_permissions": "2248473465835073", "locale": "en-US", "guild_locale": "en-US", "entitlements": []any{},
+		"member": with(member, obj{"permissions": allPermissions}), "token": x.token, "version": 1,
+		"app_permissions": allPermissions, "locale": "en-US", "guild_locale": "en-US", "entitlements": []any{},
 		"authorizing_integration_owners": obj{"0": g.id}, "context": 0, "attachment_size_limit": 26214400,
 		"guild":   obj{"id": g.id, "locale": "en-US", "features": []any{}},
 		"channel": g.in(g.channels.rows[in.Channel]),

@@ -65,6 +65,34 @@ func (s *Server) TextChannels(id ID) []ID {
 	return nil
 }
 
+// ChannelGuild is the guild of a channel, and false if no guild has it.
+func (s *Server) ChannelGuild(channel ID) (ID, bool) {
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	if g := s.world.owner[channel]; g != nil {
+		return g.id, true
+	}
+	return 0, false
+}
+
+// History is the messages that a channel shows: edited ones as they are now, and
+// none that was deleted, the oldest first.
+func (s *Server) History(channel ID) []json.RawMessage {
+	s.world.mu.Lock()
+	defer s.world.mu.Unlock()
+	h := s.world.msgs[channel]
+	if h == nil {
+		return nil
+	}
+	var out []json.RawMessage
+	for _, id := range h.keys {
+		if r, shown := h.rows[id]; shown {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // SessionState is a session as it is now.
 type SessionState struct {
 	ID        string   `json:"id"`

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -19,11 +20,34 @@ import (
 	"github.com/botnode/botnode/discord/sim"
 )
 
-// cluster is three real nodes and a simulator in this process.
+// cluster is real nodes and a simulator in this process.
 type cluster struct {
 	sim   *sim.Server
 	dir   string
 	nodes []*proc
+}
+
+// program is what the nodes of a cluster run.
+type program struct {
+	bin   string   // built from pkg if it is ""
+	pkg   string   // "" for the stock binary
+	args  []string // for `start`
+	env   []string
+	nodes int // 0 for three
+}
+
+// stock is the stock binary with one of its built-in bots.
+func stock(bin, builtin string) program {
+	return program{bin: bin, args: []string{"--builtin", builtin}}
+}
+
+// ids are the names of the nodes.
+func (p *program) ids() []string {
+	ids := []string{"joe", "mike", "robert"}
+	if p.nodes > 0 {
+		ids = ids[:p.nodes]
+	}
+	return ids
 }
 
 // proc is one node's process.
@@ -32,25 +56,25 @@ type proc struct {
 	cmd                 *exec.Cmd
 }
 
-// newCluster builds the binary, starts the simulator and three nodes, and
-// waits until all shards are ready.
-func newCluster(ctx context.Context, bin, builtin string, o sim.Options) (*cluster, error) {
+// newCluster builds the binary, starts the simulator and the nodes, and waits
+// until all shards are ready.
+func newCluster(ctx context.Context, p program, o sim.Options) (*cluster, error) {
 	dir, err := os.MkdirTemp("", "botnode-bench-")
 	if err != nil {
 		return nil, err
 	}
 	c := &cluster{sim: sim.New(o), dir: dir}
-	if err := c.start(ctx, bin, builtin); err != nil {
+	if err := c.start(ctx, p); err != nil {
 		c.close()
 		return nil, err
 	}
 	return c, nil
 }
 
-func (c *cluster) start(ctx context.Context, bin, builtin string) error {
-	if bin == "" {
-		bin = filepath.Join(c.dir, "botnode")
-		build := exec.CommandContext(ctx, "go", "build", "-o", bin, "./cmd/botnode")
+func (c *cluster) start(ctx context.Context, what program) error {
+	if what.bin == "" {
+		what.bin = filepath.Join(c.dir, "botnode")
+		build := exec.CommandContext(ctx, "go", "build", "-o", what.bin, cmp.Or(what.pkg, "./cmd/botnode"))
 		build.Stderr = os.Stderr
 		if err := build.Run(); err != nil {
 			return fmt.Errorf("build: %w", err)
@@ -59,12 +83,14 @@ func (c *cluster) start(ctx context.Context, bin, builtin string) error {
 	if err := c.sim.Start(); err != nil {
 		return err
 	}
-	for i, id := range []string{"joe", "mike", "robert"} {
+	ids := what.ids()
+	for i, id := range ids {
 		p := &proc{id: id, http: freeAddr(), addr: freeAddr(), dir: filepath.Join(c.dir, id)}
 		args := []string{
 			"start", "--id", id, "--data-dir", p.dir, "--cluster-addr", p.addr, "--http-addr", p.http,
-			"--discord-api", c.sim.APIURL(), "--builtin", builtin, "--intents", "all", "--log-level", "warn",
+			"--discord-api", c.sim.APIURL(), "--intents", "all", "--log-level", "warn",
 		}
+		args = append(args, what.args...)
 		if i == 0 {
 			args = append(args, "--bootstrap")
 		} else {
@@ -74,8 +100,8 @@ func (c *cluster) start(ctx context.Context, bin, builtin string) error {
 		if err != nil {
 			return err
 		}
-		p.cmd = exec.Command(bin, args...)
-		p.cmd.Env = append(os.Environ(), "BOTNODE_TOKEN="+c.sim.Token())
+		p.cmd = exec.Command(what.bin, args...)
+		p.cmd.Env = append(append(os.Environ(), "BOTNODE_TOKEN="+c.sim.Token()), what.env...)
 		p.cmd.Stdout, p.cmd.Stderr = log, log
 		p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 		if err := p.cmd.Start(); err != nil {
@@ -90,7 +116,7 @@ func (c *cluster) start(ctx context.Context, bin, builtin string) error {
 	// A node that has just joined does nothing before a leader has answered it.
 	return c.until(ctx, 60*time.Second, func() bool {
 		for _, p := range c.nodes {
-			if st := c.status(p); st.Health != "ok" || len(st.Nodes) != 3 || st.Stale {
+			if st := c.status(p); st.Health != "ok" || len(st.Nodes) != len(ids) || st.Stale {
 				return false
 			}
 		}

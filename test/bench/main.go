@@ -3,7 +3,9 @@
 // simulator, and measures the state machine alone for what needs no cluster.
 // Other libraries are measured beside it where Node.js is (foreign).
 //
-//	go run ./test/bench [-only cluster,foreign,pings,idle,cache,snapshot] [-events 400000]
+// A bot of its own (test/bench/bot) shows what handlers and their store cost.
+//
+//	go run ./test/bench [-only cluster,foreign,pings,idle,handlers,kv,memory,cache,snapshot] [-events 400000]
 //
 // Figures of a shared machine are noisy: compare ratios, and quote medians of
 // several runs.
@@ -44,9 +46,9 @@ func (t *table) print() {
 func main() { os.Exit(run()) }
 
 func run() int {
-	only := flag.String("only", "cluster,foreign,pings,idle,cache,snapshot", "what to measure")
+	only := flag.String("only", "cluster,foreign,pings,idle,handlers,kv,memory,cache,snapshot", "what to measure")
 	events := flag.Int("events", 400_000, "events of the throughput run")
-	members := flag.Int("members", 1_000_000, "cached members of the snapshot and cache runs")
+	members := flag.Int("members", 1_000_000, "cached members of the memory, snapshot and cache runs")
 	bin := flag.String("bin", "", "a botnode binary to measure instead of building one")
 	builtin := flag.String("builtin", "", "measure the throughput of this built-in bot only: none or ping")
 	flag.Parse() //nolint:revive // run is main, but for the exit code
@@ -63,6 +65,9 @@ func run() int {
 		{"foreign", func(ctx context.Context, t *table) error { return foreign(ctx, t, *events) }},
 		{"pings", func(ctx context.Context, t *table) error { return pings(ctx, t, *bin) }},
 		{"idle", func(ctx context.Context, t *table) error { return idle(ctx, t, *bin) }},
+		{"handlers", func(ctx context.Context, t *table) error { return handlers(ctx, t, *events/4) }},
+		{"kv", func(ctx context.Context, t *table) error { return kv(ctx, t, *events/4) }},
+		{"memory", func(ctx context.Context, t *table) error { return memory(ctx, t, *bin, *members) }},
 		{"cache", func(_ context.Context, t *table) error { return caches(t, *members) }},
 		{"snapshot", func(_ context.Context, t *table) error { return snapshots(t, *members) }},
 	}

@@ -31,7 +31,7 @@ func firehoseOptions() sim.Options {
 }
 
 func firehose(ctx context.Context, t *table, bin, builtin, name string, events int) error {
-	c, err := newCluster(ctx, bin, builtin, firehoseOptions())
+	c, err := newCluster(ctx, stock(bin, builtin), firehoseOptions())
 	if err != nil {
 		return err
 	}
@@ -96,7 +96,7 @@ func pings(ctx context.Context, t *table, bin string) error {
 }
 
 func pingsFrom(ctx context.Context, t *table, bin, where, target string) error {
-	c, err := newCluster(ctx, bin, "ping", sim.Options{
+	c, err := newCluster(ctx, stock(bin, "ping"), sim.Options{
 		Shards: 1, Guilds: 20, GlobalLimit: -1, NoRouteLimits: true,
 		Switches: sim.Switches{NoEcho: true},
 	})
@@ -133,7 +133,7 @@ func pingsFrom(ctx context.Context, t *table, bin, where, target string) error {
 
 // idle measures the CPU of three nodes that have nothing to do.
 func idle(ctx context.Context, t *table, bin string) error {
-	c, err := newCluster(ctx, bin, "ping", sim.Options{Shards: 3, MaxConcurrency: 3})
+	c, err := newCluster(ctx, stock(bin, "ping"), sim.Options{Shards: 3, MaxConcurrency: 3})
 	if err != nil {
 		return err
 	}
