@@ -22,7 +22,13 @@ func threeBots(t *testing.T) *cluster {
 // botsOf starts three nodes of a program.
 func botsOf(t *testing.T, bin string) *cluster {
 	t.Helper()
-	c := newCluster(t, simOptions(3))
+	return botsOn(t, bin, 3)
+}
+
+// botsOn is botsOf for a bot of so many shards.
+func botsOn(t *testing.T, bin string, shards int) *cluster {
+	t.Helper()
+	c := newCluster(t, simOptions(shards))
 	for _, id := range []string{"joe", "mike", "robert"} {
 		c.Launch(c.New(id), bin)
 		c.WaitServing(id)

@@ -8,7 +8,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 status=0
 go test ./test/integration -count=1 -v -timeout 90m -rounds "$rounds" \
-	-run 'Killed|Moved|Stopped|Terminated|Preferred|Takeover|Rolling|RolledOut' >"$log" 2>&1 || status=$?
+	-run 'Killed|Moved|Stopped|Terminated|Preferred|Takeover|Rolling|RolledOut|Counters' >"$log" 2>&1 || status=$?
 grep -E 'FIGURE|^(---|ok|FAIL)' "$log" || true
 [ "$status" -eq 0 ] || { echo "failed:"; cat "$log"; }
 exit "$status"

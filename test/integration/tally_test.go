@@ -1,0 +1,339 @@
+//go:build unix
+
+package integration
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/discord/sim"
+)
+
+var seedFlag = flag.Uint64("seed", 0, "seed of what is killed; 0 is a new one")
+
+const (
+	// killEvery is the time between two kills.
+	killEvery = 2 * time.Second
+	// tallyRate is messages a second. They come in bursts of a tenth of a second,
+	// so that handlers of many guilds want the same keys at a time.
+	tallyRate = 200
+	// tallyDied is the exit code of a tallybot that ended as it was told.
+	tallyDied = 7
+)
+
+// tallied is what was said, and what the store must hold for it.
+type tallied struct {
+	guilds map[string]int
+	update map[string]int // of those, by guild
+	sum    int
+	races  map[string][]string // messages of each race for a key
+	racers int
+	pairs  int
+	deaths int
+	// answers is each answer that must be seen once.
+	answers map[string]bool
+}
+
+func newTallied() *tallied {
+	return &tallied{
+		guilds: map[string]int{}, update: map[string]int{}, races: map[string][]string{}, answers: map[string]bool{},
+	}
+}
+
+// message returns the i-th message to a guild, and notes what it comes to.
+func (w *tallied) message(i int, guild string) string {
+	n := strconv.Itoa(i)
+	words := []string{"!tally", n}
+	w.guilds[guild]++
+	w.answers["count "+n] = true
+	if i%5 == 0 {
+		words = append(words, "update")
+		w.update[guild]++
+	}
+	if i%10 == 1 {
+		words = append(words, "sum")
+		w.sum += i
+	}
+	if i%5 == 2 { // four of a burst for one key
+		race := strconv.Itoa(i / 20)
+		words = append(words, "first="+race)
+		w.races[race] = append(w.races[race], n)
+		w.racers++
+	}
+	if i%20 == 3 {
+		words = append(words, "pair")
+		w.pairs++
+		w.answers["calm "+n], w.answers["stubborn "+n] = true, true
+	}
+	if i%500 == 250 {
+		words = append(words, "die")
+		w.deaths++
+		w.answers["mortal "+n] = true
+	}
+	return strings.Join(words, " ")
+}
+
+func sumOf(m map[string]int) (n int) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+// store compares a node's keys with what was said.
+func (w *tallied) store(items []admin.KVItem) error {
+	got := map[string]string{}
+	for _, it := range items {
+		b, err := it.Bytes()
+		if err != nil {
+			return err
+		}
+		got[it.Key] = string(b)
+	}
+	want := map[string]string{}
+	number := func(key string, n int) {
+		if n != 0 {
+			want[key] = strconv.Itoa(n)
+		}
+	}
+	number("total", sumOf(w.guilds))
+	for g, n := range w.guilds {
+		number("guild/"+g, n)
+	}
+	number("sum", w.sum)
+	number("won", len(w.races))
+	number("late", w.racers-len(w.races))
+	number("calm", w.pairs)
+	number("stubborn", w.pairs)
+	number("mortal", w.deaths)
+	var tally struct {
+		Count   int            `json:"count"`
+		ByGuild map[string]int `json:"by_guild"`
+	}
+	if err := json.Unmarshal([]byte(got["tally"]), &tally); err != nil {
+		return fmt.Errorf("tally is %q: %w", got["tally"], err)
+	}
+	if tally.Count != sumOf(w.update) || !maps.Equal(tally.ByGuild, w.update) {
+		return fmt.Errorf("%d updates are counted as %+v, want %d: %v", tally.Count, tally.ByGuild, sumOf(w.update), w.update)
+	}
+	for race, who := range w.races {
+		if won := got["first/"+race]; !slices.Contains(who, won) {
+			return fmt.Errorf("the race %s of %v was won by %q", race, who, won)
+		}
+		delete(got, "first/"+race)
+	}
+	attempts, err := strconv.Atoi(got["stubborn/attempts"])
+	if err != nil || attempts < 3*w.pairs {
+		return fmt.Errorf("%q attempts of %d messages that fail twice", got["stubborn/attempts"], w.pairs)
+	}
+	ends := 0
+	maps.DeleteFunc(got, func(key, _ string) bool {
+		if strings.HasPrefix(key, "died/") {
+			ends++
+			return true
+		}
+		return key == "tally" || key == "stubborn/attempts"
+	})
+	if ends != w.deaths {
+		return fmt.Errorf("%d handlers ended their process, want %d", ends, w.deaths)
+	}
+	if !reflect.DeepEqual(got, want) {
+		return fmt.Errorf("the store has %v, want %v", got, want)
+	}
+	return nil
+}
+
+// ledger compares the messages that can be seen with those that must be, and
+// returns how many a nonce kept from being seen twice.
+func (w *tallied) ledger(posted []sim.Posted) (hidden int, err error) {
+	seen := map[string]int{}
+	for _, p := range posted {
+		if p.Deduped {
+			hidden++
+			continue
+		}
+		seen[p.Content]++
+	}
+	var lost, doubled, strange []string
+	for a := range w.answers {
+		if seen[a] == 0 {
+			lost = append(lost, a)
+		}
+	}
+	for a, n := range seen {
+		if !w.answers[a] {
+			strange = append(strange, a)
+		} else if n > 1 {
+			doubled = append(doubled, a)
+		}
+	}
+	if len(lost)+len(doubled)+len(strange) > 0 {
+		return hidden, fmt.Errorf("lost %v, doubled %v, unasked %v", lost, doubled, strange)
+	}
+	return hidden, nil
+}
+
+// say says n messages in random channels of all guilds.
+func (w *tallied) say(ctx context.Context, s *sim.Server, rng *rand.Rand, n int) error {
+	const burst = tallyRate / 10
+	tick := time.NewTicker(time.Second / 10)
+	defer tick.Stop()
+	guilds := s.GuildIDs()
+	for i := 1; i <= n; i++ {
+		if i%burst == 0 {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		g := guilds[rng.IntN(len(guilds))]
+		channels := s.TextChannels(g)
+		m, err := s.Say(sim.Say{Guild: g, Channel: channels[rng.IntN(len(channels))], Content: w.message(i, g.String())})
+		if err != nil {
+			return err
+		}
+		if m.Delivered != 1 {
+			return fmt.Errorf("message %d reached %d sessions", i, m.Delivered)
+		}
+	}
+	return nil
+}
+
+// revive starts again what has ended, and returns how many processes a handler
+// had ended. A process that ends on its own account fails the test.
+func (c *cluster) revive() (deaths int) {
+	c.t.Helper()
+	for id, n := range c.nodes {
+		if n.proc.Alive() {
+			continue
+		}
+		if code := c.WaitExit(id, time.Second); code != tallyDied {
+			c.t.Fatalf("%s has ended with exit code %d", id, code)
+		}
+		deaths++
+		c.Launch(n, n.proc.Path())
+	}
+	return deaths
+}
+
+// killing kills a random node every 2 s and starts it again at once, and so what
+// handlers have ended, until done is closed.
+func (c *cluster) killing(rng *rand.Rand, done <-chan error) (kills, deaths int) {
+	c.t.Helper()
+	kill, look := time.NewTicker(killEvery), time.NewTicker(10*time.Millisecond)
+	defer kill.Stop()
+	defer look.Stop()
+	ids := slices.Sorted(maps.Keys(c.nodes))
+	for {
+		select {
+		case err := <-done:
+			must(c.t, err)
+			return kills, deaths + c.revive()
+		case <-look.C:
+			deaths += c.revive()
+		case <-kill.C:
+			deaths += c.revive()
+			n := c.nodes[ids[rng.IntN(len(ids))]]
+			c.Kill9(n.id)
+			if code := c.WaitExit(n.id, time.Second); code == tallyDied { // its handler was faster
+				deaths++
+			}
+			kills++
+			c.Launch(n, n.proc.Path())
+		}
+	}
+}
+
+// acknowledged waits until no node knows an entry without its Done, and asserts
+// that nothing was given up.
+func (c *cluster) acknowledged() (deaths int) {
+	c.t.Helper()
+	c.poll("everything is acknowledged on every node", time.Minute, func() error {
+		deaths += c.revive()
+		for id := range c.nodes {
+			st, err := c.Status(id)
+			if err != nil {
+				return err
+			}
+			for _, b := range st.Bots {
+				if b.DeadLetters > 0 || b.Gaps > 0 {
+					dead, _ := c.client(id).DeadLetters(c.t.Context())
+					c.t.Fatalf("%s: %d gaps, dead letters: %+v", id, b.Gaps, dead)
+				}
+				if b.Unacked > 0 {
+					return yes(false, "%s: %d entries left", id, b.Unacked)
+				}
+			}
+			if len(st.Bots) != 1 || st.Stale {
+				return yes(false, "%s: %d bots, stale %v", id, len(st.Bots), st.Stale)
+			}
+		}
+		return nil
+	})
+	return deaths
+}
+
+// client is a client of a node's own API, and so of its own state.
+func (c *cluster) client(id string) *admin.Client {
+	return &admin.Client{BaseURL: "http://" + c.nodes[id].http}
+}
+
+// TestCountersAreExactUnderKills has handlers of many guilds add to shared
+// counters, update a shared value and race for keys, fail beside others that
+// don't, and end their process after an effect, while nodes are killed. What the
+// store holds in the end must be what was said, on every node, to the last unit.
+func TestCountersAreExactUnderKills(t *testing.T) {
+	messages := 2000 // of which each is two Adds, and every fifth an Update
+	if *roundsFlag > 0 || os.Getenv("BOTNODE_ROUNDS") != "" {
+		messages = 10_000
+	}
+	seed := *seedFlag
+	if seed == 0 {
+		seed = rand.Uint64()
+	}
+	t.Logf("-seed %d", seed)
+	const shards = 6
+	c := botsOn(t, program(t, "./test/integration/tallybot"), shards)
+	w, done := newTallied(), make(chan error, 1)
+	go func() { done <- w.say(t.Context(), c.sim, rand.New(rand.NewPCG(seed, 1)), messages) }()
+	kills, deaths := c.killing(rand.New(rand.NewPCG(seed, 2)), done)
+	deaths += c.acknowledged()
+	c.WaitServed()
+	c.Unharmed()
+	c.SameDigests()
+	for id := range c.nodes {
+		items, err := c.client(id).KVList(t.Context(), "")
+		must(t, err)
+		if err := w.store(items); err != nil {
+			t.Errorf("%s: %v", id, err)
+		}
+	}
+	hidden, err := w.ledger(c.sim.Ledger().Posted())
+	if err != nil {
+		t.Error(err)
+	}
+	s := c.brief()
+	t.Logf("FIGURE counters under kill -9 of a random node every %v: %d messages in %d guilds at %d/s: %d Adds, %d Updates of one value, "+
+		"%d Increments, %d races of %d for a key, %d events with a handler that failed %d times beside one that did not; "+
+		"%d kills, %d processes ended by a handler between effect and Done; exact on %d nodes, %d dead letters; "+
+		"%d answers, 0 lost, 0 doubled, %d made invisible by the nonce; IDENTIFYs %d, RESUMEs %d",
+		killEvery, messages, len(w.guilds), tallyRate, 2*messages, sumOf(w.update),
+		(messages+8)/10, len(w.races), w.racers, w.pairs, 2,
+		kills, deaths, len(c.nodes), c.deadLetters(), len(w.answers), hidden, s.Identifies, s.Resumes)
+	if deaths == 0 || kills == 0 {
+		t.Errorf("%d kills, %d processes ended by a handler: nothing is shown", kills, deaths)
+	}
+}
