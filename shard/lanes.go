@@ -58,6 +58,9 @@ type Lanes struct {
 	held    map[laneKey]Time     // lanes whose head waits for a time
 	running int
 	alone   bool // the one entry that runs is running alone
+	// awaited is the entry that runs alone while its record, or its outcome, is on
+	// its way into the log; nil for none. Nothing starts meanwhile.
+	awaited *job
 }
 
 // NewLanes returns the lanes of a node that knows no entry yet.
@@ -73,6 +76,7 @@ func (l *Lanes) clear() {
 	l.ready = make(map[laneKey]struct{})
 	l.queue = nil
 	l.held = make(map[laneKey]Time)
+	l.awaited = nil
 }
 
 func lane(e *fsm.Entry) laneKey { return laneKey{e.Bot, e.Shard, e.Lane} }
@@ -100,6 +104,10 @@ func (l *Lanes) Apply(c fsm.Changes) (cancel []*fsm.Entry) {
 			}
 			j.entry = e
 			l.wake(lane(e))
+			if j == l.awaited {
+				l.awaited = nil
+				l.first(lane(e))
+			}
 		}
 	}
 	for _, e := range c.Removed {
@@ -179,7 +187,16 @@ func (l *Lanes) wake(k laneKey) {
 	}
 }
 
+// first has a lane that is ready looked at before all others.
+func (l *Lanes) first(k laneKey) {
+	l.queue = slices.DeleteFunc(l.queue, func(other laneKey) bool { return other == k })
+	l.queue = slices.Insert(l.queue, 0, k)
+}
+
 func (l *Lanes) remove(j *job) {
+	if j == l.awaited {
+		l.awaited = nil
+	}
 	k := lane(j.entry)
 	delete(l.jobs, entryKey{j.entry.Bot, j.entry.Pos})
 	jobs := l.lanes[k]
@@ -199,10 +216,13 @@ func (l *Lanes) remove(j *job) {
 }
 
 // Next returns entries to start now, at most limit, and marks them running.
-// An entry that must run alone is returned alone. record lists entries that
-// need a Fail{Alone} committed before they may start.
+// An entry that must run alone is returned alone. record is the entry that
+// needs a Fail{Alone} committed before it may start, if there is one.
+//
+// From its record on until its outcome is applied nothing else runs here, and no
+// other entry is recorded: what a death would give up is that one alone.
 func (l *Lanes) Next(now Time, limit int) (start, record []*fsm.Entry) {
-	if l.alone {
+	if l.alone || l.awaited != nil {
 		return nil, nil
 	}
 	for _, k := range l.due(now) {
@@ -226,28 +246,29 @@ func (l *Lanes) Next(now Time, limit int) (start, record []*fsm.Entry) {
 		case now < j.notBefore:
 			delete(l.ready, k)
 			l.held[k] = j.notBefore
-		case j.entry.Deaths >= l.AloneFrom && !j.entry.Alone:
-			delete(l.ready, k)
-			record = append(record, j.entry)
-		case j.entry.Alone:
+		case j.entry.Alone || j.entry.Deaths >= l.AloneFrom:
 			if l.running > 0 {
 				// It waits until nothing else runs, and nothing else starts
 				// before it, or it might wait for ever. Its lane stays ready.
 				l.queue = append(l.queue, queue[i:]...)
-				return start, record
+				return start, nil
 			}
 			delete(l.ready, k)
+			l.queue = append(l.queue, queue[i+1:]...)
+			if !j.entry.Alone {
+				l.awaited = j
+				return nil, []*fsm.Entry{j.entry}
+			}
 			l.begin(j)
 			l.alone = true
-			l.queue = append(l.queue, queue[i+1:]...)
-			return []*fsm.Entry{j.entry}, record
+			return []*fsm.Entry{j.entry}, nil
 		default:
 			l.begin(j)
 			delete(l.ready, k)
 			start = append(start, j.entry)
 		}
 	}
-	return start, record
+	return start, nil
 }
 
 // due returns the held lanes whose time has come, in an order that depends on
@@ -302,8 +323,18 @@ func (l *Lanes) finish(e *fsm.Entry, passed, settled bool, notBefore Time) {
 		return
 	}
 	same := j.entry.Runner == e.Runner && j.entry.Attempts == e.Attempts
+	if j.entry.Alone { // it is blamed for a death until its outcome is in the log
+		passed, settled = false, passed || settled
+	}
 	j.run, j.passed, j.settled, j.notBefore = nil, passed && same, settled && same, notBefore
 	l.wake(lane(e))
+	switch {
+	case !j.entry.Alone || j.entry.Runner != l.Self:
+	case j.settled:
+		l.awaited = j
+	default:
+		l.first(lane(e))
+	}
 }
 
 // Settled says that a started entry is over and that its outcome is in the

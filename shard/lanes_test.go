@@ -100,40 +100,46 @@ func TestLanesComeBack(t *testing.T) {
 	}
 }
 
-func TestLanesAloneIsNotStarved(t *testing.T) {
+func TestLanesAlone(t *testing.T) {
 	l := NewLanes(laneSelf)
 	busy := entryAt(1, 1, laneSelf)
 	l.Apply(fsm.Changes{Added: []*fsm.Entry{busy}})
 	expectStart(t, l, 0, 1)
 	bad := altered(entryAt(2, 2, laneSelf), func(e *fsm.Entry) { e.Attempts, e.Deaths = 2, 2 })
 	l.Apply(fsm.Changes{Added: []*fsm.Entry{bad}})
-	if _, record := l.Next(0, 100); !slices.Equal(positions(record), []uint64{2}) {
-		t.Fatalf("recorded %v", positions(record))
+	// Others come all the time; it still gets its turn: nothing starts before it,
+	// nothing beside it, and no other is blamed for what happens meanwhile.
+	l.Apply(fsm.Changes{Added: []*fsm.Entry{
+		altered(entryAt(3, 3, laneSelf), func(e *fsm.Entry) { e.Attempts, e.Deaths = 2, 2 }), entryAt(4, 4, laneSelf),
+	}})
+	nothing := func(when string) {
+		t.Helper()
+		if start, record := l.Next(0, 100); len(start)+len(record) > 0 {
+			t.Fatalf("%s: started %v, recorded %v", when, positions(start), positions(record))
+		}
 	}
+	recorded := func(pos uint64) {
+		t.Helper()
+		if start, record := l.Next(0, 100); len(start) > 0 || !slices.Equal(positions(record), []uint64{pos}) {
+			t.Fatalf("started %v, recorded %v, want %d recorded", positions(start), positions(record), pos)
+		}
+	}
+	nothing("another runs")
+	l.Finished(busy, true, 0)
+	recorded(2)
+	nothing("it is being recorded")
 	alone := altered(bad, func(e *fsm.Entry) { e.Alone = true })
-	l.Apply(fsm.Changes{Altered: []*fsm.Entry{alone}, Added: []*fsm.Entry{entryAt(3, 3, laneSelf)}})
-	start, _ := l.Next(0, 100)
-	if slices.Contains(positions(start), 2) {
-		t.Fatal("it started beside another")
-	}
-	// Others come all the time; it still gets its turn.
-	running := append([]*fsm.Entry{busy}, start...)
-	for pos := uint64(10); pos < 40; pos++ {
-		l.Apply(fsm.Changes{Added: []*fsm.Entry{entryAt(pos, discord.Snowflake(pos), laneSelf)}})
-		more, _ := l.Next(0, 100)
-		if len(more) == 1 && more[0].Pos == 2 {
-			if len(running) > 0 {
-				t.Fatalf("it started beside %v", positions(running))
-			}
-			return
-		}
-		running = append(running, more...)
-		if len(running) > 0 {
-			l.Finished(running[0], true, 0)
-			running = running[1:]
-		}
-	}
-	t.Fatal("it never started")
+	l.Apply(fsm.Changes{Altered: []*fsm.Entry{alone}})
+	expectStart(t, l, 0, 2)
+	nothing("it runs")
+	l.Finished(alone, false, 0) // cut short: it is still the one to be blamed
+	expectStart(t, l, 0, 2)
+	l.Finished(alone, true, 0)
+	nothing("its acknowledgement is on its way")
+	l.Apply(fsm.Changes{Removed: []*fsm.Entry{alone}})
+	recorded(3)
+	l.Apply(fsm.Changes{Altered: []*fsm.Entry{altered(entryAt(3, 3, laneSelf), func(e *fsm.Entry) { e.Runner = laneOther })}})
+	expectStart(t, l, 0, 4) // it is another's before it was recorded
 }
 
 func TestLanesResetInAnotherGeneration(t *testing.T) {
