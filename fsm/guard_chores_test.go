@@ -161,6 +161,30 @@ func TestDeathsAreNoFailures(t *testing.T) {
 	}
 }
 
+// TestDeathsAreOfTheFirstOfALane shows that what waited behind another entry when
+// its runner died is not held to have ended it, nor what waited behind an entry
+// that was running alone.
+func TestDeathsAreOfTheFirstOfALane(t *testing.T) {
+	deaths := func(b *bench) (out []uint32) {
+		for _, e := range b.pending() {
+			out = append(out, e.Deaths)
+		}
+		return out
+	}
+	zoe := NodeRef{"zoe", 1}
+	b := setup(t)
+	b.must(&Up{Node: zoe}, events(1, 1, message(2, 40), message(3, 40), message(4, 44)))
+	b.must(&Down{Node: joe}, &Grant{Bot: testBot, Shard: shard0, Epoch: 1, To: mike, Adopt: true})
+	if got := deaths(b); !slices.Equal(got, []uint32{1, 0, 1}) {
+		t.Errorf("after a death: %v", got)
+	}
+	b.must(&Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: mike, Attempts: 1, Alone: true})
+	b.must(&Down{Node: mike}, &Grant{Bot: testBot, Shard: shard0, Epoch: 2, To: zoe, Adopt: true})
+	if got := deaths(b); !slices.Equal(got, []uint32{0, 2}) || b.bot().DeadCount() != 1 {
+		t.Errorf("after the death of one alone: %v, %d dead letters", got, b.bot().DeadCount())
+	}
+}
+
 // TestExpiry shows that keys go at their time, a bounded number at once, and
 // that a key which is written again has the new time.
 func TestExpiry(t *testing.T) {

@@ -29,7 +29,7 @@ type Entry struct {
 	Handlers []string // those that are not done yet, sorted; nil once all are
 	Runner   NodeRef  // who may run the handlers
 	Attempts uint32   // how often it went to a runner again
-	Deaths   uint32   // how many of these because the runner before was gone
+	Deaths   uint32   // how many of these because the runner before was gone while this one was the first of its lane
 	Alone    bool     // a Fail was committed as "started": its next death is its last
 	Why      Why      // why its runner came to the shard
 
@@ -145,9 +145,22 @@ func union(a, b []string) []string {
 	return slices.Compact(out)
 }
 
+// heads returns the positions of the first pending entry of each lane.
+func (sh *Shard) heads() map[uint64]bool {
+	lanes, heads := make(map[discord.Snowflake]bool), make(map[uint64]bool)
+	sh.pending.Scan(func(pos uint64, e *Entry) bool {
+		if !lanes[e.Lane] {
+			lanes[e.Lane], heads[pos] = true, true
+		}
+		return true
+	})
+	return heads
+}
+
 // rerun gives pending entries of a shard another runner: to, for each entry
-// for which pick says so. A runner of nobody does not count as an attempt.
-func (b *Bot) rerun(s *State, sh *Shard, pick func(*Entry) (to NodeRef, ok bool)) {
+// for which pick says so. A runner of nobody does not count as an attempt, and
+// its end as a death only for those that blamed has: what waited did nothing.
+func (b *Bot) rerun(s *State, sh *Shard, blamed map[uint64]bool, pick func(*Entry) (to NodeRef, ok bool)) {
 	var picked []*Entry
 	sh.pending.Scan(func(_ uint64, e *Entry) bool {
 		if to, ok := pick(e); ok && to != e.Runner {
@@ -160,7 +173,9 @@ func (b *Bot) rerun(s *State, sh *Shard, pick func(*Entry) (to NodeRef, ok bool)
 		next.Runner, _ = pick(e)
 		if !next.Runner.None() {
 			next.Attempts++
-			next.Deaths++
+			if blamed[e.Pos] {
+				next.Deaths++
+			}
 			next.Why = sh.Why
 		}
 		b.journal.replace(s, sh, e, &next)
@@ -171,6 +186,7 @@ func (b *Bot) rerun(s *State, sh *Shard, pick func(*Entry) (to NodeRef, ok bool)
 // from. An entry that was running alone because it had failed before
 // has now outlived another runner: it is a dead letter.
 func (b *Bot) adopt(s *State, sh *Shard, to NodeRef, taken func(runner NodeRef) bool) {
+	heads := sh.heads() // before killers are buried: what waited behind one is not to blame
 	var killers []*Entry
 	sh.pending.Scan(func(_ uint64, e *Entry) bool {
 		if e.Alone && taken(e.Runner) && e.Runner != to {
@@ -181,5 +197,5 @@ func (b *Bot) adopt(s *State, sh *Shard, to NodeRef, taken func(runner NodeRef) 
 	for _, e := range killers {
 		b.journal.bury(s, sh, e, e, "its runner died or fell silent again while it ran alone")
 	}
-	b.rerun(s, sh, func(e *Entry) (NodeRef, bool) { return to, taken(e.Runner) })
+	b.rerun(s, sh, heads, func(e *Entry) (NodeRef, bool) { return to, taken(e.Runner) })
 }

@@ -96,7 +96,7 @@ func (s *State) release(ref NodeRef) {
 				sh.From = ref
 				s.changes.touch(b.Name, sh.Key)
 			}
-			b.rerun(s, sh, func(e *Entry) (NodeRef, bool) { return NodeRef{}, e.Runner == ref })
+			b.rerun(s, sh, nil, func(e *Entry) (NodeRef, bool) { return NodeRef{}, e.Runner == ref })
 		}
 		b.unlock(func(holder NodeRef) bool { return holder == ref })
 	}
@@ -238,7 +238,7 @@ func (c *Renew) apply(s *State) Result {
 			if !c.KeepSessions {
 				sh.SID, sh.URL, sh.Planned = "", "", false
 			}
-			b.rerun(s, sh, func(*Entry) (NodeRef, bool) { return NodeRef{}, true })
+			b.rerun(s, sh, nil, func(*Entry) (NodeRef, bool) { return NodeRef{}, true })
 		}
 	}
 	return Result{}

@@ -323,7 +323,9 @@ func (l *Lanes) finish(e *fsm.Entry, passed, settled bool, notBefore Time) {
 		return
 	}
 	same := j.entry.Runner == e.Runner && j.entry.Attempts == e.Attempts
-	if j.entry.Alone { // it is blamed for a death until its outcome is in the log
+	if j.entry.Attempts > 0 || j.entry.Alone {
+		// It may be here because something ended its runner. The first entry that
+		// is left in the lane is blamed for a death: this one until it is gone.
 		passed, settled = false, passed || settled
 	}
 	j.run, j.passed, j.settled, j.notBefore = nil, passed && same, settled && same, notBefore

@@ -55,6 +55,19 @@ func TestLanesRunOneAfterTheOther(t *testing.T) {
 	expectStart(t, l, 0)
 }
 
+// An entry that has had another runner is first in its lane until it is gone: if
+// the next one ends this process, that one is blamed for it.
+func TestLanesWaitForWhatWasAdopted(t *testing.T) {
+	l := NewLanes(laneSelf)
+	e := []*fsm.Entry{altered(entryAt(1, 7, laneSelf), func(e *fsm.Entry) { e.Attempts = 1 }), entryAt(2, 7, laneSelf)}
+	l.Apply(fsm.Changes{Added: e})
+	expectStart(t, l, 0, 1)
+	l.Finished(e[0], true, 0)
+	expectStart(t, l, 0)
+	l.Apply(fsm.Changes{Removed: e[:1]})
+	expectStart(t, l, 0, 2)
+}
+
 func TestLanesWaitForOtherRunners(t *testing.T) {
 	l := NewLanes(laneSelf)
 	theirs, mine := entryAt(1, 7, laneOther), entryAt(2, 7, laneSelf)
