@@ -3,6 +3,7 @@ package consensus
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
@@ -155,12 +156,19 @@ func replace(sub chan LeadershipChange, now LeadershipChange) {
 }
 
 // establish waits until all earlier entries are applied here. A leader that can't get there is of no use: it gives the
-// leadership away.
+// leadership away. If nobody can take it, since the other voters lag or don't write for a while, it tries both again: a
+// leader that raft's heartbeats keep and that does nothing would be the end of the cluster.
 func (l *leadership) establish(term uint64) {
-	ctx, cancel := context.WithTimeout(l.r.ctx, l.r.opts.EstablishTimeout)
-	defer cancel()
-	if err := l.r.Barrier(ctx); err != nil {
-		if now := l.r.Leader(); now.ID != l.r.opts.ID || now.Term != term || l.r.ctx.Err() != nil {
+	for l.leads(term) {
+		err := l.barrier()
+		if err == nil {
+			l.mu.Lock()
+			l.established = max(l.established, term)
+			l.mu.Unlock()
+			l.poke()
+			return
+		}
+		if !l.leads(term) {
 			return
 		}
 		l.r.log.Warn("leader could not establish itself", zap.Uint64("term", term), zap.Error(err),
@@ -168,12 +176,23 @@ func (l *leadership) establish(term uint64) {
 		if err := l.r.TransferLeadership(l.r.ctx, ""); err != nil {
 			l.r.log.Warn("leadership could not be given away", zap.Uint64("term", term), zap.Error(err))
 		}
-		return
+		select {
+		case <-time.After(l.r.opts.Timeouts.Heartbeat): // both may have failed at once
+		case <-l.r.ctx.Done():
+		}
 	}
-	l.mu.Lock()
-	l.established = max(l.established, term)
-	l.mu.Unlock()
-	l.poke()
+}
+
+// leads reports whether this node runs and leads in a term.
+func (l *leadership) leads(term uint64) bool {
+	now := l.r.Leader()
+	return now.ID == l.r.opts.ID && now.Term == term && l.r.ctx.Err() == nil
+}
+
+func (l *leadership) barrier() error {
+	ctx, cancel := context.WithTimeout(l.r.ctx, l.r.opts.EstablishTimeout)
+	defer cancel()
+	return l.r.Barrier(ctx)
 }
 
 func (l *leadership) now() LeadershipChange {
