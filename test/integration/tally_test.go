@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"reflect"
@@ -257,33 +258,56 @@ func (c *cluster) killing(rng *rand.Rand, done <-chan error) (kills, deaths int)
 	}
 }
 
-// acknowledged waits until no node knows an entry without its Done, and asserts
-// that nothing was given up.
+// acknowledged waits until no node knows an entry without its Done, as long as
+// they get fewer, and asserts that nothing was given up. It starts again what
+// handlers end meanwhile.
 func (c *cluster) acknowledged() (deaths int) {
 	c.t.Helper()
-	c.poll("everything is acknowledged on every node", time.Minute, func() error {
+	least, since := math.MaxInt, time.Now()
+	var looked time.Time
+	err := errNotYet
+	c.poll("everything is acknowledged on every node", 10*time.Minute, func() error {
 		deaths += c.revive()
-		for id := range c.nodes {
-			st, err := c.Status(id)
-			if err != nil {
-				return err
-			}
-			for _, b := range st.Bots {
-				if b.DeadLetters > 0 || b.Gaps > 0 {
-					dead, _ := c.client(id).DeadLetters(c.t.Context())
-					c.t.Fatalf("%s: %d gaps, dead letters: %+v", id, b.Gaps, dead)
-				}
-				if b.Unacked > 0 {
-					return yes(false, "%s: %d entries left", id, b.Unacked)
-				}
-			}
-			if len(st.Bots) != 1 || st.Stale {
-				return yes(false, "%s: %d bots, stale %v", id, len(st.Bots), st.Stale)
-			}
+		if time.Since(looked) < time.Second/4 { // to ask is work for them, too
+			return err
 		}
-		return nil
+		left := 0
+		left, err = c.unacked()
+		if err == nil && left < least {
+			least, since = left, time.Now()
+		}
+		if time.Since(since) > time.Minute {
+			c.t.Fatalf("no progress for a minute: %d entries are left, %v", least, err)
+		}
+		if err == nil && left > 0 {
+			err = yes(false, "%d entries are left", left)
+		}
+		looked = time.Now()
+		return err
 	})
 	return deaths
+}
+
+// unacked is the number of entries without their Done, by the word of the node
+// that knows of most of them.
+func (c *cluster) unacked() (left int, err error) {
+	c.t.Helper()
+	for id := range c.nodes {
+		st, err := c.Status(id)
+		if err != nil {
+			return 0, err
+		}
+		if len(st.Bots) != 1 || st.Stale {
+			return 0, yes(false, "%s: %d bots, stale %v", id, len(st.Bots), st.Stale)
+		}
+		b := st.Bots[0]
+		if b.DeadLetters > 0 || b.Gaps > 0 {
+			dead, _ := c.client(id).DeadLetters(c.t.Context())
+			c.t.Fatalf("%s: %d gaps, dead letters: %+v", id, b.Gaps, dead)
+		}
+		left = max(left, b.Unacked)
+	}
+	return left, nil
 }
 
 // client is a client of a node's own API, and so of its own state.
