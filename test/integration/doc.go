@@ -9,7 +9,7 @@
 // strictly. How long a shard is silent depends on the machine: it is printed,
 // and asserted with a wide margin.
 //
-// The default run has few rounds. The published figures come from rounds.sh,
+// The default run has few rounds and short loads. The published figures come from rounds.sh,
 // which sets BOTNODE_ROUNDS. With BOTNODE_LOGS set to a folder, the logs of
 // failed tests are kept there.
 package integration
