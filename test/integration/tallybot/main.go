@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,14 +38,7 @@ type message struct {
 	words []string
 }
 
-func (m message) has(word string) bool {
-	for _, w := range m.words {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
+func (m message) has(word string) bool { return slices.Contains(m.words, word) }
 
 // after returns the rest of the word with a prefix.
 func (m message) after(prefix string) (string, bool) {
