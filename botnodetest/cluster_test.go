@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	dgo "github.com/disgoorg/disgo/discord"
 	"go.uber.org/goleak"
 
 	"github.com/botnode/botnode"
@@ -284,6 +285,57 @@ func TestWorldAndStoreAreTheTests(t *testing.T) {
 	tb.Wait("the condition was looked at three times", func() bool { seen++; return seen == 3 })
 }
 
+// Reactions, commands in a channel, extra times of a schedule, and what is shown
+// in the end: what bots that edit and delete are tested with.
+func TestReactionsSchedulesAndWhatIsShown(t *testing.T) {
+	t.Parallel()
+	tb := botnodetest.Start(t, func() *botnode.Bot {
+		b := botnode.New()
+		for _, event := range []string{discord.EventMessageReactionAdd, discord.EventMessageReactionRemove} {
+			botnode.OnRaw(b, event, event, func(c *botnode.Context) error {
+				var e struct {
+					User    discord.Snowflake `json:"user_id"`
+					Message discord.Snowflake `json:"message_id"`
+					Emoji   struct{ Name string }
+				}
+				if err := json.Unmarshal(c.Raw(), &e); err != nil {
+					return err
+				}
+				return c.Reply(fmt.Sprintf("%s %s by %d at %d", event, e.Emoji.Name, e.User, e.Message))
+			})
+		}
+		b.Command(dgo.SlashCommandCreate{Name: "who", Description: "Who is it"}, func(i *botnode.Interaction) error {
+			o := i.Options()
+			return i.Reply(fmt.Sprintf("%s of %d", o.User("user").Username, len(o.Resolved.Members)))
+		})
+		b.Every("hourly", time.Hour, func(c *botnode.Context) error { return c.KV().Add("hours", 1) })
+		return b
+	})
+	guild := tb.Guilds()[1]
+	channel, users := tb.Channels(guild)[1], tb.Members(guild)
+	if len(users) != 9 || !slices.IsSorted(users) {
+		t.Errorf("%d members beside the bot, want 9 in order: %v", len(users), users)
+	}
+	said := tb.SayIn(channel, "joke")
+	add := fmt.Sprintf("MESSAGE_REACTION_ADD 👍 by %d at %d", users[3], said.ID())
+	tb.React(said, users[3], "👍").Expect(add)
+	remove := fmt.Sprintf("MESSAGE_REACTION_REMOVE 👍 by %d at %d", users[3], said.ID())
+	tb.Unreact(said, users[3], "👍").Expect(remove)
+	who := tb.CommandIn(channel, "who", map[string]any{"user": users[0]}).Answer()
+	if !strings.HasSuffix(who, " of 1") || len(who) == len(" of 1") {
+		t.Errorf("the command's user came as %q", who)
+	}
+	if got, want := tb.Shown(channel), []string{"joke", add, remove, who}; !slices.Equal(got, want) {
+		t.Errorf("the channel shows %q, want %q", got, want)
+	}
+	for range 3 {
+		tb.Tick("hourly").ExpectNone()
+	}
+	if got := tb.KV("hours"); got != "3" {
+		t.Errorf("%s hours, want 3", got)
+	}
+}
+
 // A test may want its handler to fail.
 func TestDeadLettersAreShown(t *testing.T) {
 	t.Parallel()
@@ -348,6 +400,10 @@ func TestFailuresAreExplained(t *testing.T) {
 		"unknown node":  {func(tb *botnodetest.Cluster) { tb.Kill("node9") }, []string{`no node "node9" is up`}},
 		"unknown guild": {func(tb *botnodetest.Cluster) { tb.Emit("GUILD_BAN_ADD", map[string]any{"guild_id": "1"}) }, []string{"the bot isn't in"}},
 		"bad option":    {func(tb *botnodetest.Cluster) { tb.Command("x", map[string]any{"n": nil}) }, []string{"option n"}},
+		"no schedule":   {func(tb *botnodetest.Cluster) { tb.Tick("x") }, []string{`running the schedule "x"`, `no schedule "x" has begun`}},
+		"no message": {
+			func(tb *botnodetest.Cluster) { tb.React(tb.Command("x", nil), 1, "👍") }, []string{"reacting to the command /x, which is no message"},
+		},
 		"its own check": {func(tb *botnodetest.Cluster) { tb.Wait("pigs fly", func() bool { return false }) }, []string{"waiting until pigs fly"}},
 	} {
 		t.Run(name, func(t *testing.T) {
