@@ -27,10 +27,9 @@ func (s *State) encodeSmall(w *writer) {
 		w.uint(uint64(n.MaxShards))
 	}
 	w.uint(uint64(len(s.programs)))
-	for _, id := range sortedNames(s.programs) {
-		w.string(id)
-		w.uint(s.programs[id].inc)
-		encodePrograms(w, s.programs[id].list())
+	for _, ref := range s.sortedPrograms() {
+		w.ref(ref)
+		encodePrograms(w, s.programs[ref].list())
 	}
 	w.uint(uint64(len(s.bots)))
 	for _, name := range sortedKeys(s.bots, strings.Compare) {
@@ -167,8 +166,8 @@ func (s *State) decodeSmall(r *reader) {
 		}
 	}
 	for range r.count(3) {
-		id := r.string()
-		s.programs[id] = newProgram(r.uint(), decodePrograms(r))
+		ref := r.ref()
+		s.programs[ref] = newHandlersByBot(decodePrograms(r))
 	}
 	for range r.count(21) {
 		b := newBot(r.string())
