@@ -102,6 +102,7 @@ type dispatcher struct {
 	lanes   *Lanes
 	running map[entryKey]*execution
 	repeats []repeat
+	grace   time.Duration   // handlerGrace, but in tests
 	upTo    uint64          // the index that the lanes were last rebuilt at
 	work    chan *execution // taken by idle workers
 	workers sync.WaitGroup
@@ -113,7 +114,7 @@ type dispatcher struct {
 func newDispatcher(m *Manager) *dispatcher {
 	return &dispatcher{
 		m: m, mail: newMailbox[dispatchInput](), lanes: NewLanes(m.o.Self),
-		running: make(map[entryKey]*execution), work: make(chan *execution),
+		running: make(map[entryKey]*execution), work: make(chan *execution), grace: handlerGrace,
 	}
 }
 
@@ -275,6 +276,7 @@ func (d *dispatcher) finish(x *execution) {
 	if key := (entryKey{x.entry.Bot, x.entry.Pos}); d.running[key] == x {
 		delete(d.running, key)
 	}
+	d.lanes.Acknowledged(x.entry, x.plain)
 	if x.settled {
 		d.lanes.Settled(x.entry)
 		return

@@ -32,8 +32,20 @@ type job struct {
 	// settled: finished here, and the log holds what became of it. Nothing of
 	// the lane starts until that is applied here.
 	settled bool
+	// acked are handlers whose acknowledgement is on its way and can't be refused
+	// while this node is the runner. The entry waits for them before it starts
+	// again, as after the failure of another handler or an operator's retry.
+	acked []string
+	// left: it has been another's since it was started, so what is on its way
+	// may be refused.
+	left bool
 	// notBefore holds back an entry that failed.
 	notBefore Time
+}
+
+// acknowledging reports whether handlers are left that are done.
+func (j *job) acknowledging() bool {
+	return slices.ContainsFunc(j.acked, func(h string) bool { return slices.Contains(j.entry.Handlers, h) })
 }
 
 // Lanes says which entries of the journal may start on this node. It mirrors
@@ -98,6 +110,9 @@ func (l *Lanes) Apply(c fsm.Changes) (cancel []*fsm.Entry) {
 			if j.entry.Runner != e.Runner || j.entry.Attempts != e.Attempts {
 				j.passed, j.settled = false, false
 			}
+			if e.Runner != l.Self {
+				j.acked, j.left = nil, true
+			}
 			j.entry = e
 			l.wake(lane(e))
 		}
@@ -137,6 +152,9 @@ func (l *Lanes) Reset(generation uint64, entries []*fsm.Entry) (cancel []*fsm.En
 		if was.entry.Runner == e.Runner && was.entry.Attempts == e.Attempts {
 			// What was finished here is on its way into the log still.
 			j.passed, j.settled, j.notBefore = was.passed, was.settled, was.notBefore
+			j.acked, j.left = was.acked, was.left
+		} else {
+			j.left = true // perhaps
 		}
 		if was.run != nil {
 			j.run = was.run
@@ -267,7 +285,7 @@ func (l *Lanes) due(now Time) []laneKey {
 }
 
 func (l *Lanes) begin(j *job) {
-	j.run = j.entry
+	j.run, j.left = j.entry, false
 	l.running++
 }
 
@@ -277,12 +295,21 @@ func (l *Lanes) head(k laneKey) *job {
 		if j.passed && j.entry.Runner == l.Self {
 			continue
 		}
-		if j.run != nil || j.settled || j.entry.Runner != l.Self {
+		if j.run != nil || j.settled || j.entry.Runner != l.Self || j.acknowledging() {
 			return nil
 		}
 		return j
 	}
 	return nil
+}
+
+// Acknowledged says that handlers of a started entry are done, before it is over:
+// acknowledgements that can't be refused for what was read are on their way, and
+// are proposed until they have an answer.
+func (l *Lanes) Acknowledged(e *fsm.Entry, handlers []string) {
+	if j := l.jobs[entryKey{e.Bot, e.Pos}]; j != nil && j.run == e && !j.left {
+		j.acked = append(j.acked, handlers...)
+	}
 }
 
 // Finished says that a started entry is over; e is what Next returned. With
