@@ -138,11 +138,16 @@ func (d *dispatcher) run() {
 		case <-d.mail.wake:
 		case <-timer.C:
 		}
+		// Freshness first: it says that the changes which are waiting here after it
+		// have what was taken from this node while it was silent.
+		fresh := d.m.Fresh()
 		for _, in := range d.mail.take() {
 			d.take(in)
 		}
 		d.repeatDue()
-		d.begin()
+		if fresh {
+			d.begin()
+		}
 		d.mu.Lock()
 		d.left, d.inUse = d.lanes.Len()
 		d.mu.Unlock()
@@ -239,7 +244,7 @@ func (d *dispatcher) begin() {
 	start, record := d.lanes.Next(d.m.now(), d.m.o.Workers-len(d.running))
 	for _, e := range record {
 		d.acknowledge(e, generation, &fsm.Fail{
-			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: d.m.o.Self, Attempts: e.Attempts, Alone: true,
+			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: d.m.o.Self, Attempts: e.Attempts, Retries: e.Retries, Alone: true,
 		})
 	}
 	for _, e := range start {
