@@ -143,7 +143,7 @@ func (x *execution) fail(failed []fsm.HandlerError) {
 	}
 	x.d.acknowledge(x.entry, x.generation, &fsm.Fail{
 		Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Runner: x.d.m.o.Self,
-		Attempts: x.entry.Attempts, Failed: failed,
+		Attempts: x.entry.Attempts, Retries: x.entry.Retries, Failed: failed,
 	})
 }
 

@@ -107,7 +107,7 @@ func (l *Lanes) Apply(c fsm.Changes) (cancel []*fsm.Entry) {
 			if j.run != nil && e.Runner != l.Self {
 				cancel = append(cancel, j.run)
 			}
-			if j.entry.Runner != e.Runner || j.entry.Attempts != e.Attempts {
+			if !sameTry(j.entry, e) {
 				j.passed, j.settled = false, false
 			}
 			if e.Runner != l.Self {
@@ -149,7 +149,7 @@ func (l *Lanes) Reset(generation uint64, entries []*fsm.Entry) (cancel []*fsm.En
 		if was == nil {
 			continue
 		}
-		if was.entry.Runner == e.Runner && was.entry.Attempts == e.Attempts {
+		if sameTry(was.entry, e) {
 			// What was finished here is on its way into the log still.
 			j.passed, j.settled, j.notBefore = was.passed, was.settled, was.notBefore
 			j.acked, j.left = was.acked, was.left
@@ -170,6 +170,11 @@ func (l *Lanes) Reset(generation uint64, entries []*fsm.Entry) (cancel []*fsm.En
 		}
 	}
 	return cancel
+}
+
+// sameTry reports whether what became of one entry is about the other, too.
+func sameTry(a, b *fsm.Entry) bool {
+	return a.Runner == b.Runner && a.Attempts == b.Attempts && a.Retries == b.Retries
 }
 
 func (l *Lanes) add(e *fsm.Entry) {
@@ -328,7 +333,7 @@ func (l *Lanes) finish(e *fsm.Entry, passed, settled bool, notBefore Time) {
 	if j == nil || j.run != e {
 		return
 	}
-	same := j.entry.Runner == e.Runner && j.entry.Attempts == e.Attempts
+	same := sameTry(j.entry, e)
 	j.run, j.passed, j.settled, j.notBefore = nil, passed && same, settled && same, notBefore
 	l.wake(lane(e))
 }

@@ -37,7 +37,7 @@ func (n *node) dispatch() {
 	start, record := n.lanes.Next(n.local(), 4-len(n.runs))
 	for _, e := range record {
 		n.acknowledge(e, gen, &fsm.Fail{
-			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts, Alone: true,
+			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts, Retries: e.Retries, Alone: true,
 		})
 	}
 	for _, e := range start {
@@ -74,7 +74,7 @@ func (n *node) handle(x *run, i int) {
 			n.over(x, false, 0)
 		case n.s.fault(n.s.knobs.FailRate):
 			n.acknowledge(e, x.gen, &fsm.Fail{
-				Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts,
+				Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts, Retries: e.Retries,
 				Failed: []fsm.HandlerError{{Handler: e.Handlers[i], Err: "failed"}},
 			})
 			n.forget(x)
