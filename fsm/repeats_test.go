@@ -35,24 +35,6 @@ func TestFencesAreNotGivenAgain(t *testing.T) {
 	}
 }
 
-// TestTickNeedsTheSchedule shows that no entry is made for a program that lacks
-// the schedule, as while a version is rolled out: it would be a dead letter.
-func TestTickNeedsTheSchedule(t *testing.T) {
-	b := setup(t)
-	program := func(node NodeRef, handlers ...string) *Program {
-		return &Program{Node: node, Bots: []BotProgram{{Bot: testBot, Handlers: []Interest{{Type: EventTick, Handlers: handlers}}}}}
-	}
-	b.must(program(joe), program(mike, "daily"), &Tick{Bot: testBot, Name: "daily", Due: 1})
-	tick := &Tick{Bot: testBot, Name: "daily", Due: 2}
-	if r := b.do(tick)[0]; r.Code != Refused || len(b.pending()) > 0 {
-		t.Fatalf("%v, %d entries", r.Code, len(b.pending()))
-	}
-	b.must(&Grant{Bot: testBot, Shard: shard0, Epoch: 1, To: mike}, tick)
-	if p := b.pending(); len(p) != 1 || p[0].Runner != mike {
-		t.Errorf("%+v", p)
-	}
-}
-
 // TestRetriedLetterIsAnother shows that a repeat of the failure that buried an
 // entry, which comes late, doesn't bury it again after an operator's retry, and
 // that a retry in the same entry of the log shows as one.

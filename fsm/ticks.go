@@ -1,7 +1,6 @@
 package fsm
 
 import (
-	"slices"
 	"strconv"
 
 	"github.com/zeebo/xxh3"
@@ -18,8 +17,7 @@ const tickSID = "tick"
 
 // Tick makes the journal entry of one time of a schedule.
 //
-// Guard: the program of the owner of the bot's first shard has the schedule, or
-// the entry would be a dead letter while a version is rolled out; no tick of the schedule with this time or a later one was made, so
+// Guard: no tick of the schedule with this time or a later one was made, so
 // each time has one entry at most, whoever proposes it. The first Tick of a
 // schedule only marks where it begins, and so does one that is Quiet.
 type Tick struct {
@@ -64,9 +62,6 @@ func (c *Tick) apply(s *State) Result {
 	sh := b.firstShard()
 	if sh == nil {
 		return refused("the bot has no shard that is connected")
-	}
-	if p, ok := s.programs[sh.Owner]; ok && !slices.Contains(p[b.Name][EventTick], c.Name) {
-		return refused("the program of the shard's owner has no such schedule")
 	}
 	b.ticks[c.Name] = c.Due
 	b.LastPos++
