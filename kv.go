@@ -78,6 +78,9 @@ func (kv *KV) Get(key string) ([]byte, error) {
 func (kv *KV) get(key string, read func(version uint64)) ([]byte, error) {
 	w, written := kv.writes[key]
 	if written && w.Add == 0 {
+		if version, made := kv.seen[key]; made {
+			read(version) // the value was made from what was there
+		}
 		if w.Delete {
 			return nil, ErrNotFound
 		}

@@ -281,6 +281,41 @@ func TestUpdateRunsOnlyItsFunctionAgain(t *testing.T) {
 	}
 }
 
+// What a handler reads after an update of its own depends on what the update was
+// made from: what it does with that is not made anew by the update's function.
+func TestReadingAnUpdateRunsTheHandlerAgain(t *testing.T) {
+	for name, use := range map[string]func(*KV) error{
+		"get": func(kv *KV) error {
+			v, err := kv.Get("n")
+			if err != nil {
+				return err
+			}
+			return kv.Put("copy", v)
+		},
+		"increment":     func(kv *KV) error { _, err := kv.Increment("n", 1); return err },
+		"put if absent": func(kv *KV) error { _, err := kv.PutIfAbsent("n", []byte("7")); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLedger(t)
+			l.write(fsm.KVChange{Key: "n", Value: []byte("1")})
+			kv := l.kv()
+			if _, err := Update(kv, "n", func(n *int) error { *n++; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if err := use(kv); err != nil {
+				t.Fatal(err)
+			}
+			l.write(fsm.KVChange{Key: "n", Value: []byte("40")})
+			if code := l.commit(kv); code != fsm.Conflict {
+				t.Errorf("the commit: %v", code)
+			}
+			if kv.again() {
+				t.Errorf("the writes are made anew although the handler read the update: %+v", kv.writes)
+			}
+		})
+	}
+}
+
 // TestCountersAreExact has turns race for the same keys, in all three ways to
 // count.
 func TestCountersAreExact(t *testing.T) {

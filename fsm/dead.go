@@ -33,12 +33,12 @@ func (c *Dead) apply(s *State) Result {
 		}
 		e := *d.Entry
 		e.Attempts, e.Deaths, e.Alone, e.Runner, e.Why = 0, 0, false, sh.Owner, sh.Why
+		e.Retries++ // what has become of it before is not about this one
 		if p, ok := sh.pending.Get(e.Pos); ok {
-			// Other handlers want the entry still. One attempt more has it start
-			// again after the one that may be running without this handler.
+			// Other handlers want the entry still, and may be running.
 			e = *p
 			e.Handlers = union(p.Handlers, d.Entry.Handlers)
-			e.Attempts++
+			e.Retries++
 			j.replace(s, sh, p, &e)
 		} else {
 			j.enlist(sh, &e)

@@ -53,6 +53,7 @@ func (e *Entry) digest(w *writer) Digest {
 	w.strings(e.Handlers)
 	w.ref(e.Runner)
 	w.uint(uint64(e.Attempts))
+	w.uint(uint64(e.Retries))
 	w.uint(uint64(e.Deaths))
 	w.bool(e.Alone)
 	w.byte(byte(e.Why))

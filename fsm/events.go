@@ -115,7 +115,8 @@ func (c *Events) apply(s *State) Result {
 	if sh == nil {
 		return res
 	}
-	if !sh.inForce(c.Epoch) || sh.SID != c.SID || c.SID == "" {
+	gone := s.Mutant.Has(mutant.Gone) && sh.Epoch == c.Epoch && !sh.Parked
+	if !sh.inForce(c.Epoch) && !gone || sh.SID != c.SID || c.SID == "" {
 		return sh.fenced()
 	}
 	if len(c.Evs) == 0 {

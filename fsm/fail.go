@@ -14,7 +14,8 @@ type HandlerError struct {
 // Fail records that an attempt at an entry failed, or (Alone) that it is
 // about to run alone because it outlived runners.
 //
-// Guard: the entry is there, the runner and the number of attempts equal.
+// Guard: the entry is there, the runner and the numbers of attempts and retries
+// equal.
 // Effect: the attempts rise. What a failed handler has reached its limit at
 // becomes a dead letter for that handler; the others keep the entry.
 type Fail struct {
@@ -25,6 +26,9 @@ type Fail struct {
 	Attempts uint32 // as the runner knows them, so that a repeat counts once
 	Alone    bool
 	Failed   []HandlerError
+	// Retries is the entry's, since a dead letter that is put back begins with
+	// no attempts: a repeat from before would bury it again.
+	Retries uint32
 }
 
 // Kind implements Command.
@@ -43,6 +47,7 @@ func (c *Fail) encode(w *writer) {
 		w.string(f.Err)
 		w.uint(uint64(f.Limit))
 	}
+	w.uint(uint64(c.Retries))
 }
 
 func (c *Fail) decode(r *reader) {
@@ -51,6 +56,7 @@ func (c *Fail) decode(r *reader) {
 	for range r.count(3) {
 		c.Failed = append(c.Failed, HandlerError{Handler: r.string(), Err: r.string(), Limit: r.uint32()})
 	}
+	c.Retries = r.uint32()
 }
 
 func (c *Fail) apply(s *State) Result {
@@ -61,7 +67,7 @@ func (c *Fail) apply(s *State) Result {
 	if e.Runner != c.Runner {
 		return Result{Code: Fenced, Epoch: sh.Epoch, Msg: "another node runs this entry now"}
 	}
-	if e.Attempts != c.Attempts || (c.Alone && e.Alone) {
+	if e.Attempts != c.Attempts || e.Retries != c.Retries || (c.Alone && e.Alone) {
 		return Result{Code: Old, Epoch: sh.Epoch}
 	}
 	next := *e

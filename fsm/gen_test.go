@@ -225,7 +225,7 @@ func (g *gen) entry(b *Bot, sh *Shard) Command {
 		runner = g.node()
 	}
 	if g.n("fail", 0, 2) == 0 {
-		return &Fail{Bot: b.Name, Shard: sh.Key, Pos: e.Pos, Runner: runner, Attempts: e.Attempts, Alone: g.n("alone", 0, 2) == 0, Failed: g.failed(e)}
+		return &Fail{Bot: b.Name, Shard: sh.Key, Pos: e.Pos, Runner: runner, Attempts: e.Attempts, Retries: uint32(g.near(uint64(e.Retries))), Alone: g.n("alone", 0, 2) == 0, Failed: g.failed(e)}
 	}
 	return &Done{
 		Bot: b.Name, Shard: sh.Key, Pos: e.Pos, Handler: rapid.SampledFrom([]string{"log", "ping", "bye"}).Draw(g.t, "handler"),

@@ -131,10 +131,14 @@ func TestOneHandlerGivesUp(t *testing.T) {
 		t.Fatalf("after the second: %+v, dead %+v", p[0], dead)
 	}
 	b.must(&Dead{Bot: testBot, Pos: 1, Retry: true})
-	if p := b.pending(); !slices.Equal(p[0].Handlers, []string{"log", "ping"}) || p[0].Attempts != 3 || b.bot().DeadCount() != 0 {
+	if p := b.pending(); !slices.Equal(p[0].Handlers, []string{"log", "ping"}) || p[0].Attempts != 2 || p[0].Retries != 1 || b.bot().DeadCount() != 0 {
 		t.Fatalf("after the retry: %+v", p[0])
 	}
-	b.must(fail(3, 1, "log"), fail(4, 1, "ping"))
+	for attempts, h := range []string{"log", "ping"} {
+		f := fail(uint32(attempts)+2, 1, h)
+		f.Retries = 1
+		b.must(f)
+	}
 	dead = b.bot().DeadLetters()
 	if len(b.pending()) != 0 || len(dead) != 1 || !slices.Equal(dead[0].Entry.Handlers, []string{"log", "ping"}) || dead[0].Err != "log is broken; ping is broken" {
 		t.Fatalf("after both gave up: %d pending, dead %+v", len(b.pending()), dead)

@@ -29,6 +29,7 @@ type Entry struct {
 	Handlers []string // those that are not done yet, sorted; nil once all are
 	Runner   NodeRef  // who may run the handlers
 	Attempts uint32   // how often it went to a runner again
+	Retries  uint32   // how often an operator put it back from the dead letters
 	Deaths   uint32   // how many of these because the runner before was gone while this one was the first of its lane
 	Alone    bool     // a Fail was committed as "started": its next death is its last
 	Why      Why      // why its runner came to the shard

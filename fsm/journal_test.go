@@ -112,13 +112,15 @@ func TestBuriedAndRetriedInOneEntry(t *testing.T) {
 		&Configure{Bot: testBot, Rev: 1, Config: []byte(`{"max_attempts":1}`)},
 		events(1, 1, message(2, 40), message(3, 40)),
 	)
-	fail := &Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: joe, Failed: bothFailed}
+	fail := func(retries uint32) *Fail {
+		return &Fail{Bot: testBot, Shard: shard0, Pos: 1, Runner: joe, Failed: bothFailed, Retries: retries}
+	}
 	retry := &Dead{Bot: testBot, Pos: 1, Retry: true}
-	b.must(fail, retry, fail, retry)
+	b.must(fail(0), retry, fail(1), retry)
 	if d := b.seen.diff(b.state); d != "" || len(b.pending()) != 2 {
 		t.Errorf("%d pending; %s", len(b.pending()), d)
 	}
-	b.must(fail, retry, fail)
+	b.must(fail(2), retry, fail(3))
 	if d := b.seen.diff(b.state); d != "" || len(b.pending()) != 1 {
 		t.Errorf("%d pending; %s", len(b.pending()), d)
 	}

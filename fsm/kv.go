@@ -38,11 +38,15 @@ type kvRequest struct {
 	id       uint64
 	version  uint64
 	conflict bool
+	refused  bool // the key held no number to add to
 }
 
 func (r kvRequest) result() Result {
 	if r.conflict {
 		return Result{Code: Conflict, Version: r.version, Msg: "the key has another version"}
+	}
+	if r.refused {
+		return notAddable
 	}
 	return Result{Version: r.version}
 }
@@ -64,7 +68,7 @@ func (kv *kvStore) allowed(changes []KVChange) Result {
 		}
 		if ch.Add != 0 {
 			if _, ok := kv.sum(ch); !ok {
-				return refused("the key holds no number to add to, or the sum would be too large")
+				return notAddable
 			}
 		}
 	}
@@ -86,7 +90,10 @@ func (kv *kvStore) sum(ch KVChange) (sum int64, ok bool) {
 	return sum + ch.Add, true
 }
 
-var notAllowed = refused("a key has 1 to 512 bytes, a value at most 256 KiB")
+var (
+	notAllowed = refused("a key has 1 to 512 bytes, a value at most 256 KiB")
+	notAddable = refused("the key holds no number to add to, or the sum would be too large")
+)
 
 // current reports whether every read is still current, or a key that is not.
 func (kv *kvStore) current(reads []KVRead) (key string, ok bool) {
@@ -191,13 +198,16 @@ func (c *KVWrite) apply(s *State) Result {
 		return refused("a write needs a request number")
 	}
 	changes := []KVChange{c.Change}
-	if res := b.kv.allowed(changes); res.Code != OK {
-		return res
-	}
 	for _, r := range b.kv.recent {
 		if r.id == c.ID {
 			return r.result()
 		}
+	}
+	if res := b.kv.allowed(changes); res.Code != OK {
+		if res == notAddable { // the key may hold a number later
+			b.kv.remember(kvRequest{id: c.ID, refused: true})
+		}
+		return res
 	}
 	if l, ok := b.locks[c.Lock]; c.Lock != "" && (!ok || l.Fence != c.Fence) {
 		return Result{Code: Fenced, Msg: "the lock " + c.Lock + " is another's by now"}

@@ -4,9 +4,14 @@ package fsm
 type LockState struct {
 	Holder NodeRef
 	// Fence rises with every acquisition of any lock of the bot: of two that
-	// think that they hold a lock, the higher one does.
+	// think that they hold a lock, the higher one does. Those of a later
+	// generation are higher: see fenceFrom.
 	Fence uint64
 }
+
+// fenceFrom is what fences of a generation begin above: after a restore those
+// that were given since the restored state must not be given again.
+func fenceFrom(generation uint64) uint64 { return (generation - 1) << 32 }
 
 // Lock acquires a named lock of a bot for a process.
 //
@@ -42,7 +47,7 @@ func (c *Lock) apply(s *State) Result {
 		}
 		return Result{Code: Conflict, Version: l.Fence, Msg: "the lock is held by " + l.Holder.ID}
 	}
-	b.fence++
+	b.fence = max(b.fence, fenceFrom(s.Generation)) + 1
 	b.locks[c.Name] = LockState{Holder: c.Node, Fence: b.fence}
 	return Result{Version: b.fence}
 }

@@ -49,6 +49,7 @@ func (c *Up) apply(s *State) Result {
 	n := s.nodes[c.Node.ID]
 	if n == nil {
 		s.nodes[c.Node.ID] = &Node{Inc: c.Node.Inc, Up: true, Weight: c.Weight, MaxShards: c.MaxShards}
+		s.forgetPrograms(c.Node)
 		return Result{}
 	}
 	if n.Inc == c.Node.Inc && n.Up {
@@ -60,6 +61,7 @@ func (c *Up) apply(s *State) Result {
 	s.release(NodeRef{ID: c.Node.ID, Inc: n.Inc})
 	n.Inc, n.Up, n.Enlisted = c.Node.Inc, true, false
 	n.Weight, n.MaxShards = c.Weight, c.MaxShards
+	s.forgetPrograms(c.Node)
 	return Result{}
 }
 

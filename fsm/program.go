@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -72,18 +73,40 @@ func (c *Program) apply(s *State) Result {
 	if n := s.nodes[c.Node.ID]; n != nil && n.Inc > c.Node.Inc {
 		return Result{Code: Refused, Version: n.Inc, Msg: "a newer process of this node is known"}
 	}
-	if p := s.programs[c.Node.ID]; p != nil && p.inc > c.Node.Inc {
-		return Result{Code: Refused, Version: p.inc, Msg: "a newer process of this node is known"}
+	for ref := range s.programs {
+		if ref.ID == c.Node.ID && ref.Inc > c.Node.Inc {
+			return Result{Code: Refused, Version: ref.Inc, Msg: "a newer process of this node is known"}
+		}
 	}
-	s.programs[c.Node.ID] = newProgram(c.Node.Inc, c.Bots)
+	s.forgetPrograms(c.Node)
+	s.programs[c.Node] = newHandlersByBot(c.Bots)
 	return Result{}
 }
 
-// program is what a node's process runs.
-type program struct {
-	inc  uint64
-	bots map[string]handlerTable
+// forgetPrograms drops the programs of a node's processes that came before one,
+// but for that of the process that is in force until then: events of its may
+// still be on their way.
+func (s *State) forgetPrograms(before NodeRef) {
+	var inForce uint64
+	if n := s.nodes[before.ID]; n != nil {
+		inForce = n.Inc
+	}
+	for ref := range s.programs {
+		if ref.ID == before.ID && ref.Inc < before.Inc && ref.Inc != inForce {
+			delete(s.programs, ref)
+		}
+	}
 }
+
+// sortedPrograms returns the processes whose programs are known, in order.
+func (s *State) sortedPrograms() []NodeRef {
+	return sortedKeys(s.programs, func(x, y NodeRef) int {
+		return cmp.Or(strings.Compare(x.ID, y.ID), cmp.Compare(x.Inc, y.Inc))
+	})
+}
+
+// handlersByBot is a process's program.
+type handlersByBot map[string]handlerTable
 
 // handlerTable maps an event type to the names of its handlers, sorted.
 type handlerTable map[string][]string
@@ -104,18 +127,18 @@ func (t handlerTable) list() []Interest {
 	return out
 }
 
-func newProgram(inc uint64, bots []BotProgram) *program {
-	p := &program{inc: inc, bots: make(map[string]handlerTable, len(bots))}
+func newHandlersByBot(bots []BotProgram) handlersByBot {
+	p := make(handlersByBot, len(bots))
 	for _, b := range bots {
-		p.bots[b.Bot] = newHandlerTable(b.Handlers)
+		p[b.Bot] = newHandlerTable(b.Handlers)
 	}
 	return p
 }
 
-func (p *program) list() []BotProgram {
-	out := make([]BotProgram, 0, len(p.bots))
-	for _, name := range sortedNames(p.bots) {
-		out = append(out, BotProgram{Bot: name, Handlers: p.bots[name].list()})
+func (p handlersByBot) list() []BotProgram {
+	out := make([]BotProgram, 0, len(p))
+	for _, name := range sortedNames(p) {
+		out = append(out, BotProgram{Bot: name, Handlers: p[name].list()})
 	}
 	return out
 }
@@ -123,8 +146,8 @@ func (p *program) list() []BotProgram {
 // handlersOf returns the handlers of the program that a process runs. A process
 // that registered none has those that the bot's interests name.
 func (s *State) handlersOf(owner NodeRef, b *Bot) handlerTable {
-	if p := s.programs[owner.ID]; p != nil && p.inc == owner.Inc {
-		return p.bots[b.Name]
+	if p, ok := s.programs[owner]; ok {
+		return p[b.Name]
 	}
 	return b.interests
 }

@@ -27,10 +27,9 @@ func (s *State) encodeSmall(w *writer) {
 		w.uint(uint64(n.MaxShards))
 	}
 	w.uint(uint64(len(s.programs)))
-	for _, id := range sortedNames(s.programs) {
-		w.string(id)
-		w.uint(s.programs[id].inc)
-		encodePrograms(w, s.programs[id].list())
+	for _, ref := range s.sortedPrograms() {
+		w.ref(ref)
+		encodePrograms(w, s.programs[ref].list())
 	}
 	w.uint(uint64(len(s.bots)))
 	for _, name := range sortedKeys(s.bots, strings.Compare) {
@@ -81,6 +80,7 @@ func (b *Bot) encodeSmall(w *writer) {
 		w.uint(r.id)
 		w.uint(r.version)
 		w.bool(r.conflict)
+		w.bool(r.refused)
 	}
 	b.encodeChores(w)
 	w.uint(b.Sweeps)
@@ -167,8 +167,8 @@ func (s *State) decodeSmall(r *reader) {
 		}
 	}
 	for range r.count(3) {
-		id := r.string()
-		s.programs[id] = newProgram(r.uint(), decodePrograms(r))
+		ref := r.ref()
+		s.programs[ref] = newHandlersByBot(decodePrograms(r))
 	}
 	for range r.count(21) {
 		b := newBot(r.string())
@@ -191,7 +191,7 @@ func (b *Bot) decodeSmall(r *reader) {
 		p := PermitHolder{Shard: r.shard(), Epoch: r.uint(), Ask: r.uint()}
 		b.permits[key] = permit{PermitHolder: p, Held: r.bool()}
 	}
-	for range r.count(18) {
+	for range r.count(17) {
 		sh := &Shard{pending: new(pendingTree)}
 		sh.decode(r)
 		b.shards[sh.Key] = sh
@@ -199,8 +199,8 @@ func (b *Bot) decodeSmall(r *reader) {
 	for range r.count(6) {
 		b.Gaps = append(b.Gaps, GapRecord{Shard: r.shard(), Kind: r.string(), From: r.int(), To: r.int(), At: r.int()})
 	}
-	for range r.count(3) {
-		b.kv.recent = append(b.kv.recent, kvRequest{id: r.uint(), version: r.uint(), conflict: r.bool()})
+	for range r.count(4) {
+		b.kv.recent = append(b.kv.recent, kvRequest{id: r.uint(), version: r.uint(), conflict: r.bool(), refused: r.bool()})
 	}
 	b.decodeChores(r)
 	b.Sweeps = r.uint()
@@ -238,6 +238,7 @@ func (e *Entry) encode(w *writer) {
 	w.uint(uint64(e.Deaths))
 	w.bool(e.Alone)
 	w.byte(byte(e.Why))
+	w.uint(uint64(e.Retries))
 }
 
 func decodeEntry(r *reader) *Entry {
@@ -249,6 +250,6 @@ func decodeEntry(r *reader) *Entry {
 		e.Before = nil
 	}
 	e.Handlers, e.Runner, e.Attempts, e.Deaths = r.strings(), r.ref(), r.uint32(), r.uint32()
-	e.Alone, e.Why = r.bool(), Why(r.byte())
+	e.Alone, e.Why, e.Retries = r.bool(), Why(r.byte()), r.uint32()
 	return e
 }

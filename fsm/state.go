@@ -186,7 +186,7 @@ type State struct {
 	Rules      uint64 // selects the effect of commands that have changed since
 	nodes      map[string]*Node
 	bots       map[string]*Bot
-	programs   map[string]*program // by node
+	programs   map[NodeRef]handlersByBot // of the processes in force, and of those about to come
 
 	changes *Changes // what the entry being applied does to journals; never nil
 	kept    bool     // something refers to the bytes of the entry being applied
@@ -199,7 +199,7 @@ func NewState() *State {
 		Rules:      1,
 		nodes:      make(map[string]*Node),
 		bots:       make(map[string]*Bot),
-		programs:   make(map[string]*program),
+		programs:   make(map[NodeRef]handlersByBot),
 		changes:    new(Changes),
 	}
 }
@@ -248,8 +248,12 @@ func (s *State) shard(bot string, k ShardKey) (*Bot, *Shard, Result) {
 }
 
 // inForce reports whether an owner may speak under an epoch: that of a parked
-// shard was given to nobody.
-func (sh *Shard) inForce(epoch uint64) bool { return sh.Epoch == epoch && !sh.Parked }
+// shard was given to nobody, and once an owner is gone nothing says which
+// handlers the events of its program would have. What it had not committed comes
+// to the next owner.
+func (sh *Shard) inForce(epoch uint64) bool {
+	return sh.Epoch == epoch && !sh.Parked && !sh.Owner.None()
+}
 
 func (sh *Shard) fenced() Result { return Result{Code: Fenced, Epoch: sh.Epoch, C: sh.C} }
 

@@ -21,6 +21,9 @@ func (handlerFunc) Policy(handler string) HandlerPolicy {
 	if handler == "stubborn" {
 		return HandlerPolicy{Attempts: 5, Backoff: time.Millisecond, Timeout: time.Minute}
 	}
+	if handler == "quick" {
+		return HandlerPolicy{Timeout: time.Millisecond}
+	}
 	return HandlerPolicy{}
 }
 

@@ -102,6 +102,7 @@ type dispatcher struct {
 	lanes   *Lanes
 	running map[entryKey]*execution
 	repeats []repeat
+	grace   time.Duration   // handlerGrace, but in tests
 	upTo    uint64          // the index that the lanes were last rebuilt at
 	work    chan *execution // taken by idle workers
 	workers sync.WaitGroup
@@ -113,7 +114,7 @@ type dispatcher struct {
 func newDispatcher(m *Manager) *dispatcher {
 	return &dispatcher{
 		m: m, mail: newMailbox[dispatchInput](), lanes: NewLanes(m.o.Self),
-		running: make(map[entryKey]*execution), work: make(chan *execution),
+		running: make(map[entryKey]*execution), work: make(chan *execution), grace: handlerGrace,
 	}
 }
 
@@ -137,11 +138,16 @@ func (d *dispatcher) run() {
 		case <-d.mail.wake:
 		case <-timer.C:
 		}
+		// Freshness first: it says that the changes which are waiting here after it
+		// have what was taken from this node while it was silent.
+		fresh := d.m.Fresh()
 		for _, in := range d.mail.take() {
 			d.take(in)
 		}
 		d.repeatDue()
-		d.begin()
+		if fresh {
+			d.begin()
+		}
 		d.mu.Lock()
 		d.left, d.inUse = d.lanes.Len()
 		d.mu.Unlock()
@@ -238,7 +244,7 @@ func (d *dispatcher) begin() {
 	start, record := d.lanes.Next(d.m.now(), d.m.o.Workers-len(d.running))
 	for _, e := range record {
 		d.acknowledge(e, generation, &fsm.Fail{
-			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: d.m.o.Self, Attempts: e.Attempts, Alone: true,
+			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: d.m.o.Self, Attempts: e.Attempts, Retries: e.Retries, Alone: true,
 		})
 	}
 	for _, e := range start {
@@ -275,6 +281,7 @@ func (d *dispatcher) finish(x *execution) {
 	if key := (entryKey{x.entry.Bot, x.entry.Pos}); d.running[key] == x {
 		delete(d.running, key)
 	}
+	d.lanes.Acknowledged(x.entry, x.plain)
 	if x.settled {
 		d.lanes.Settled(x.entry)
 		return

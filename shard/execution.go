@@ -21,18 +21,22 @@ type execution struct {
 	entry  *fsm.Entry
 	ctx    context.Context
 	cancel context.CancelCauseFunc
-	// over is set by whoever ends the execution first: its own goroutine, or
-	// the watchdog that abandons it.
+	// over is set by who ends the execution: its own goroutine, or the watchdog
+	// that abandons it while a handler has its turn.
 	over atomic.Bool
 	// acked: everything is proposed; there is nothing left to cancel.
 	acked atomic.Bool
 
-	// current is the turn that is not reported yet.
+	// current is the turn that is under way. Who takes it away ends it.
 	current atomic.Pointer[attempt]
 
 	generation uint64 // in which the entry was read
 
-	// Read by the loop after over. settled: the log holds what became of the
+	// plain are the handlers whose acknowledgement is on its way and can't be
+	// refused for what they read.
+	plain []string
+
+	// Read by the loop after over, like plain. settled: the log holds what became of the
 	// entry, but this node may not have applied it yet.
 	passed, failed, settled bool
 	backoff                 time.Duration // before it starts again, if it failed
@@ -46,19 +50,18 @@ func newExecution(d *dispatcher, e *fsm.Entry, generation uint64) *execution {
 
 func (x *execution) run() {
 	defer x.cancel(nil)
-	watchdog := time.AfterFunc(x.limit(), x.abandon)
-	defer watchdog.Stop()
 	simple := true
-	var plain []*fsm.Done
 	var failed []fsm.HandlerError
 	var stop error
 	for _, h := range x.entry.Handlers {
-		done, err := x.handle(h)
+		plain, err := x.handle(h)
 		switch {
-		case err == nil && done != nil:
-			plain = append(plain, done)
+		case err == nil && plain:
+			x.plain = append(x.plain, h)
 		case err == nil:
 			simple = false
+		case x.over.Load():
+			return // given up meanwhile
 		case x.excused(err):
 			stop = err
 		default:
@@ -69,27 +72,8 @@ func (x *execution) run() {
 			break
 		}
 	}
-	if len(failed) > 0 && stop == nil {
-		// Before the Fail has the entry start again: what has succeeded must be
-		// known as done by then.
-		for _, done := range plain {
-			if _, err := x.commit(done); err != nil {
-				stop = err
-			}
-		}
-	}
-	if x.over.CompareAndSwap(false, true) {
-		x.end(failed, stop, simple)
-	}
-}
-
-// limit is the time for all handlers, and for those that ignore their context.
-func (x *execution) limit() time.Duration {
-	limit := time.Duration(handlerGrace)
-	for _, h := range x.entry.Handlers {
-		limit += x.timeout(h)
-	}
-	return limit
+	x.over.Store(true)
+	x.end(failed, stop, simple)
 }
 
 func (x *execution) policy(handler string) HandlerPolicy {
@@ -120,17 +104,14 @@ func (x *execution) end(failed []fsm.HandlerError, stop error, simple bool) {
 
 // abandon gives up on a handler that does not return. Its goroutine stays
 // behind; its writes are refused.
-func (x *execution) abandon() {
-	if !x.over.CompareAndSwap(false, true) {
-		return
+func (x *execution) abandon(t *attempt) {
+	if !x.current.CompareAndSwap(t, nil) {
+		return // it has returned in the same moment
 	}
-	var failed []fsm.HandlerError
-	if t := x.current.Load(); t != nil {
-		failed = append(failed, x.failure(t.handler, errDeadline))
-	}
-	x.count(ResultTimedOut)
+	x.over.Store(true)
+	x.measure(t, ResultTimedOut)
 	x.cancel(errDeadline)
-	x.end(failed, nil, false)
+	x.end([]fsm.HandlerError{x.failure(t.handler, errDeadline)}, nil, false)
 }
 
 // excused reports whether an error is not the handler's fault. A node that has
@@ -162,7 +143,7 @@ func (x *execution) fail(failed []fsm.HandlerError) {
 	}
 	x.d.acknowledge(x.entry, x.generation, &fsm.Fail{
 		Bot: x.entry.Bot, Shard: x.entry.Shard, Pos: x.entry.Pos, Runner: x.d.m.o.Self,
-		Attempts: x.entry.Attempts, Failed: failed,
+		Attempts: x.entry.Attempts, Retries: x.entry.Retries, Failed: failed,
 	})
 }
 
@@ -173,10 +154,12 @@ func clip(s string, n int) string {
 	return s
 }
 
-// handle gives one handler its turn. An acknowledgement that depends on nothing
-// that the handler read is returned: it is on its way, and can be taken as done.
-func (x *execution) handle(name string) (plain *fsm.Done, err error) {
+// handle gives one handler its turn, and another one after a conflict, within
+// its time. plain: the acknowledgement depends on nothing that the handler read;
+// it is on its way, and can be taken as done.
+func (x *execution) handle(name string) (plain bool, err error) {
 	var out Outcome
+	begun := time.Now()
 	for try := range conflictTries {
 		again := false
 		if out.Again != nil {
@@ -184,7 +167,7 @@ func (x *execution) handle(name string) (plain *fsm.Done, err error) {
 		}
 		if !again {
 			if out, err = x.turn(name); err != nil {
-				return nil, err
+				return false, err
 			}
 		}
 		done := &fsm.Done{
@@ -193,28 +176,31 @@ func (x *execution) handle(name string) (plain *fsm.Done, err error) {
 		}
 		if len(out.Reads)+len(out.Ranges)+len(out.Writes) == 0 {
 			x.d.acknowledgeLater(x.entry, x.generation, done)
-			return done, nil
+			return true, nil
 		}
 		res, err := x.commit(done)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		switch res.Code {
 		case fsm.OK, fsm.Old:
-			return nil, nil
+			return false, nil
 		case fsm.Conflict:
 			x.d.m.o.Metrics.HandlerConflict(x.entry.Bot, name)
 			if err := x.pause(try); err != nil {
-				return nil, err
+				return false, err
+			}
+			if time.Since(begun) > x.timeout(name) {
+				return false, fmt.Errorf("handler %s: its keys changed under it for all of its time", name)
 			}
 		case fsm.Refused, fsm.Malformed:
 			// Nothing will change about that by itself.
-			return nil, fmt.Errorf("handler %s: its writes were refused: %s", name, res.Msg)
+			return false, fmt.Errorf("handler %s: its writes were refused: %s", name, res.Msg)
 		default:
-			return nil, errRefused
+			return false, errRefused
 		}
 	}
-	return nil, fmt.Errorf("handler %s: its keys changed under it %d times", name, conflictTries)
+	return false, fmt.Errorf("handler %s: its keys changed under it %d times", name, conflictTries)
 }
 
 // pause waits after a conflict: until this node has applied something more,
@@ -246,9 +232,14 @@ func (x *execution) pause(try int) error {
 func (x *execution) turn(name string) (out Outcome, err error) {
 	t := &attempt{handler: name, since: time.Now()}
 	x.current.Store(t)
+	watchdog := time.AfterFunc(x.timeout(name)+x.d.grace, func() { x.abandon(t) })
+	defer watchdog.Stop()
 	ctx, cancel := context.WithTimeout(x.ctx, x.timeout(name))
 	defer cancel()
 	out, panicked := x.protect(ctx, name)
+	if !x.current.CompareAndSwap(t, nil) {
+		return out, errDeadline // abandoned
+	}
 	result := ResultOK
 	switch {
 	case panicked:
@@ -263,7 +254,7 @@ func (x *execution) turn(name string) (out Outcome, err error) {
 		result = ResultLate
 		x.d.m.o.Metrics.InteractionSkipped(x.entry.Bot, name)
 	}
-	x.count(result)
+	x.measure(t, result)
 	if out.Err != nil {
 		return out, fmt.Errorf("handler %s: %w", name, out.Err)
 	}
@@ -279,11 +270,8 @@ type attempt struct {
 	since   time.Time
 }
 
-// count reports the current turn, unless that is done.
-func (x *execution) count(result string) {
-	if t := x.current.Swap(nil); t != nil {
-		x.d.m.o.Metrics.HandlerEnded(x.entry.Bot, t.handler, result, time.Since(t.since))
-	}
+func (x *execution) measure(t *attempt, result string) {
+	x.d.m.o.Metrics.HandlerEnded(x.entry.Bot, t.handler, result, time.Since(t.since))
 }
 
 // commit proposes until the outcome is known.

@@ -32,8 +32,20 @@ type job struct {
 	// settled: finished here, and the log holds what became of it. Nothing of
 	// the lane starts until that is applied here.
 	settled bool
+	// acked are handlers whose acknowledgement is on its way and can't be refused
+	// while this node is the runner. The entry waits for them before it starts
+	// again, as after the failure of another handler or an operator's retry.
+	acked []string
+	// left: it has been another's since it was started, so what is on its way
+	// may be refused.
+	left bool
 	// notBefore holds back an entry that failed.
 	notBefore Time
+}
+
+// acknowledging reports whether handlers are left that are done.
+func (j *job) acknowledging() bool {
+	return slices.ContainsFunc(j.acked, func(h string) bool { return slices.Contains(j.entry.Handlers, h) })
 }
 
 // Lanes says which entries of the journal may start on this node. It mirrors
@@ -99,8 +111,11 @@ func (l *Lanes) Apply(c fsm.Changes) (cancel []*fsm.Entry) {
 			if j.run != nil && e.Runner != l.Self {
 				cancel = append(cancel, j.run)
 			}
-			if j.entry.Runner != e.Runner || j.entry.Attempts != e.Attempts {
+			if !sameTry(j.entry, e) {
 				j.passed, j.settled = false, false
+			}
+			if e.Runner != l.Self {
+				j.acked, j.left = nil, true
 			}
 			j.entry = e
 			l.wake(lane(e))
@@ -142,9 +157,12 @@ func (l *Lanes) Reset(generation uint64, entries []*fsm.Entry) (cancel []*fsm.En
 		if was == nil {
 			continue
 		}
-		if was.entry.Runner == e.Runner && was.entry.Attempts == e.Attempts {
+		if sameTry(was.entry, e) {
 			// What was finished here is on its way into the log still.
 			j.passed, j.settled, j.notBefore = was.passed, was.settled, was.notBefore
+			j.acked, j.left = was.acked, was.left
+		} else {
+			j.left = true // perhaps
 		}
 		if was.run != nil {
 			j.run = was.run
@@ -160,6 +178,11 @@ func (l *Lanes) Reset(generation uint64, entries []*fsm.Entry) (cancel []*fsm.En
 		}
 	}
 	return cancel
+}
+
+// sameTry reports whether what became of one entry is about the other, too.
+func sameTry(a, b *fsm.Entry) bool {
+	return a.Runner == b.Runner && a.Attempts == b.Attempts && a.Retries == b.Retries
 }
 
 func (l *Lanes) add(e *fsm.Entry) {
@@ -288,7 +311,7 @@ func (l *Lanes) due(now Time) []laneKey {
 }
 
 func (l *Lanes) begin(j *job) {
-	j.run = j.entry
+	j.run, j.left = j.entry, false
 	l.running++
 }
 
@@ -298,12 +321,21 @@ func (l *Lanes) head(k laneKey) *job {
 		if j.passed && j.entry.Runner == l.Self {
 			continue
 		}
-		if j.run != nil || j.settled || j.entry.Runner != l.Self {
+		if j.run != nil || j.settled || j.entry.Runner != l.Self || j.acknowledging() {
 			return nil
 		}
 		return j
 	}
 	return nil
+}
+
+// Acknowledged says that handlers of a started entry are done, before it is over:
+// acknowledgements that can't be refused for what was read are on their way, and
+// are proposed until they have an answer.
+func (l *Lanes) Acknowledged(e *fsm.Entry, handlers []string) {
+	if j := l.jobs[entryKey{e.Bot, e.Pos}]; j != nil && j.run == e && !j.left {
+		j.acked = append(j.acked, handlers...)
+	}
 }
 
 // Finished says that a started entry is over; e is what Next returned. With
@@ -322,7 +354,7 @@ func (l *Lanes) finish(e *fsm.Entry, passed, settled bool, notBefore Time) {
 	if j == nil || j.run != e {
 		return
 	}
-	same := j.entry.Runner == e.Runner && j.entry.Attempts == e.Attempts
+	same := sameTry(j.entry, e)
 	if j.entry.Attempts > 0 || j.entry.Alone {
 		// It may be here because something ended its runner. The first entry that
 		// is left in the lane is blamed for a death: this one until it is gone.

@@ -88,6 +88,18 @@ func TestLanesSettledWaitsForTheLog(t *testing.T) {
 	expectStart(t, l, 0, 2)
 }
 
+// A dead letter that is retried in the entry of the log that buried it, is told
+// of as one change, and starts again.
+func TestLanesStartRetriedLetters(t *testing.T) {
+	l := NewLanes(refJoe)
+	e := entryAt(1, 7, refJoe)
+	l.Apply(fsm.Changes{Added: []*fsm.Entry{e}})
+	l.Failed(expectStart(t, l, 0, 1)[0], 0)
+	expectStart(t, l, 0)
+	l.Apply(fsm.Changes{Altered: []*fsm.Entry{altered(e, func(e *fsm.Entry) { e.Retries = 1 })}})
+	expectStart(t, l, 0, 1)
+}
+
 // An entry that went away and came back while its handler ran has been refused
 // its acknowledgement: it starts again.
 func TestLanesComeBack(t *testing.T) {

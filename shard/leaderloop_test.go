@@ -33,7 +33,8 @@ type fakeProposer struct {
 	held    chan struct{}
 	begun   chan struct{} // capacity 1: a decision waits
 
-	mu        sync.Mutex // guards what follows
+	mu        sync.Mutex             // guards what follows
+	lose      func(fsm.Command) bool // proposals that get lost; may be nil
 	index     uint64
 	submitted []fsm.Command
 	led       []fsm.Command
@@ -54,10 +55,29 @@ func (p *fakeProposer) apply(cmd []byte, into *[]fsm.Command) []byte {
 	return fsm.EncodeResult(rs[0])
 }
 
+func (p *fakeProposer) loses(cmd []byte) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, c, err := fsm.Decode(cmd)
+	return err == nil && p.lose != nil && p.lose(c)
+}
+
+func (p *fakeProposer) losing(f func(fsm.Command) bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.lose = f
+}
+
 func (p *fakeProposer) do(c fsm.Command) { p.apply(fsm.Encode(1, c), nil) }
 
 func (p *fakeProposer) Submit(cmd []byte, done func([]byte, error)) {
-	go func() { done(p.apply(cmd, &p.submitted), nil) }()
+	go func() {
+		if p.loses(cmd) {
+			done(nil, errors.New("nobody answers"))
+			return
+		}
+		done(p.apply(cmd, &p.submitted), nil)
+	}()
 }
 
 func (p *fakeProposer) Lead(_ uint64, cmd []byte) func(context.Context) ([]byte, error) {

@@ -169,7 +169,10 @@ func (t *lockTable) view() lockView {
 
 // look does what is to be done. It reports whether anything is held or awaited.
 func (t *lockTable) look() bool {
-	v, fresh, now := t.view(), t.m.Fresh(), t.m.now()
+	// Freshness first: it says that what is read after it holds nothing that was
+	// taken from this node while it was silent.
+	fresh, now := t.m.Fresh(), t.m.now()
+	v := t.view()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for id, h := range t.held {

@@ -44,18 +44,23 @@ func (s *Sim) firstCommands() []proposal {
 		&fsm.Configure{Bot: botName, Config: s.modelConfig(0)},
 		&fsm.Layout{Bot: botName, Total: total, To: total - 1},
 		&fsm.Budget{Bot: botName, Budget: fsm.IdentifyBudget{Remaining: 1, Limit: 1, MaxConcurrency: s.knobs.Concurrency}},
-		&fsm.Interests{Bot: botName, List: []fsm.Interest{
-			{Type: discord.EventReady, Handlers: []string{"h"}},
-			{Type: discord.EventResumed, Handlers: []string{"h"}},
-			{Type: discord.EventGuildCreate, Handlers: []string{"h"}},
-			{Type: discord.EventGuildDelete, Handlers: []string{"h"}},
-			{Type: discord.EventMessageCreate, Handlers: []string{"h"}},
-			{Type: discord.EventMessageUpdate, Handlers: []string{"h", "i"}},
-		}},
+		&fsm.Interests{Bot: botName, List: s.interests()},
 	} {
 		out = append(out, proposal{command: command{bytes: fsm.Encode(1, c), gen: 1, cmd: c}})
 	}
 	return out
+}
+
+// interests are handlers for all processes, or types alone where each registers
+// its own.
+func (s *Sim) interests() []fsm.Interest {
+	list := handlersOf(0)
+	if s.knobs.Programs {
+		for i := range list {
+			list[i].Handlers = nil
+		}
+	}
+	return list
 }
 
 // watch has the others notice a leader that is gone.

@@ -4,6 +4,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/internal/mutant"
 )
@@ -14,8 +15,31 @@ type run struct {
 	cancelled bool
 	gen       uint64 // in which the entry was read
 	plain     bool   // no acknowledgement so far depends on what was read
+	acked     []string
 	tries     int
 }
+
+// handlersOf lists the handlers of a version of the program: 0 is what all
+// versions have, and of the others every second one has a handler of its own.
+func handlersOf(version uint64) (list []fsm.Interest) {
+	for _, event := range []string{
+		discord.EventReady, discord.EventResumed, discord.EventGuildCreate, discord.EventGuildDelete,
+		discord.EventMessageCreate, discord.EventMessageUpdate,
+	} {
+		in := fsm.Interest{Type: event, Handlers: []string{"h"}}
+		if event == discord.EventMessageUpdate {
+			in.Handlers = append(in.Handlers, "i")
+		}
+		if event == discord.EventMessageCreate && version%2 == 1 {
+			in.Handlers = append(in.Handlers, "odd")
+		}
+		list = append(list, in)
+	}
+	return list
+}
+
+// has reports whether this process's program has a handler.
+func (n *node) has(handler string) bool { return handler != "odd" || n.ref.Inc%2 == 1 }
 
 func (n *node) cancel(entries []*fsm.Entry) {
 	for _, e := range entries {
@@ -37,7 +61,7 @@ func (n *node) dispatch() {
 	start, record := n.lanes.Next(n.local(), 4-len(n.runs))
 	for _, e := range record {
 		n.acknowledge(e, gen, &fsm.Fail{
-			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts, Alone: true,
+			Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts, Retries: e.Retries, Alone: true,
 		})
 	}
 	for _, e := range start {
@@ -58,6 +82,11 @@ func (n *node) handle(x *run, i int) {
 		n.over(x, true, 0)
 		return
 	}
+	if !n.has(e.Handlers[i]) {
+		n.fail(x, fsm.HandlerError{Handler: e.Handlers[i], Err: "no such handler", Limit: 1})
+		return
+	}
+	n.s.oracle.turn(n, x, e.Handlers[i])
 	useKV := n.s.chance(n.s.knobs.KVRate)
 	var read fsm.KVRead
 	var value int
@@ -73,17 +102,13 @@ func (n *node) handle(x *run, i int) {
 		case x.cancelled:
 			n.over(x, false, 0)
 		case n.s.fault(n.s.knobs.FailRate):
-			n.acknowledge(e, x.gen, &fsm.Fail{
-				Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts,
-				Failed: []fsm.HandlerError{{Handler: e.Handlers[i], Err: "failed"}},
-			})
-			n.forget(x)
-			n.lanes.Failed(e, n.local()+100*time.Millisecond)
-			n.dispatch()
+			n.fail(x, fsm.HandlerError{Handler: e.Handlers[i], Err: "failed"})
 		default:
 			done := &fsm.Done{Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Handler: e.Handlers[i], Runner: n.ref}
 			if !useKV {
 				n.acknowledge(e, x.gen, done)
+				x.acked = append(x.acked, done.Handler)
+				n.s.oracle.plain(n, x, done.Handler)
 				n.handle(x, i+1)
 				return
 			}
@@ -93,6 +118,18 @@ func (n *node) handle(x *run, i int) {
 			n.commitDone(x, i, done)
 		}
 	})
+}
+
+// fail ends an attempt at which a handler has failed.
+func (n *node) fail(x *run, failed fsm.HandlerError) {
+	e := x.entry
+	n.acknowledge(e, x.gen, &fsm.Fail{
+		Bot: e.Bot, Shard: e.Shard, Pos: e.Pos, Runner: n.ref, Attempts: e.Attempts, Retries: e.Retries,
+		Failed: []fsm.HandlerError{failed},
+	})
+	n.forget(x)
+	n.lanes.Failed(e, n.local()+100*time.Millisecond)
+	n.dispatch()
 }
 
 // readCounter reads the counter that all handlers of a shard share.
@@ -160,6 +197,9 @@ func (n *node) over(x *run, done bool, notBefore Time) {
 func (n *node) forget(x *run) {
 	if n.runs[x.entry.Pos] == x {
 		delete(n.runs, x.entry.Pos)
+	}
+	if !n.s.mutant.Has(mutant.Acked) {
+		n.lanes.Acknowledged(x.entry, x.acked)
 	}
 }
 

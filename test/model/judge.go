@@ -146,6 +146,20 @@ func (o *oracle) started(n *node, e *fsm.Entry) {
 	}
 }
 
+func ackOf(n *node, x *run, handler string) ackKey {
+	return ackKey{x.gen, x.entry.Pos, handler, x.entry.Deaths, n.ref}
+}
+
+// plain notes an acknowledgement that can't be refused for what was read.
+func (o *oracle) plain(n *node, x *run, handler string) { o.acked[ackOf(n, x, handler)] = true }
+
+// turn: a handler that is done isn't run again by the process that did it (I5).
+func (o *oracle) turn(n *node, x *run, handler string) {
+	if o.acked[ackOf(n, x, handler)] {
+		o.s.fail("I5", "%s runs handler %s of entry %d again, which it has acknowledged", n.ref, handler, x.entry.Pos)
+	}
+}
+
 // excuse allows an attempt to begin again: it failed, or met a conflict.
 func (o *oracle) excuse(n *node, x *run) {
 	o.excused[startKey{x.gen, x.entry.Pos, x.entry.Attempts, n.ref}] = true

@@ -44,6 +44,7 @@ type Knobs struct {
 	Placement string // of the bot
 	Failback  bool
 	Idle      bool // node c is of weight 0
+	Programs  bool // each process registers its handlers, and those of the next one differ
 	Await     bool // a leader of a new run waits for node c, for a while
 }
 
@@ -83,6 +84,7 @@ func drawKnobs(s *Sim) Knobs {
 		Failback:    s.chance(0.5),
 		Idle:        s.chance(0.2),
 		Await:       s.chance(0.2),
+		Programs:    s.chance(0.5),
 	}
 	return k
 }

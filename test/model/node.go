@@ -223,17 +223,32 @@ func (n *node) react() {
 
 // register makes the process known, again after a restore.
 func (n *node) register() {
-	up := false
-	n.view(func(s *fsm.State, _ *fsm.Bot) { up = s.IsUp(n.ref) })
-	if up || n.registering {
+	known := false
+	n.view(func(s *fsm.State, _ *fsm.Bot) { known = s.IsUp(n.ref) })
+	if known || n.registering {
 		return
 	}
 	n.registering = true
-	n.propose(&fsm.Up{Node: n.ref, Weight: n.weight()}, n.generation(), func(fsm.Result, bool) {
+	again := func() {
 		n.s.on(n, 50*time.Millisecond, func() {
 			n.registering = false
 			n.register()
 		})
+	}
+	gen := n.generation()
+	up := func() {
+		n.propose(&fsm.Up{Node: n.ref, Weight: n.weight()}, gen, func(fsm.Result, bool) { again() })
+	}
+	if !n.s.knobs.Programs {
+		up()
+		return
+	}
+	n.propose(&fsm.Program{Node: n.ref, Bots: []fsm.BotProgram{{Bot: botName, Handlers: handlersOf(n.ref.Inc)}}}, gen, func(r fsm.Result, unknown bool) {
+		if unknown || r.Code != fsm.OK {
+			again()
+			return
+		}
+		up()
 	})
 }
 

@@ -24,6 +24,7 @@ type oracle struct {
 	late                map[uint32]bool  // it was written long after it was decided
 	peak                map[string]int64 // the highest sequence ever committed of a session
 	starts              map[startKey]int
+	acked               map[ackKey]bool
 	excused             map[startKey]bool
 	moved               map[uint64]Time // when the log gave an entry another runner
 	renewed             Time            // of the last restore
@@ -51,6 +52,15 @@ type startKey struct {
 	runner     fsm.NodeRef
 }
 
+// ackKey is a handler of an entry while one process runs it without a break.
+type ackKey struct {
+	generation uint64
+	pos        uint64
+	handler    string
+	deaths     uint32
+	runner     fsm.NodeRef
+}
+
 // backup is a snapshot, with the entry up to which it holds the log.
 type backup struct {
 	index int
@@ -70,7 +80,7 @@ func newOracle(s *Sim) *oracle {
 	o := &oracle{
 		s: s, book: newBook(), digests: make(map[int]fsm.Digest), wrote: make(map[uint32]Time),
 		late: make(map[uint32]bool),
-		peak: make(map[string]int64), starts: make(map[startKey]int), excused: make(map[startKey]bool),
+		peak: make(map[string]int64), starts: make(map[startKey]int), acked: make(map[ackKey]bool), excused: make(map[startKey]bool),
 		moved: make(map[uint64]Time),
 	}
 	o.m = &oracleMachine{o.scratch()}
