@@ -115,8 +115,7 @@ func (c *Events) apply(s *State) Result {
 	if sh == nil {
 		return res
 	}
-	gone := s.Mutant.Has(mutant.Gone) && sh.Epoch == c.Epoch && !sh.Parked
-	if !sh.inForce(c.Epoch) && !gone || sh.SID != c.SID || c.SID == "" {
+	if !sh.inForce(c.Epoch) || sh.SID != c.SID || c.SID == "" {
 		return sh.fenced()
 	}
 	if len(c.Evs) == 0 {

@@ -28,8 +28,6 @@ const (
 	Freshness
 	// Parked grants shards that an operator has disconnected.
 	Parked
-	// Gone takes events of an owner that is gone, whose program is not in force.
-	Gone
 	// Acked starts an entry again while acknowledgements of it are on their way.
 	Acked
 )
@@ -42,6 +40,6 @@ func All() map[string]Set {
 	return map[string]Set{
 		"prev-chain": PrevChain, "dedupe": Dedupe, "committed-seq": CommittedSeq,
 		"move-runner": MoveRunner, "done-guard": DoneGuard, "ready-epoch": ReadyEpoch,
-		"generation": Generation, "freshness": Freshness, "parked": Parked, "gone": Gone, "acked": Acked,
+		"generation": Generation, "freshness": Freshness, "parked": Parked, "acked": Acked,
 	}
 }
