@@ -43,6 +43,11 @@ func choreCases() []guardCase {
 			return len(e) == 1 && e[0].Type == EventTick && slices.Equal(e[0].Handlers, []string{"daily"}) && e[0].Runner == joe &&
 				string(e[0].Raw) == `{"name":"daily","due":200}`
 		}},
+		{
+			name: "tick that the owner's program lacks", code: Refused, msg: "no such schedule", holds: ticks(0),
+			before: []Command{tick(100, false), &Program{Node: joe, Bots: []BotProgram{{Bot: testBot, Handlers: []Interest{{Type: EventTick, Handlers: []string{"hourly"}}}}}}},
+			cmd:    tick(200, false),
+		},
 		{name: "tick of a time that was", before: []Command{tick(100, false)}, cmd: tick(100, false), code: Old, holds: ticks(0)},
 		{name: "quiet tick", before: []Command{tick(100, false)}, cmd: tick(200, true), holds: ticks(0)},
 		{name: "tick without a name", cmd: &Tick{Bot: testBot}, code: Refused},

@@ -1,7 +1,8 @@
 package fsm
 
 import (
-	"strconv"
+	"encoding/json"
+	"slices"
 
 	"github.com/zeebo/xxh3"
 
@@ -17,7 +18,9 @@ const tickSID = "tick"
 
 // Tick makes the journal entry of one time of a schedule.
 //
-// Guard: no tick of the schedule with this time or a later one was made, so
+// Guard: the program of the owner of the bot's first shard has the schedule, or
+// the entry would be a dead letter while a version is rolled out; no tick of the
+// schedule with this time or a later one was made, so
 // each time has one entry at most, whoever proposes it. The first Tick of a
 // schedule only marks where it begins, and so does one that is Quiet.
 type Tick struct {
@@ -63,10 +66,16 @@ func (c *Tick) apply(s *State) Result {
 	if sh == nil {
 		return refused("the bot has no shard that is connected")
 	}
+	if p, ok := s.programs[sh.Owner]; ok && !slices.Contains(p[b.Name][EventTick], c.Name) {
+		return refused("the program of the shard's owner has no such schedule")
+	}
 	b.ticks[c.Name] = c.Due
 	b.LastPos++
 	lane := discord.Snowflake(xxh3.HashString(c.Name))
-	raw := []byte(`{"name":` + strconv.Quote(c.Name) + `,"due":` + strconv.FormatInt(c.Due, 10) + `}`)
+	raw, _ := json.Marshal(struct { // of a string and a number: it can't fail
+		Name string `json:"name"`
+		Due  int64  `json:"due"`
+	}{c.Name, c.Due})
 	b.journal.add(s, sh, &Entry{
 		Bot: b.Name, Pos: b.LastPos, Shard: sh.Key, SID: tickSID, S: c.Due, Type: EventTick,
 		Lane: lane, At: c.At, Raw: raw, Handlers: []string{c.Name}, Runner: sh.Owner, Why: sh.Why,

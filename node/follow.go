@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.uber.org/zap"
@@ -193,7 +194,11 @@ func (n *Node) register() {
 func (n *Node) program() *fsm.Program {
 	p := &fsm.Program{Node: n.self}
 	for _, b := range n.o.Bots {
-		p.Bots = append(p.Bots, fsm.BotProgram{Bot: b.Name, Handlers: b.Interests})
+		handlers := slices.Clone(b.Interests)
+		for _, s := range b.Schedules {
+			handlers = append(handlers, fsm.Interest{Type: fsm.EventTick, Handlers: []string{s.Name}})
+		}
+		p.Bots = append(p.Bots, fsm.BotProgram{Bot: b.Name, Handlers: handlers})
 	}
 	return p
 }
