@@ -11,7 +11,7 @@ demo: build
 	bin/botnode demo
 
 test:
-	go test ./...
+	go test -timeout 14m ./...
 
 test-race:
 	tools/race $(CORE)
