@@ -146,16 +146,23 @@ func (o *oracle) started(n *node, e *fsm.Entry) {
 	}
 }
 
-func ackOf(n *node, x *run, handler string) ackKey {
-	return ackKey{x.gen, x.entry.Pos, handler, x.entry.Deaths, n.ref}
+func (o *oracle) ackOf(n *node, x *run, handler string) ackKey {
+	// Each attempt is another runner's, or follows from a failure.
+	moves := int(x.entry.Attempts)
+	for _, attempt := range o.failed[tryKey{x.gen, x.entry.Pos, x.entry.Retries}] {
+		if attempt <= x.entry.Attempts {
+			moves--
+		}
+	}
+	return ackKey{x.gen, x.entry.Pos, handler, moves, n.ref}
 }
 
 // plain notes an acknowledgement that can't be refused for what was read.
-func (o *oracle) plain(n *node, x *run, handler string) { o.acked[ackOf(n, x, handler)] = true }
+func (o *oracle) plain(n *node, x *run, handler string) { o.acked[o.ackOf(n, x, handler)] = true }
 
 // turn: a handler that is done isn't run again by the process that did it (I5).
 func (o *oracle) turn(n *node, x *run, handler string) {
-	if o.acked[ackOf(n, x, handler)] {
+	if o.acked[o.ackOf(n, x, handler)] {
 		o.s.fail("I5", "%s runs handler %s of entry %d again, which it has acknowledged", n.ref, handler, x.entry.Pos)
 	}
 }

@@ -25,6 +25,7 @@ type oracle struct {
 	peak                map[string]int64 // the highest sequence ever committed of a session
 	starts              map[startKey]int
 	acked               map[ackKey]bool
+	failed              map[tryKey][]uint32 // the attempts that a failure led to
 	excused             map[startKey]bool
 	moved               map[uint64]Time // when the log gave an entry another runner
 	renewed             Time            // of the last restore
@@ -57,8 +58,14 @@ type ackKey struct {
 	generation uint64
 	pos        uint64
 	handler    string
-	deaths     uint32
+	moves      int // how often the entry had changed its runner
 	runner     fsm.NodeRef
+}
+
+// tryKey is an entry from when it came, or came back from the dead letters.
+type tryKey struct {
+	generation, pos uint64
+	retries         uint32
 }
 
 // backup is a snapshot, with the entry up to which it holds the log.
@@ -80,7 +87,7 @@ func newOracle(s *Sim) *oracle {
 	o := &oracle{
 		s: s, book: newBook(), digests: make(map[int]fsm.Digest), wrote: make(map[uint32]Time),
 		late: make(map[uint32]bool),
-		peak: make(map[string]int64), starts: make(map[startKey]int), acked: make(map[ackKey]bool), excused: make(map[startKey]bool),
+		peak: make(map[string]int64), starts: make(map[startKey]int), acked: make(map[ackKey]bool), failed: make(map[tryKey][]uint32), excused: make(map[startKey]bool),
 		moved: make(map[uint64]Time),
 	}
 	o.m = &oracleMachine{o.scratch()}
@@ -242,6 +249,9 @@ func (o *oracle) judge(c command, pre, post sight) {
 	case *fsm.Fail:
 		if pre.entry == nil || pre.entry.Runner != cmd.Runner {
 			s.fail("I3", "a Fail of %s took effect on entry %d", cmd.Runner, cmd.Pos)
+		} else if !cmd.Alone {
+			k := tryKey{o.m.generation(), cmd.Pos, cmd.Retries}
+			o.failed[k] = append(o.failed[k], cmd.Attempts+1)
 		}
 	}
 	s.stats.Gaps += int(post.gaps - pre.gaps)
