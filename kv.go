@@ -56,6 +56,9 @@ var ErrTooLarge = fmt.Errorf("botnode: a key has 1 to %d bytes, a value at most 
 // errNoNumber is returned for a key to which nothing can be added.
 var errNoNumber = errors.New("botnode: the key holds no number")
 
+// errSum is returned for an addition that leaves the numbers of 64 bits.
+var errSum = errors.New("botnode: the sum is too large")
+
 func newKV(base func(func(*fsm.Bot))) *KV {
 	return &KV{base: base, now: time.Now, reads: make(map[string]uint64), view: newView()}
 }
@@ -97,7 +100,11 @@ func (kv *KV) get(key string, read func(version uint64)) ([]byte, error) {
 	if err != nil {
 		return nil, fmt.Errorf("key %q: %w", key, err)
 	}
-	return strconv.AppendInt(nil, n+w.Add, 10), nil
+	sum, ok := sumOf(n, w.Add)
+	if !ok {
+		return nil, fmt.Errorf("key %q: %w", key, errSum)
+	}
+	return strconv.AppendInt(nil, sum, 10), nil
 }
 
 // live returns the value of an item that is there and whose time is not over.
@@ -167,8 +174,11 @@ func (kv *KV) Increment(key string, delta int64) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("key %q: %w", key, err)
 	}
-	n += delta
-	return n, kv.Put(key, strconv.AppendInt(nil, n, 10))
+	sum, ok := sumOf(n, delta)
+	if !ok {
+		return 0, fmt.Errorf("key %q: %w", key, errSum)
+	}
+	return sum, kv.Put(key, strconv.AppendInt(nil, sum, 10))
 }
 
 // PutIfAbsent writes a key that is absent, and reports whether it was.
@@ -345,15 +355,29 @@ func added(w fsm.KVChange, delta int64) (fsm.KVChange, error) {
 	case w.Delete:
 		return fsm.KVChange{Key: w.Key, Value: strconv.AppendInt(nil, delta, 10)}, nil
 	case w.Add != 0:
-		w.Add += delta
+		sum, ok := sumOf(w.Add, delta)
+		if !ok {
+			return w, fmt.Errorf("key %q: %w", w.Key, errSum)
+		}
+		w.Add = sum
 		return w, nil
 	}
 	n, err := number(w.Value)
 	if err != nil {
 		return w, fmt.Errorf("key %q: %w", w.Key, err)
 	}
-	w.Value = strconv.AppendInt(nil, n+delta, 10)
+	sum, ok := sumOf(n, delta)
+	if !ok {
+		return w, fmt.Errorf("key %q: %w", w.Key, errSum)
+	}
+	w.Value = strconv.AppendInt(nil, sum, 10)
 	return w, nil
+}
+
+// sumOf adds, and reports whether the sum is a number of 64 bits.
+func sumOf(a, b int64) (sum int64, ok bool) {
+	sum = a + b
+	return sum, (sum > a) == (b > 0) || b == 0
 }
 
 // commit returns what the handler read and wrote.

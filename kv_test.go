@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -137,6 +138,19 @@ func TestKVRefuses(t *testing.T) {
 	}
 	if err := kv.Add("text", 1); !errors.Is(err, errNoNumber) {
 		t.Errorf("added to a text: %v", err)
+	}
+	for name, add := range map[string]func() error{
+		"additions":              func() error { return errors.Join(kv.Add("sum", math.MaxInt64), kv.Add("sum", 1)) },
+		"an addition to a write": func() error { return errors.Join(kv.Put("n", []byte("-9223372036854775808")), kv.Add("n", -1)) },
+		"an increment": func() error {
+			put := kv.Put("i", []byte("9223372036854775807"))
+			_, err := kv.Increment("i", 1)
+			return errors.Join(put, err)
+		},
+	} {
+		if err := add(); !errors.Is(err, errSum) {
+			t.Errorf("%s beyond 64 bits: %v", name, err)
+		}
 	}
 	if _, err := kv.Get("absent"); !errors.Is(err, ErrNotFound) {
 		t.Errorf("absent: %v", err)
