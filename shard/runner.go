@@ -42,8 +42,9 @@ type runner struct {
 	failure atomic.Pointer[string] // why Discord refused the bot for good
 	conn    atomic.Pointer[gateway.Conn]
 
-	shown []byte // the presence that the session shows, as far as is known
-	here  bool   // OnLive was told of the shard, and OnGone was not yet
+	shown   []byte          // the presence that the session shows, as far as is known
+	showing <-chan struct{} // closed when the newest presence was sent; nil before the first
+	here    bool            // OnLive was told of the shard, and OnGone was not yet
 }
 
 // link is a connection or an attempt at one.

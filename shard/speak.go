@@ -72,7 +72,13 @@ func (r *runner) showPresence() {
 	r.shown = want
 	// Op 3 wants all fields, IDENTIFY takes a part of them.
 	data := jsonscan.Merge(nil, noPresence, want, nil)
+	before, sent := r.showing, make(chan struct{})
+	r.showing = sent
 	r.wg.Go(func() {
+		defer close(sent)
+		if before != nil {
+			<-before // or an older presence might be shown last
+		}
 		if err := c.Send(r.ctx, discord.OpPresenceUpdate, data); err != nil {
 			// The next connection shows it: a resumed one is told in any case.
 			r.log.Debug("presence not sent", zap.Error(err))
