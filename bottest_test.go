@@ -15,20 +15,27 @@ import (
 // startBot starts a node with a bot's handlers against a simulator.
 func startBot(t *testing.T, s *sim.Server, b *Bot, id, dir string, log *zap.Logger, o node.Options) *node.Node {
 	t.Helper()
-	rt := newRuntime(b, "default")
+	return startBotWith(t, s, b, id, dir, log, o, func(*fsm.Config) {})
+}
+
+// startBotWith is startBot with a change of what seeds the configuration.
+func startBotWith(t *testing.T, s *sim.Server, b *Bot, id, dir string, log *zap.Logger, o node.Options, change func(*fsm.Config)) *node.Node {
+	t.Helper()
+	p := program(b)
 	seed := fsm.DefaultConfig()
 	seed.API, seed.Intents = s.APIURL(), uint64(b.intents())
+	change(&seed)
 	o.ID, o.DataDir, o.Logger, o.Version = id, dir, log, Version
 	if o.ClusterAddr == "" {
 		o.ClusterAddr = "127.0.0.1:0"
 	}
-	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Program: node.Program{Interests: b.interests(), Handlers: rt, Lead: rt.lead}}}
+	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Program: p.Program}}
 	o.Fatal = func(err error) { t.Errorf("node %s: %v", id, err) }
 	n, err := node.New(o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rt.attach(n)
+	p.Attach(n)
 	if err := n.Start(); err != nil {
 		t.Fatal(err)
 	}

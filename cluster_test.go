@@ -11,7 +11,6 @@ import (
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
-	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
 )
 
@@ -23,24 +22,9 @@ func testNode(t *testing.T, s *sim.Server, id, dir string, log *zap.Logger, o no
 
 func testNodeWith(t *testing.T, s *sim.Server, id, dir string, log *zap.Logger, o node.Options, intents discord.Intents) *node.Node {
 	t.Helper()
-	rt := newRuntime(pingBot(), "default")
-	seed := fsm.DefaultConfig()
-	seed.API, seed.Intents = s.APIURL(), uint64(intents)
-	o.ID, o.DataDir, o.Logger, o.Version = id, dir, log, Version
-	if o.ClusterAddr == "" {
-		o.ClusterAddr = "127.0.0.1:0"
-	}
-	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Program: node.Program{Interests: rt.bot.interests(), Handlers: rt}}}
-	o.Fatal = func(err error) { t.Errorf("node %s: %v", id, err) }
-	n, err := node.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rt.attach(n)
-	if err := n.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	b := pingBot()
+	b.Intents = intents
+	return startBot(t, s, b, id, dir, log, o)
 }
 
 func TestThreeNodesAnswerAndSurviveTheirLeader(t *testing.T) {

@@ -19,22 +19,8 @@ import (
 // handNode starts a node whose bot's shards are connected by hand.
 func handNode(t *testing.T, s *sim.Server, id string, b *Bot, o node.Options) *node.Node {
 	t.Helper()
-	rt := newRuntime(b, "default")
-	seed := fsm.DefaultConfig()
-	seed.API, seed.Intents, seed.Shards = s.APIURL(), uint64(DefaultIntents()), "manual"
-	o.ID, o.DataDir, o.ClusterAddr, o.Version = id, t.TempDir(), "127.0.0.1:0", Version
-	o.Logger = zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
-	o.Bots = []*node.Bot{{Name: "default", Token: s.Token(), Seed: seed, Program: node.Program{Interests: b.interests(), Handlers: rt}}}
-	o.Fatal = func(err error) { t.Errorf("node %s: %v", id, err) }
-	n, err := node.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	rt.attach(n)
-	if err := n.Start(); err != nil {
-		t.Fatal(err)
-	}
-	return n
+	log := zaptest.NewLogger(t, zaptest.Level(zap.WarnLevel))
+	return startBotWith(t, s, b, id, t.TempDir(), log, o, func(seed *fsm.Config) { seed.Shards = "manual" })
 }
 
 // TestDisconnectTellsWhatIsUndone disconnects a shard whose handler doesn't come

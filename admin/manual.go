@@ -85,12 +85,17 @@ func (q *request) shardID() (int, error) {
 	return index, nil
 }
 
-func (s *Server) disconnectShard(q *request) error {
-	bot, err := q.bot()
-	if err != nil {
-		return err
+// shard returns the bot and the number of the shard that a request is about.
+func (q *request) shard() (bot string, index int, err error) {
+	if bot, err = q.bot(); err != nil {
+		return "", 0, err
 	}
-	index, err := q.shardID()
+	index, err = q.shardID()
+	return bot, index, err
+}
+
+func (s *Server) disconnectShard(q *request) error {
+	bot, index, err := q.shard()
 	if err != nil {
 		return err
 	}
@@ -115,11 +120,7 @@ func (s *Server) disconnectShard(q *request) error {
 }
 
 func (s *Server) connectShard(q *request) error {
-	bot, err := q.bot()
-	if err != nil {
-		return err
-	}
-	index, err := q.shardID()
+	bot, index, err := q.shard()
 	if err != nil {
 		return err
 	}
@@ -242,11 +243,7 @@ const maxDepth = 256
 
 // importState takes lines of exportState into a shard that is not connected.
 func (s *Server) importState(q *request) error {
-	bot, err := q.bot()
-	if err != nil {
-		return err
-	}
-	index, err := q.shardID()
+	bot, index, err := q.shard()
 	if err != nil {
 		return err
 	}

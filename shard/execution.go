@@ -207,25 +207,19 @@ func (x *execution) handle(name string) (plain bool, err error) {
 // since what it was about may not be here yet, and longer with each try, or all
 // who want a key meet again at once.
 func (x *execution) pause(try int) error {
-	changed := x.d.m.o.Machine.Changed()
+	var changed <-chan struct{}
+	if try < 2 {
+		changed = x.d.m.o.Machine.Changed()
+	}
 	limit := time.NewTimer(time.Duration(1+rand.IntN(min(1<<min(try, 5), 20))) * time.Millisecond)
 	defer limit.Stop()
-	if try < 2 {
-		select {
-		case <-changed:
-			return nil
-		case <-limit.C:
-			return nil
-		case <-x.ctx.Done():
-		}
-		return context.Cause(x.ctx)
-	}
 	select {
+	case <-changed:
 	case <-limit.C:
-		return nil
 	case <-x.ctx.Done():
 		return context.Cause(x.ctx)
 	}
+	return nil
 }
 
 // turn runs a handler once, within its time.

@@ -7,6 +7,15 @@ import (
 	"github.com/botnode/botnode/fsm"
 )
 
+// newRunningBench is a bench of two nodes that are on record as running the bot.
+func newRunningBench(t *testing.T, shards uint32) *leaderBench {
+	b := newLeaderBench(t, shards, "a", "b")
+	b.settle()
+	b.pass(200 * time.Millisecond)
+	b.settle()
+	return b
+}
+
 // disconnect applies an operator's disconnect of a shard.
 func (b *leaderBench) disconnect(k uint32) {
 	sh := b.shard(k)
@@ -20,10 +29,7 @@ func (b *leaderBench) connect(k uint32, to fsm.NodeRef) {
 }
 
 func TestLeaderLeavesParkedShardsAlone(t *testing.T) {
-	b := newLeaderBench(t, 2, "a", "b")
-	b.settle()
-	b.pass(200 * time.Millisecond)
-	b.settle() // the nodes are on record as running the bot
+	b := newRunningBench(t, 2)
 	b.disconnect(0)
 	for range 20 {
 		b.pass(200 * time.Millisecond)
@@ -51,10 +57,7 @@ func TestLeaderLeavesParkedShardsAlone(t *testing.T) {
 
 // A parked shard counts for nobody's share of the load.
 func TestLeaderPlacesWithoutParkedShards(t *testing.T) {
-	b := newLeaderBench(t, 2, "a", "b")
-	b.settle()
-	b.pass(200 * time.Millisecond)
-	b.settle() // the nodes are on record as running the bot
+	b := newRunningBench(t, 2)
 	for k := range uint32(2) {
 		if sh := b.shard(k); sh.Owner.ID == "a" {
 			b.disconnect(k)
@@ -67,10 +70,7 @@ func TestLeaderPlacesWithoutParkedShards(t *testing.T) {
 }
 
 func TestLeaderGivesEntriesOfParkedShardsAway(t *testing.T) {
-	b := newLeaderBench(t, 1, "a", "b")
-	b.settle()
-	b.pass(200 * time.Millisecond)
-	b.settle() // the nodes are on record as running the bot
+	b := newRunningBench(t, 1)
 	b.session(0)
 	runner := b.shard(0).Owner
 	b.disconnect(0)
@@ -92,10 +92,7 @@ func TestLeaderGivesEntriesOfParkedShardsAway(t *testing.T) {
 // TestLeaderConnectLeavesRunningEntries connects a shard while the node that
 // had it is still in the middle of a handler.
 func TestLeaderConnectLeavesRunningEntries(t *testing.T) {
-	b := newLeaderBench(t, 1, "a", "b")
-	b.settle()
-	b.pass(200 * time.Millisecond)
-	b.settle() // the nodes are on record as running the bot
+	b := newRunningBench(t, 1)
 	b.session(0)
 	runner := b.shard(0).Owner
 	b.disconnect(0)
@@ -120,10 +117,7 @@ func (b *leaderBench) connectAgain(k uint32) {
 }
 
 func TestLeaderDisconnectEndsAMove(t *testing.T) {
-	b := newLeaderBench(t, 1, "a", "b")
-	b.settle()
-	b.pass(200 * time.Millisecond)
-	b.settle() // the nodes are on record as running the bot
+	b := newRunningBench(t, 1)
 	b.session(0)
 	from := b.shard(0).Owner
 	b.pin(0, other(b, from).ID)
