@@ -46,8 +46,9 @@ func (c *Cache) setPolicy(t *table, p Policy) {
 	case t.recs.n == 0:
 		s = sweep{}
 	case p.Mode == Off, p.Mode == Bounded && old.Mode != Bounded, p.Filter != nil && p.Filter.String() != old.Filter.String(),
-		s.active && !s.walked && p.Mode == Bounded:
-		// The last: the order was being built and still has to be.
+		s.active && !s.walked && (p.Mode == Bounded || p.Filter != nil):
+		// The last: a walk that built the order, or looked for what the filter
+		// doesn't keep, isn't over, and what it was for still has to be done.
 		s = sweep{active: true}
 	case p.exceeded(t.recs.n, t.bytes):
 		s = sweep{active: true, walked: true}

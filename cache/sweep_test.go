@@ -136,6 +136,27 @@ func TestChangesDuringASweep(t *testing.T) {
 	}
 }
 
+// TestFilterOutlivesAChangeOfBounds changes a policy while a filter's walk isn't
+// over, and leaves the filter as it is: the walk's rest still has to be done.
+func TestFilterOutlivesAChangeOfBounds(t *testing.T) {
+	bots := filter(t, "user.bot == true")
+	for name, to := range map[string]Policy{
+		"unbounded":       {Mode: On, MaxBytes: 1, Filter: bots},
+		"bounded, roomy":  {Mode: Bounded, MaxCount: 1000, Filter: bots},
+		"bounded, narrow": {Mode: Bounded, MaxCount: 250, Filter: bots},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := crowd(everything(), 300)
+			c.setPolicies(members(Policy{Mode: On, Filter: bots}), 20)
+			c.setPolicies(members(to), 20)
+			sweepAll(t, c, 30)
+			if n := c.Stats()[Members].Count; n != 60 {
+				t.Errorf("%d members, want the 60 bots", n)
+			}
+		})
+	}
+}
+
 func TestFilteredWrites(t *testing.T) {
 	p := everything()
 	p[Messages].Filter = filter(t, `channel_id == 5 and author.bot != true`)
