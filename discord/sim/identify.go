@@ -179,10 +179,19 @@ func (c *conn) resume(d json.RawMessage) int {
 	}
 	rec := Resume{Remote: c.remote, Session: p.SessionID, Seq: p.Seq, ViaResumeURL: c.viaURL}
 	code := c.tryResume(&rec, strings.TrimPrefix(p.Token, "Bot "))
-	c.srv.ledger.resume(rec)
+	c.srv.ledger.resume(rec) // before the refusal: who hears it may look here at once
+	if code == sayInvalid {
+		c.op(opInvalid, "false")
+		return 0
+	}
 	return code
 }
 
+// sayInvalid stands for op 9 among the codes that tryResume returns.
+const sayInvalid = -1
+
+// tryResume returns the code to close with, sayInvalid, or 0 for a session that
+// goes on.
 func (c *conn) tryResume(rec *Resume, token string) int {
 	srv, o := c.srv, &c.srv.opts
 	if !srv.hub.authentic(token) {
@@ -195,15 +204,13 @@ func (c *conn) tryResume(rec *Resume, token string) int {
 		if o.ExpiredCode != 0 {
 			return o.ExpiredCode
 		}
-		c.op(opInvalid, "false")
-		return 0
+		return sayInvalid
 	}
 	rec.Shard = s.shard
 	if srv.faults.refuseResume() {
 		rec.Result = "refused"
 		srv.hub.end(s)
-		c.op(opInvalid, "false")
-		return 0
+		return sayInvalid
 	}
 	c.sess.Store(s)
 	v, old, n := s.resume(c, rec.Seq, o.SilentTruncate, !o.ResumedNotBuffered)
@@ -215,8 +222,7 @@ func (c *conn) tryResume(rec *Resume, token string) int {
 		rec.Result = "buffer_lost"
 		c.sess.Store(nil)
 		srv.hub.end(s)
-		c.op(opInvalid, "false")
-		return 0
+		return sayInvalid
 	}
 	rec.Result, rec.Replayed = "ok", n
 	if old != nil {
