@@ -25,6 +25,9 @@ type Changes struct {
 	Topology bool
 	// Locks says that a lock was acquired or released.
 	Locks bool
+	// Clients says that sessions of the proxy's clients began, ended, or went to
+	// another connection.
+	Clients bool
 	// Sweep says that caches are being brought in line with their policies.
 	Sweep bool
 }
@@ -49,7 +52,10 @@ func (c *Changes) note(cmd Command) {
 	case *Events:
 		c.touch(cmd.Bot, cmd.Shard)
 		return
-	case *Done, *Fail, *Dead, *KVWrite, *Tick, *Expire, *Import:
+	case *Done, *Fail, *Dead, *KVWrite, *Tick, *Expire, *Import, *TouchClient:
+		return
+	case *OpenClient, *AttachClient, *CloseClient, *ExpireClients, *PutClientKey, *DropClientKey:
+		c.Clients = true
 		return
 	case *Lock, *Unlock:
 		c.Locks = true

@@ -48,6 +48,15 @@ const (
 	KindImport     Kind = 50
 	KindEnlist     Kind = 8
 	KindPin        Kind = 26
+
+	// Of the proxy's clients.
+	KindPutClientKey  Kind = 60
+	KindDropClientKey Kind = 61
+	KindOpenClient    Kind = 62
+	KindAttachClient  Kind = 63
+	KindTouchClient   Kind = 64
+	KindCloseClient   Kind = 65
+	KindExpireClients Kind = 66
 )
 
 // Command is one change of the state. Its encoding, its guard and its effect
@@ -99,6 +108,14 @@ var table = map[Kind]func() Command{
 	KindImport:     func() Command { return new(Import) },
 	KindEnlist:     func() Command { return new(Enlist) },
 	KindPin:        func() Command { return new(Pin) },
+
+	KindPutClientKey:  func() Command { return new(PutClientKey) },
+	KindDropClientKey: func() Command { return new(DropClientKey) },
+	KindOpenClient:    func() Command { return new(OpenClient) },
+	KindAttachClient:  func() Command { return new(AttachClient) },
+	KindTouchClient:   func() Command { return new(TouchClient) },
+	KindCloseClient:   func() Command { return new(CloseClient) },
+	KindExpireClients: func() Command { return new(ExpireClients) },
 }
 
 // UnknownKindError reports a command of a kind that this version does not

@@ -174,8 +174,10 @@ func (b *Bot) wants(handlers handlerTable, event string) bool {
 	if len(handlers[event]) > 0 {
 		return true
 	}
-	_, ok := b.interests[event]
-	return ok
+	if _, ok := b.interests[event]; ok {
+		return true
+	}
+	return b.clients.wants(event)
 }
 
 // dispatch gives one event its effect: first on the caches, then on the

@@ -42,7 +42,9 @@ func (g *gen) command(s *State) Command {
 	if g.n("sweep", 0, 9) == 0 {
 		return &Sweep{Bot: b.Name, Step: g.near(b.Sweeps), Most: uint32(g.n("most", 0, 3))}
 	}
-	switch g.n("kind", 0, 13) {
+	switch g.n("kind", 0, 14) {
+	case 14:
+		return g.client(b)
 	case 13:
 		return g.manual(b, sh)
 	case 11, 12:
@@ -115,8 +117,36 @@ func (g *gen) session(b *Bot, sh *Shard) Command {
 	return &Ready{
 		Bot: b.Name, Shard: sh.Key, Epoch: g.near(sh.Epoch), SID: fmt.Sprintf("s%d", g.sessions), S: 1, After: g.near(sh.Sessions),
 		Intents: uint64(g.n("intents", 0, 1)),
-		Raw:     fmt.Appendf(nil, `{"user":{"id":"9"},"guilds":[{"id":"%d","unavailable":true}]}`, g.n("guild", 1, 3)),
+		Raw:     fmt.Appendf(nil, `{"user":{"id":"9"},"application":{"id":"9"},"guilds":[{"id":"%d","unavailable":true}]}`, g.n("guild", 1, 3)),
 	}
+}
+
+// client draws what the proxy does for its clients.
+func (g *gen) client(b *Bot) Command {
+	name, sid := rapid.SampledFrom([]string{"web", "bot"}).Draw(g.t, "key"), rapid.SampledFrom([]string{"c1", "c2"}).Draw(g.t, "sid")
+	hash := [32]byte{byte(g.n("hash", 1, 2))}
+	var attach uint64
+	if cs, ok := b.ClientSession(sid); ok {
+		attach = g.near(cs.Attach)
+	}
+	switch g.n("client", 0, 8) {
+	case 0, 1:
+		return &PutClientKey{Bot: b.Name, Key: ClientKey{Name: name, Hash: hash, Rights: Rights(g.n("rights", 0, 7)), At: int64(g.n("at", 1, 3))}}
+	case 2:
+		return &DropClientKey{Bot: b.Name, Name: name, Hash: hash}
+	case 3, 4:
+		return &OpenClient{Bot: b.Name, Session: ClientSession{
+			SID: sid, Key: name, Shard: uint32(g.n("of", 0, 2)), Shards: 2, Intents: uint64(g.n("intents", 0, 1<<10)),
+			Base: int64(b.LastPos) - 3, First: b.LastPos, Node: g.node(), Until: int64(g.n("until", 0, 9)), Conn: uint64(g.n("conn", 1, 2)),
+		}}
+	case 5:
+		return &AttachClient{Bot: b.Name, SID: sid, Attach: attach, Conn: uint64(g.n("conn", 1, 2)), Seq: int64(g.n("seq", 0, 9)), Node: g.node(), Until: 9}
+	case 6:
+		return &TouchClient{Bot: b.Name, SID: sid, Attach: attach, Seq: int64(g.n("seq", 0, 9)), Until: int64(g.n("until", 0, 9))}
+	case 7:
+		return &CloseClient{Bot: b.Name, SID: sid, Attach: attach}
+	}
+	return &ExpireClients{Bot: b.Name, Now: int64(g.n("now", 0, 9))}
 }
 
 // manual draws what an operator does to a shard by hand.

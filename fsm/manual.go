@@ -199,6 +199,9 @@ func (c *Import) apply(s *State) Result {
 	b.know(sh)
 	for _, e := range c.Evs {
 		b.cache.Apply(int(sh.Key.Index), int(sh.Key.Layout), e.Type, e.Raw)
+		if e.Type == discord.EventReady {
+			b.noteApplication(e.Raw)
+		}
 	}
 	return sh.ok()
 }

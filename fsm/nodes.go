@@ -233,6 +233,7 @@ func (c *Renew) apply(s *State) Result {
 			b.permits[key] = p
 		}
 		b.unlock(func(NodeRef) bool { return true })
+		b.clients.drop(func(*ClientSession) bool { return true }) // positions may begin again
 		for _, sh := range b.sortedShards() {
 			sh.Owner, sh.From = NodeRef{}, NodeRef{}
 			sh.Pin, sh.PinWhy = "", WhyNormal

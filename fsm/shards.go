@@ -154,6 +154,7 @@ func (c *Ready) apply(s *State) Result {
 	sh.SID, sh.URL, sh.C = c.SID, c.URL, c.S
 	sh.Intents, sh.Planned = c.Intents, false
 	sh.Sessions++
+	b.noteApplication(c.Raw)
 	missing := b.cache.MissingGuilds(int(sh.Key.Index), int(sh.Key.Layout), c.Raw)
 	evs := make([]Event, 0, 1+len(missing))
 	evs = append(evs, Event{S: c.S, Type: discord.EventReady, Raw: c.Raw})

@@ -85,6 +85,7 @@ func (b *Bot) encodeSmall(w *writer) {
 	b.encodeChores(w)
 	w.uint(b.Sweeps)
 	w.uint(b.PinRev)
+	b.encodeClients(w)
 }
 
 // encodeChores writes schedules, locks and presences.
@@ -205,6 +206,7 @@ func (b *Bot) decodeSmall(r *reader) {
 	b.decodeChores(r)
 	b.Sweeps = r.uint()
 	b.PinRev = r.uint()
+	b.decodeClients(r)
 	policies, err := b.Config.Policies()
 	if err != nil && r.err == nil {
 		r.fail("a cache policy that is unknown")

@@ -173,6 +173,10 @@ type Bot struct {
 	fence       uint64 // that of the newest acquisition of a lock
 	presences   map[uint32]presence
 	presenceRev uint64
+	clients     clients // of the proxy
+	// Application is the raw object that the newest READY named the bot's
+	// application by; nil before the first one. Nobody changes its bytes.
+	Application []byte
 }
 
 // State is everything that is replicated. It is not safe for concurrent use:
@@ -215,6 +219,7 @@ func newBot(name string) *Bot {
 		ticks:     make(map[string]int64),
 		locks:     make(map[string]LockState),
 		presences: make(map[uint32]presence),
+		clients:   newClients(),
 	}
 }
 

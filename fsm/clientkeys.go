@@ -1,0 +1,206 @@
+package fsm
+
+import (
+	"bytes"
+	"strings"
+)
+
+// Rights say what the holder of a client key may do at the proxy.
+type Rights uint8
+
+// The rights of a client key.
+const (
+	// RightEvents lets a client open gateway sessions.
+	RightEvents Rights = 1 << iota
+	// RightREST lets a client send any request.
+	RightREST
+	// RightRead lets a client send requests that change nothing: GET and HEAD.
+	RightRead
+
+	allRights = RightEvents | RightREST | RightRead
+)
+
+// rightNames are the names of the rights, as operators write them.
+var rightNames = []struct {
+	name  string
+	right Rights
+}{{"events", RightEvents}, {"rest", RightREST}, {"read", RightRead}}
+
+// Has reports whether all of want are among the rights.
+func (r Rights) Has(want Rights) bool { return r&want == want }
+
+// String names the rights, with commas between.
+func (r Rights) String() string {
+	var names []string
+	for _, n := range rightNames {
+		if r.Has(n.right) {
+			names = append(names, n.name)
+		}
+	}
+	return strings.Join(names, ",")
+}
+
+// ParseRights reads what String writes; an unknown name is reported with ok false.
+func ParseRights(s string) (r Rights, ok bool) {
+next:
+	for _, word := range strings.Split(s, ",") {
+		for _, n := range rightNames {
+			if strings.TrimSpace(word) == n.name {
+				r |= n.right
+				continue next
+			}
+		}
+		return 0, false
+	}
+	return r, true
+}
+
+// ClientKey is what clients of the proxy show instead of the bot's token. The
+// key itself is nowhere: the state has its hash.
+type ClientKey struct {
+	Name   string
+	Hash   [32]byte // SHA-256 of the key
+	Rights Rights
+	At     int64 // when it was made, Unix milliseconds by its maker's clock
+}
+
+// The limits of client keys.
+const (
+	MaxClientKeys    = 1000 // of a bot
+	MaxClientKeyName = 64   // bytes
+)
+
+// PutClientKey makes a client key known.
+//
+// Guard: the bot exists, and no key has the name or the hash, but for this very
+// one, whose rights may be changed. A late repeat may bring back a key that was
+// dropped since, so At is part of the guard: a name remembers the newest At that
+// it was dropped with.
+type PutClientKey struct {
+	Bot string
+	Key ClientKey
+}
+
+// Kind implements Command.
+func (*PutClientKey) Kind() Kind { return KindPutClientKey }
+
+func (c *PutClientKey) encode(w *writer) { w.string(c.Bot); c.Key.encode(w) }
+func (c *PutClientKey) decode(r *reader) { c.Bot = r.string(); c.Key.decode(r) }
+
+func (k *ClientKey) encode(w *writer) {
+	w.string(k.Name)
+	w.bytes(k.Hash[:])
+	w.byte(byte(k.Rights))
+	w.int(k.At)
+}
+
+func (k *ClientKey) decode(r *reader) {
+	k.Name = r.string()
+	hash := r.bytes()
+	if len(hash) != len(k.Hash) {
+		r.fail("a hash of another length")
+		return
+	}
+	copy(k.Hash[:], hash)
+	k.Rights, k.At = Rights(r.byte()), r.int()
+}
+
+func (c *PutClientKey) apply(s *State) Result {
+	b := s.bots[c.Bot]
+	if b == nil {
+		return noBot
+	}
+	k := c.Key
+	switch had, ok := b.clients.keys[k.Name]; {
+	case len(k.Name) == 0 || len(k.Name) > MaxClientKeyName:
+		return refused("a client key's name has 1 to 64 bytes")
+	case k.Rights == 0 || k.Rights&^allRights != 0:
+		return refused("a client key needs rights: events, rest, read")
+	case ok && had.Hash != k.Hash:
+		return Result{Code: Conflict, Msg: "there is a client key of that name; revoke it first"}
+	case !ok && k.At <= b.clients.dropped[k.Name]:
+		return Result{Code: Old, Msg: "a client key of that name was revoked since"}
+	case !ok && len(b.clients.keys) >= MaxClientKeys:
+		return refused("a bot has at most 1000 client keys; revoke some")
+	}
+	if other, ok := b.ClientKeyOf(k.Hash); ok && other.Name != k.Name {
+		return Result{Code: Conflict, Msg: "another client key has that hash"}
+	}
+	b.clients.keys[k.Name] = k
+	return Result{}
+}
+
+// DropClientKey revokes a client key and ends the sessions that were opened with
+// it.
+//
+// Guard: the key is known under its name and hash. A late repeat thus finds a
+// key that came after it to be another.
+type DropClientKey struct {
+	Bot  string
+	Name string
+	Hash [32]byte
+}
+
+// Kind implements Command.
+func (*DropClientKey) Kind() Kind { return KindDropClientKey }
+
+func (c *DropClientKey) encode(w *writer) { w.string(c.Bot); w.string(c.Name); w.bytes(c.Hash[:]) }
+
+func (c *DropClientKey) decode(r *reader) {
+	c.Bot, c.Name = r.string(), r.string()
+	hash := r.bytes()
+	if len(hash) != len(c.Hash) {
+		r.fail("a hash of another length")
+		return
+	}
+	copy(c.Hash[:], hash)
+}
+
+func (c *DropClientKey) apply(s *State) Result {
+	b := s.bots[c.Bot]
+	if b == nil {
+		return noBot
+	}
+	k, ok := b.clients.keys[c.Name]
+	if !ok || k.Hash != c.Hash {
+		return Result{Code: Old, Msg: "there is no such client key"}
+	}
+	delete(b.clients.keys, c.Name)
+	b.clients.dropped[c.Name] = max(k.At, b.clients.dropped[c.Name])
+	b.clients.trimDropped()
+	b.clients.drop(func(cs *ClientSession) bool { return cs.Key == c.Name })
+	return Result{}
+}
+
+// trimDropped bounds what is remembered of names that are gone: the oldest go.
+func (c *clients) trimDropped() {
+	for len(c.dropped) > MaxClientKeys {
+		oldest := ""
+		for _, name := range sortedNames(c.dropped) {
+			if oldest == "" || c.dropped[name] < c.dropped[oldest] {
+				oldest = name
+			}
+		}
+		delete(c.dropped, oldest)
+	}
+}
+
+// ClientKeys returns the client keys of a bot by name.
+func (b *Bot) ClientKeys() []ClientKey {
+	out := make([]ClientKey, 0, len(b.clients.keys))
+	for _, name := range sortedNames(b.clients.keys) {
+		out = append(out, b.clients.keys[name])
+	}
+	return out
+}
+
+// ClientKeyOf returns the client key with a hash. How long that takes says
+// nothing of the key: a hash can't be chosen.
+func (b *Bot) ClientKeyOf(hash [32]byte) (ClientKey, bool) {
+	for _, name := range sortedNames(b.clients.keys) {
+		if k := b.clients.keys[name]; bytes.Equal(k.Hash[:], hash[:]) {
+			return k, true
+		}
+	}
+	return ClientKey{}, false
+}

@@ -1,0 +1,187 @@
+package fsm
+
+import (
+	"bytes"
+
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/internal/jsonscan"
+)
+
+// ClientSession is the gateway session of a client of the proxy: a place in the
+// journal, and a filter. Any node can serve it.
+//
+// The number s of an event is its position less Base. What a session begins with,
+// READY and a GUILD_CREATE for each guild, is made from the caches as they were
+// at the position First, under the numbers up to First-Base; the events after
+// First follow.
+type ClientSession struct {
+	SID     string
+	Key     string // name of the client key that it was opened with
+	Shard   uint32 // the client's own shard, which has nothing to do with the bot's
+	Shards  uint32
+	Intents uint64
+	Base    int64
+	First   uint64
+	// Node serves the session, or did so last. Attach counts the connections that
+	// the session has had: only the newest one is served.
+	Node   NodeRef
+	Attach uint64
+	// Conn is a number that the newest connection drew: it tells a repeat of an
+	// AttachClient from another connection's.
+	Conn uint64
+	// Seq is the highest number that the client has confirmed, by a heartbeat or
+	// a RESUME.
+	Seq int64
+	// Until is when the session is over if nothing more is heard of it, Unix
+	// milliseconds by the clock of the node that last heard of it.
+	Until int64
+}
+
+// maxApplication bounds the object that is kept of READY, in bytes.
+const maxApplication = 64 << 10
+
+// MaxClientSessions bounds the sessions of a bot's clients.
+const MaxClientSessions = 10_000
+
+// clients is what a bot's state holds of the proxy's clients.
+type clients struct {
+	keys     map[string]ClientKey
+	dropped  map[string]int64 // names that are gone, and the At of the last key
+	sessions map[string]*ClientSession
+	intents  discord.Intents // of all sessions together
+}
+
+func newClients() clients {
+	return clients{keys: make(map[string]ClientKey), dropped: make(map[string]int64), sessions: make(map[string]*ClientSession)}
+}
+
+// wants reports whether a session may be sent events of a type.
+func (c *clients) wants(event string) bool {
+	return len(c.sessions) > 0 && event != discord.EventReady && event != discord.EventResumed && c.intents.BringsAny(event)
+}
+
+// drop ends the sessions that gone names.
+func (c *clients) drop(gone func(*ClientSession) bool) {
+	c.intents = 0
+	for sid, cs := range c.sessions {
+		if gone(cs) {
+			delete(c.sessions, sid)
+			continue
+		}
+		c.intents |= discord.Intents(cs.Intents)
+	}
+}
+
+// noClient answers for a session that is over, or never was.
+var noClient = Result{Code: Old, Msg: "there is no such session"}
+
+func (s *State) clientSession(bot, sid string) (*Bot, *ClientSession, Result) {
+	b := s.bots[bot]
+	if b == nil {
+		return nil, nil, noBot
+	}
+	cs := b.clients.sessions[sid]
+	if cs == nil {
+		return nil, nil, noClient
+	}
+	return b, cs, Result{}
+}
+
+// ClientSession returns a session of a client of the proxy.
+func (b *Bot) ClientSession(sid string) (ClientSession, bool) {
+	if cs := b.clients.sessions[sid]; cs != nil {
+		return *cs, true
+	}
+	return ClientSession{}, false
+}
+
+// ClientSessions returns the sessions of the proxy's clients, by id.
+func (b *Bot) ClientSessions() []ClientSession {
+	out := make([]ClientSession, 0, len(b.clients.sessions))
+	for _, sid := range sortedNames(b.clients.sessions) {
+		out = append(out, *b.clients.sessions[sid])
+	}
+	return out
+}
+
+// NextClientExpiry returns when the next session of a client is over if nothing
+// more is heard of it, Unix milliseconds.
+func (b *Bot) NextClientExpiry() (at int64, ok bool) {
+	for _, cs := range b.clients.sessions {
+		if !ok || cs.Until < at {
+			at, ok = cs.Until, true
+		}
+	}
+	return at, ok
+}
+
+func (cs *ClientSession) encode(w *writer) {
+	w.string(cs.SID)
+	w.string(cs.Key)
+	w.uint(uint64(cs.Shard))
+	w.uint(uint64(cs.Shards))
+	w.uint(cs.Intents)
+	w.int(cs.Base)
+	w.uint(cs.First)
+	w.ref(cs.Node)
+	w.int(cs.Until)
+	w.uint(cs.Conn)
+}
+
+func (cs *ClientSession) decode(r *reader) {
+	cs.SID, cs.Key = r.string(), r.string()
+	cs.Shard, cs.Shards, cs.Intents = r.uint32(), r.uint32(), r.uint()
+	cs.Base, cs.First, cs.Node, cs.Until = r.int(), r.uint(), r.ref(), r.int()
+	cs.Conn = r.uint()
+}
+
+// noteApplication keeps what READY says of the bot's application: a client's
+// READY says the same.
+func (b *Bot) noteApplication(ready []byte) {
+	if app := jsonscan.Get(ready, "application"); len(app) > 0 && len(app) <= maxApplication && app[0] == '{' {
+		b.Application = bytes.Clone(app)
+	}
+}
+
+// encodeClients writes keys and sessions.
+func (b *Bot) encodeClients(w *writer) {
+	w.bytes(b.Application)
+	w.uint(uint64(len(b.clients.keys)))
+	for _, k := range b.ClientKeys() {
+		k.encode(w)
+	}
+	w.uint(uint64(len(b.clients.dropped)))
+	for _, name := range sortedNames(b.clients.dropped) {
+		w.string(name)
+		w.int(b.clients.dropped[name])
+	}
+	w.uint(uint64(len(b.clients.sessions)))
+	for _, sid := range sortedNames(b.clients.sessions) {
+		cs := b.clients.sessions[sid]
+		cs.encode(w)
+		w.uint(cs.Attach)
+		w.int(cs.Seq)
+	}
+}
+
+func (b *Bot) decodeClients(r *reader) {
+	if b.Application = r.bytes(); len(b.Application) == 0 {
+		b.Application = nil
+	}
+	for range r.count(36) {
+		var k ClientKey
+		k.decode(r)
+		b.clients.keys[k.Name] = k
+	}
+	for range r.count(2) {
+		name := r.string()
+		b.clients.dropped[name] = r.int()
+	}
+	for range r.count(12) {
+		cs := new(ClientSession)
+		cs.decode(r)
+		cs.Attach, cs.Seq = r.uint(), r.int()
+		b.clients.sessions[cs.SID] = cs
+		b.clients.intents |= discord.Intents(cs.Intents)
+	}
+}

@@ -1,0 +1,153 @@
+package fsm
+
+import (
+	"testing"
+
+	"github.com/botnode/botnode/discord"
+)
+
+var webKey = ClientKey{Name: "web", Hash: [32]byte{1}, Rights: RightEvents | RightREST, At: 5}
+
+func opened(sid string, n NodeRef) *OpenClient {
+	return &OpenClient{Bot: testBot, Session: ClientSession{
+		SID: sid, Key: "web", Shards: 1, Intents: uint64(discord.IntentGuildMessages), Base: -2, Node: n, Until: 100, Conn: 7,
+	}}
+}
+
+func TestClientKeyGuards(t *testing.T) {
+	b := setup(t)
+	b.must(&PutClientKey{Bot: testBot, Key: webKey})
+	more := webKey
+	more.Rights |= RightRead
+	other := webKey
+	other.Hash = [32]byte{2}
+	twin := webKey
+	twin.Name = "twin"
+	without := ClientKey{Name: "x", Hash: [32]byte{3}, At: 5}
+	for what, c := range map[string]struct {
+		key  ClientKey
+		want Code
+	}{
+		"a repeat":          {webKey, OK},
+		"other rights":      {more, OK},
+		"another hash":      {other, Conflict},
+		"another's hash":    {twin, Conflict},
+		"without a right":   {without, Refused},
+		"without a name":    {ClientKey{Hash: [32]byte{4}, Rights: RightRead, At: 5}, Refused},
+		"an unknown right":  {ClientKey{Name: "x", Hash: [32]byte{4}, Rights: 64, At: 5}, Refused},
+		"a name that's old": {ClientKey{Name: "y", Hash: [32]byte{5}, Rights: RightRead}, Old},
+	} {
+		if r := b.do(&PutClientKey{Bot: testBot, Key: c.key})[0]; r.Code != c.want {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+	if r := b.do(&DropClientKey{Bot: testBot, Name: "web", Hash: other.Hash})[0]; r.Code != Old {
+		t.Errorf("dropped under another hash: %+v", r)
+	}
+	b.must(&DropClientKey{Bot: testBot, Name: "web", Hash: webKey.Hash})
+	if r := b.do(&PutClientKey{Bot: testBot, Key: webKey})[0]; r.Code != Old {
+		t.Errorf("a late repeat brings a revoked key back: %+v", r)
+	}
+	other.At++
+	b.must(&PutClientKey{Bot: testBot, Key: other})
+}
+
+func TestClientSessionGuards(t *testing.T) {
+	b := setup(t)
+	b.must(&PutClientKey{Bot: testBot, Key: webKey})
+	b.must(opened("a", joe))
+	if r := b.do(opened("a", joe))[0]; r.Code != OK || r.Version != 1 {
+		t.Errorf("a repeat: %+v", r)
+	}
+	for what, change := range map[string]func(*ClientSession){
+		"a session that exists":   func(s *ClientSession) { s.SID, s.Conn = "a", 8 },
+		"a key that is unknown":   func(s *ClientSession) { s.Key = "nobody" },
+		"a shard out of them":     func(s *ClientSession) { s.Shard = 1 },
+		"a process that is gone":  func(s *ClientSession) { s.Node = NodeRef{ID: "joe", Inc: 99} },
+		"a session without an id": func(s *ClientSession) { s.SID = "" },
+	} {
+		o := opened("b", joe)
+		change(&o.Session)
+		if r := b.do(o)[0]; r.Code == OK {
+			t.Errorf("%s: %+v", what, r)
+		}
+	}
+
+	attach := &AttachClient{Bot: testBot, SID: "a", Attach: 1, Conn: 9, Seq: 4, Node: mike, Until: 200}
+	if r := b.do(attach)[0]; r.Code != OK || r.Version != 2 {
+		t.Fatalf("%+v", r)
+	}
+	if r := b.do(attach)[0]; r.Code != OK || r.Version != 2 {
+		t.Errorf("a repeat: %+v", r)
+	}
+	rival := *attach
+	rival.Conn = 10
+	if r := b.do(&rival)[0]; r.Code != Conflict || r.Version != 2 {
+		t.Errorf("a second connection that saw the same: %+v", r)
+	}
+	if r := b.do(&TouchClient{Bot: testBot, SID: "a", Attach: 1, Seq: 50, Until: 500})[0]; r.Code != Old {
+		t.Errorf("a word of the connection before: %+v", r)
+	}
+	if r := b.do(&CloseClient{Bot: testBot, SID: "a", Attach: 1})[0]; r.Code != Old {
+		t.Errorf("closed by the connection before: %+v", r)
+	}
+	b.must(&TouchClient{Bot: testBot, SID: "a", Attach: 2, Seq: 3, Until: 150})
+	if s := b.client("a"); s.Seq != 4 || s.Until != 200 || s.Node != mike {
+		t.Errorf("what a client confirmed went back: %+v", s)
+	}
+	b.must(&ExpireClients{Bot: testBot, Now: 199})
+	b.client("a")
+	b.must(&ExpireClients{Bot: testBot, Now: 200})
+	if r := b.do(attach)[0]; r.Code != Old {
+		t.Errorf("a session that is over: %+v", r)
+	}
+	b.must(opened("b", joe))
+	b.must(&DropClientKey{Bot: testBot, Name: "web", Hash: webKey.Hash})
+	if n := len(b.bot().ClientSessions()); n != 0 {
+		t.Errorf("%d sessions of a revoked key", n)
+	}
+}
+
+// client returns a session that must be there.
+func (b *bench) client(sid string) ClientSession {
+	b.t.Helper()
+	cs, ok := b.bot().ClientSession(sid)
+	if !ok {
+		b.t.Fatalf("no session %s", sid)
+	}
+	return cs
+}
+
+// TestClientsWiden checks that what a client may be sent enters the journal, and
+// only as long as there is that client.
+func TestClientsWiden(t *testing.T) {
+	b := setup(t)
+	b.must(&PutClientKey{Bot: testBot, Key: webKey})
+	invites := opened("a", joe)
+	invites.Session.Intents = uint64(discord.IntentGuildInvites)
+	wants := func(event string) bool { return b.bot().wants(nil, event) }
+	if wants(discord.EventInviteCreate) || wants("SOMETHING_NEW") {
+		t.Error("wanted by nobody")
+	}
+	b.must(invites)
+	if !wants(discord.EventInviteCreate) || !wants("SOMETHING_NEW") || wants(discord.EventPresenceUpdate) || wants(discord.EventReady) {
+		t.Error("not what the client may be sent")
+	}
+	b.must(&CloseClient{Bot: testBot, SID: "a", Attach: 1})
+	if wants(discord.EventInviteCreate) {
+		t.Error("wanted by a client that is gone")
+	}
+}
+
+func TestRightsText(t *testing.T) {
+	for r := Rights(1); r <= allRights; r++ {
+		if back, ok := ParseRights(r.String()); !ok || back != r {
+			t.Errorf("%d is written %q, which is read as %d", r, r, back)
+		}
+	}
+	for _, s := range []string{"", "events,", "write", "events;rest"} {
+		if _, ok := ParseRights(s); ok {
+			t.Errorf("%q is taken", s)
+		}
+	}
+}
