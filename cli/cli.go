@@ -149,7 +149,34 @@ func (a *app) command() *cobra.Command {
 		a.configCommand(), a.snapshotCommand(), a.drainCommand("drain", true), a.drainCommand("undrain", false),
 		a.recoverCommand())
 	root.AddCommand(a.o.Extra...)
+	root.InitDefaultCompletionCmd()
+	mistakes(root)
 	return root
+}
+
+// mistakes makes usage errors of what cobra finds wrong with a command's
+// arguments, in commands of an author's and of cobra's own, too.
+func mistakes(c *cobra.Command) {
+	if args := c.Args; args != nil {
+		c.Args = func(cmd *cobra.Command, given []string) error {
+			if err := args(cmd, given); err != nil {
+				return &usageError{err}
+			}
+			return nil
+		}
+	}
+	if c.HasSubCommands() && !c.Runnable() {
+		c.RunE = func(cmd *cobra.Command, given []string) error {
+			if len(given) == 0 {
+				return cmd.Help()
+			}
+			return usagef("unknown command %q for %q", given[0], cmd.CommandPath())
+		}
+		c.Args = cobra.ArbitraryArgs
+	}
+	for _, sub := range c.Commands() {
+		mistakes(sub)
+	}
 }
 
 // group is a command that only has others.

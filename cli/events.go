@@ -4,11 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/discord"
 )
 
 // reconnectAfter is how long a followed stream waits after it broke.
@@ -27,6 +30,9 @@ func (a *app) eventsCommand() *cobra.Command {
 	fs.StringVar(&q.Guild, "guild", "", "only events of this guild")
 	asJSON := fs.Bool("json", false, "print a JSON object a line")
 	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, _ []string) error {
+		if q.Type != "" && !slices.Contains(discord.AllEvents(), q.Type) {
+			a.warnType(q.Type)
+		}
 		event := func(e admin.Event) error { return a.printEvent(e, *asJSON) }
 		gap := func(g admin.Gap) error { return a.printGap(g, *asJSON) }
 		for {
@@ -45,6 +51,15 @@ func (a *app) eventsCommand() *cobra.Command {
 			}
 		}
 	})
+}
+
+// warnType says that a type of events isn't documented: it may be new, or mistyped.
+func (a *app) warnType(name string) {
+	hint := ""
+	if near := nearest(strings.ToUpper(name), discord.AllEvents()); near != "" {
+		hint = fmt.Sprintf("; did you mean %s?", near)
+	}
+	_, _ = fmt.Fprintf(a.errOut, "%s: Discord documents no event of type %s%s\n", a.o.Name, name, hint)
 }
 
 func (a *app) printEvent(e admin.Event, asJSON bool) error {

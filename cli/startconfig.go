@@ -137,6 +137,9 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
 		return o, &usageError{err}
 	}
+	if st, err := os.Stat(o.DataDir); err == nil && !st.IsDir() {
+		return o, usagef("--data-dir: %s is not a directory", o.DataDir)
+	}
 	return o, checkAddrs(fs, o)
 }
 
@@ -158,6 +161,8 @@ func checkAddrs(fs *pflag.FlagSet, o node.Options) error {
 	switch {
 	case o.Bootstrap && len(o.Join) > 0:
 		return usagef("--bootstrap and --join exclude each other: one node is bootstrapped, the others join it")
+	case o.BootstrapExpect == 0 && len(o.Join) > 0 && !slices.ContainsFunc(o.Join, func(peer string) bool { return peer != o.ClusterAddr && peer != o.AdvertiseAddr }):
+		return usagef("--join names only this node's own address: name another node of the cluster, or make one with --bootstrap")
 	case o.BootstrapExpect < 0:
 		return usagef("--bootstrap-expect: a number of nodes is wanted")
 	case o.BootstrapExpect > 0 && len(o.Join) == 0:

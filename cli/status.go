@@ -25,6 +25,9 @@ func (a *app) statusCommand() *cobra.Command {
 	check := c.Flags().Bool("check", false, "exit with 1 if the cluster is degraded, with 3 if it is down")
 	all := c.Flags().Bool("all", false, "all shards, however many there are")
 	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, _ []string) error {
+		if *watch && (*asJSON || *check) {
+			return usagef("status --watch shows it again and again, for people: --json and --check want one answer")
+		}
 		if *watch {
 			return a.watch(ctx, client, *all)
 		}

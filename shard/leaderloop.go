@@ -33,11 +33,22 @@ type leaderLoop struct {
 	// awaitUntil is when the wait for others ends, 0 until a leader was heard of.
 	awaitUntil Time
 	killed     map[fsm.NodeRef]bool // processes whose death is confirmed, for terms to come
+	unread     map[string]complaint // what the log was last told of Discord, by bot
 }
+
+// complaint is a warning that would be given at each attempt.
+type complaint struct {
+	text string
+	at   time.Time
+}
+
+// complainEvery is how often the same warning is given.
+const complainEvery = time.Minute
 
 func newLeaderLoop(m *Manager) *leaderLoop {
 	return &leaderLoop{
 		m: m, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), killed: make(map[fsm.NodeRef]bool),
+		unread: make(map[string]complaint),
 	}
 }
 
@@ -263,6 +274,21 @@ func (l *leaderLoop) answered(a LeaderPropose, r fsm.Result, err error) {
 	l.poke()
 }
 
+// notRead warns that Discord gave no session start limit, once a minute for as
+// long as it is for the same reason.
+func (l *leaderLoop) notRead(bot string, err error) {
+	l.mu.Lock()
+	last, now := l.unread[bot], time.Now()
+	again := last.text == err.Error() && now.Sub(last.at) < complainEvery
+	if !again {
+		l.unread[bot] = complaint{text: err.Error(), at: now}
+	}
+	l.mu.Unlock()
+	if !again {
+		l.m.log.Warn("session start limit not read; trying again", zap.String("bot", bot), zap.String("code", "discord_unreachable"), zap.Error(err))
+	}
+}
+
 // readBudget asks Discord for the session start limit and proposes it, and
 // the layout where there is none.
 func (l *leaderLoop) readBudget(led *Leader, term uint64, bot string) {
@@ -274,7 +300,7 @@ func (l *leaderLoop) readBudget(led *Leader, term uint64, bot string) {
 	defer cancel()
 	info, err := b.Info(ctx)
 	if err != nil {
-		l.m.log.Warn("session start limit not read; trying again", zap.String("bot", bot), zap.String("code", "discord_unreachable"), zap.Error(err))
+		l.notRead(bot, err)
 		return
 	}
 	var generation uint64
