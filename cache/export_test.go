@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/internal/jsonscan"
 )
 
 // moved applies the export of a shard's guilds in a to b, and returns how many
@@ -89,7 +90,8 @@ func TestExportOfAnyCache(t *testing.T) {
 			}
 		}
 		fill(a)
-		if rapid.Bool().Draw(t, "stale") {
+		stale := rapid.Bool().Draw(t, "stale")
+		if stale {
 			fill(b)
 			for _, guild := range slices.Collect(b.ShardGuilds(0, 1)) {
 				if _, _, ok := a.GuildShard(guild); !ok {
@@ -107,6 +109,10 @@ func TestExportOfAnyCache(t *testing.T) {
 				// differ.
 				if strings.HasPrefix(path, "users/") {
 					all[path] = ""
+				}
+				// What was stale may have heard of a later message: the latest one counts.
+				if stale && (strings.HasPrefix(path, "channels/") || strings.HasPrefix(path, "threads/")) {
+					all[path] = string(jsonscan.Merge(nil, nil, []byte(all[path]), func(name []byte) bool { return string(name) == "last_message_id" }))
 				}
 				// A guild that READY alone has named has no object yet.
 				if g, ok := strings.CutPrefix(path, "guilds/"); ok && all[path] == `{"id":"`+strings.TrimSuffix(g, "/0")+`"}` {
