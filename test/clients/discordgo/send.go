@@ -50,7 +50,7 @@ func persist(what string, send func() error) error {
 	for i := 0; ; i++ {
 		err := send()
 		no := (*discordgo.RESTError)(nil)
-		if err == nil || errors.As(err, &no) && no.Response.StatusCode < 500 || i == 100 {
+		if err == nil || errors.As(err, &no) && no.Response.StatusCode < 500 || i == 300 {
 			return err
 		}
 		fmt.Println("repeat", what, err)

@@ -24,7 +24,7 @@ async function persist(what, send) {
     try {
       return await send();
     } catch (e) {
-      if (e.status < 500 || i === 100) throw e;
+      if (e.status < 500 || i === 300) throw e;
       say(`repeat ${what} ${e.code ?? e.message}`);
       await sleep(100);
     }

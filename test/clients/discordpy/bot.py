@@ -27,7 +27,7 @@ def say(*words):
 
 async def persist(what, send):
     """Sends until Discord has answered: discord.py doesn't repeat a request whose connection broke."""
-    for attempt in range(100):
+    for attempt in range(300):
         try:
             return await send()
         except (aiohttp.ClientError, OSError, discord.DiscordServerError) as e:

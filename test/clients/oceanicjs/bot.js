@@ -25,7 +25,7 @@ async function persist(what, send) {
     try {
       return await Promise.race([send(), sleep(2000, undefined, { signal: late.signal }).then(() => Promise.reject(new Error('no answer')))]);
     } catch (e) {
-      if (e.status < 500 || i === 20) throw e;
+      if (e.status < 500 || i === 30) throw e;
       say(`repeat ${what} ${e.message}`);
       await sleep(100);
     } finally {
