@@ -29,8 +29,8 @@ var programs = struct {
 	ports testproc.Ports
 
 	mu   sync.Mutex // guards made
-	made map[string]error
-}{made: map[string]error{}}
+	made map[string]func(context.Context) error
+}{made: map[string]func(context.Context) error{}}
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -53,19 +53,24 @@ func run(m *testing.M) int {
 	return code
 }
 
-// once makes something at its first use.
+// once makes something at its first use; others wait for it.
 func once(t *testing.T, key string, f func(ctx context.Context) error) {
 	t.Helper()
 	programs.mu.Lock()
-	defer programs.mu.Unlock()
-	err, made := programs.made[key]
-	if !made {
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
-		defer cancel()
-		err = f(ctx)
-		programs.made[key] = err
+	do := programs.made[key]
+	if do == nil {
+		var first sync.Once
+		var err error
+		do = func(ctx context.Context) error {
+			first.Do(func() { err = f(ctx) })
+			return err
+		}
+		programs.made[key] = do
 	}
-	if err != nil {
+	programs.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	if err := do(ctx); err != nil {
 		t.Fatal(err)
 	}
 }

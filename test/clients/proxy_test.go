@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,12 +28,18 @@ func size(long, short int) int {
 // crew starts a bot of every library that can run here.
 func (c *cluster) crew(proxy string) (crew []*client) {
 	c.t.Helper()
-	for _, l := range libraries {
-		c.t.Run(l.name, func(t *testing.T) {
-			crew = append(crew, launch(t, l, c.dir,
-				"API=http://"+proxy+"/api", "GATEWAY=ws://"+proxy, "TOKEN="+c.key, "TAG="+l.name))
-		})
-	}
+	var mu sync.Mutex // guards crew
+	c.t.Run("start", func(t *testing.T) {
+		for _, l := range libraries {
+			t.Run(l.name, func(t *testing.T) {
+				t.Parallel()
+				cl := launch(t, l, c.dir, "API=http://"+proxy+"/api", "GATEWAY=ws://"+proxy, "TOKEN="+c.key, "TAG="+l.name)
+				mu.Lock()
+				defer mu.Unlock()
+				crew = append(crew, cl)
+			})
+		}
+	})
 	if c.t.Failed() || len(crew) == 0 {
 		c.t.FailNow()
 	}
