@@ -64,7 +64,7 @@ func samples() map[Kind]Command {
 		KindImport: &Import{Bot: testBot, Shard: shard1, Epoch: 301, Evs: []Imported{
 			{Type: "GUILD_CREATE", Raw: []byte(`{"id":"1"}`)}, {Type: "GUILD_MEMBERS_CHUNK", Raw: []byte(`{"guild_id":"1"}`)},
 		}},
-		KindPin: &Pin{Bot: testBot, Rev: 3, To: "mike", Why: WhyTakeover, Layout: 2, Shards: []uint32{0, 1}},
+		KindPin:           &Pin{Bot: testBot, Rev: 3, To: "mike", Why: WhyTakeover, Layout: 2, Shards: []uint32{0, 1}},
 		KindPutClientKey:  &PutClientKey{Bot: testBot, Key: ClientKey{Name: "web", Hash: [32]byte{1, 2, 3}, Rights: RightEvents | RightREST, At: 1700000000000}},
 		KindDropClientKey: &DropClientKey{Bot: testBot, Name: "web", Hash: [32]byte{1, 2, 3}},
 		KindOpenClient: &OpenClient{Bot: testBot, Session: ClientSession{
