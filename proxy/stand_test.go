@@ -35,6 +35,7 @@ type restNode struct {
 	m    *fsm.Machine
 	trip http.RoundTripper
 	api  string
+	web  string // the key of the client "web"
 	gate atomic.Pointer[error] // what the gate of writes says
 
 	mu    sync.Mutex // guards index
@@ -148,7 +149,10 @@ func serve(t testing.TB, n *restNode, o Options) *restStand {
 			t.Errorf("closing the proxy: %v", err)
 		}
 	})
-	st.key = n.key("default", "web", fsm.RightEvents|fsm.RightREST)
+	if n.web == "" {
+		n.web = n.key("default", "web", fsm.RightEvents|fsm.RightREST)
+	}
+	st.key = n.web
 	return st
 }
 
@@ -195,6 +199,7 @@ type got struct {
 	header http.Header
 	text   string
 	body   map[string]any // of a JSON object
+	closed bool           // the connection ends with it
 }
 
 // own is botnode's name of the error in an answer.
@@ -255,7 +260,7 @@ func (st *restStand) send(req *http.Request) got {
 	if bytes.Contains(text, []byte("do-not-show-me")) {
 		st.t.Errorf("%s %s shows the bot's token", req.Method, req.URL.Path)
 	}
-	g := got{status: res.StatusCode, header: res.Header, text: string(text)}
+	g := got{status: res.StatusCode, header: res.Header, text: string(text), closed: res.Close}
 	_ = json.Unmarshal(text, &g.body) // an answer need not be an object
 	return g
 }
