@@ -35,7 +35,7 @@ type restNode struct {
 	m    *fsm.Machine
 	trip http.RoundTripper
 	api  string
-	web  string // the key of the client "web"
+	web  string                // the key of the client "web"
 	gate atomic.Pointer[error] // what the gate of writes says
 
 	mu    sync.Mutex // guards index
