@@ -39,9 +39,15 @@ func (s *Server) gatewayURL(r *http.Request) string {
 	if s.o.TLS {
 		scheme = "wss://"
 	}
-	host := r.Host
-	if u, err := url.Parse(scheme + host); err != nil || host == "" || u.Host != host {
-		host = s.Addr().String() // a Host header that is none
+	if plainHost(r.Host) {
+		return scheme + r.Host
 	}
-	return scheme + host
+	return scheme + s.Addr().String()
+}
+
+// plainHost reports whether a Host header is a host, with or without a port.
+func plainHost(host string) bool {
+	return host != "" && !strings.ContainsFunc(host, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_:[]", r))
+	})
 }

@@ -67,7 +67,7 @@ func (p apiPath) target(base string, rawQuery string) *url.URL {
 		}
 	}
 	b, err := url.Parse(prefix)
-	if err != nil {
+	if err != nil || strings.ContainsFunc(rawQuery, func(r rune) bool { return r <= ' ' || r == 0x7f || r == '#' }) {
 		return nil
 	}
 	u, err := url.Parse(prefix + p.rest)

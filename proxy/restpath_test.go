@@ -59,6 +59,8 @@ func FuzzPath(f *testing.F) {
 	} {
 		f.Add(seed, "a=b")
 	}
+	f.Add("/api/0", "\x00")
+	f.Add("/api/0", "#%")
 	f.Fuzz(func(t *testing.T, raw, query string) {
 		r, err := http.NewRequest(http.MethodGet, "http://proxy.example", nil) //nolint:noctx // it is not sent
 		if err != nil {
