@@ -58,6 +58,7 @@ type conn struct {
 	sess  *session
 	burst *burst
 	asked requests
+	held  []frame // commands that came before the session was there
 	cmds  chan command // to the worker that speaks to Discord; nil until it is needed
 	over  *ending
 	known bool // it has had a session: it counts as unknown no more
@@ -162,7 +163,7 @@ func (c *conn) end(e *ending) {
 
 // forget lets go of the session. The state keeps it as long as it has time.
 func (c *conn) forget() {
-	c.phase, c.burst, c.asked = waiting, nil, nil
+	c.phase, c.burst, c.asked, c.held = waiting, nil, nil, nil
 	if c.sess != nil {
 		c.sess.feed.remove(&c.sess.follower)
 		c.s.leave(c.sess.feed)
@@ -207,7 +208,11 @@ func (c *conn) handle(f frame) {
 		}
 	case discord.OpPresenceUpdate, discord.OpVoiceStateUpdate, discord.OpRequestGuildMembers,
 		opGuildSubscriptions, discord.OpRequestSoundboardSounds, discord.OpRequestChannelInfo:
-		if c.sess == nil {
+		switch {
+		case c.phase == opening:
+			c.held = append(c.held, f) // a client may send 120 of them
+			return
+		case c.sess == nil:
 			c.end(closing(discord.CloseNotAuthenticated, "IDENTIFY or RESUME comes first"))
 			return
 		}

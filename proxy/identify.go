@@ -62,7 +62,7 @@ func (c *conn) identify(d []byte) {
 // refused is what happens in the loop when a session isn't begun.
 func (c *conn) refused(e *ending) func() {
 	return func() {
-		c.phase = waiting
+		c.phase, c.held = waiting, nil
 		c.end(e)
 	}
 }
@@ -238,4 +238,9 @@ func (c *conn) start(sess *session, b *burst, p phase) {
 	sess.touch = time.Now()
 	c.sess, c.burst, c.phase = sess, b, p
 	c.recognised()
+	held := c.held
+	c.held = nil
+	for _, f := range held {
+		c.handle(f)
+	}
 }
