@@ -43,7 +43,18 @@ type Server struct {
 	http   *http.Server
 	ctx    context.Context // ends with the server
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // what the server has to wait for: the accept loop, gateway connections
+	wg     sync.WaitGroup // what the server has to wait for: the accept loop, what serves all connections
+
+	door     door
+	attempts attempts
+	touches  toucher
+
+	serving sync.WaitGroup // gateway connections
+
+	mu      sync.Mutex // guards what follows
+	closing bool
+	conns   map[*conn]struct{}
+	feeds   map[string]*feed // of bots that clients follow
 }
 
 // New starts a server.
@@ -54,12 +65,14 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	s := &Server{o: o, log: o.Logger}
+	s := &Server{o: o, log: o.Logger, conns: make(map[*conn]struct{}), feeds: make(map[string]*feed)}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ErrorLog: zap.NewStdLog(o.Logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
+	s.startTouches()
+	s.wg.Go(s.watch)
 	s.wg.Go(func() { _ = s.http.Serve(o.Listener) }) // ends with Close
 	return s, nil
 }
@@ -70,8 +83,12 @@ func (s *Server) Addr() net.Addr { return s.o.Listener.Addr() }
 // Close tells the clients to come back elsewhere, ends what is under way, and
 // waits for it.
 func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	err := s.http.Close() // leaves the gateway's connections open
+	s.endConns()
 	s.cancel()
-	err := s.http.Close()
 	s.wg.Wait()
 	return err
 }
