@@ -47,13 +47,17 @@ const MaxClientSessions = 10_000
 // clients is what a bot's state holds of the proxy's clients.
 type clients struct {
 	keys     map[string]ClientKey
+	byHash   map[[32]byte]string // names of keys
 	dropped  map[string]int64 // names that are gone, and the At of the last key
 	sessions map[string]*ClientSession
 	intents  discord.Intents // of all sessions together
 }
 
 func newClients() clients {
-	return clients{keys: make(map[string]ClientKey), dropped: make(map[string]int64), sessions: make(map[string]*ClientSession)}
+	return clients{
+		keys: make(map[string]ClientKey), byHash: make(map[[32]byte]string), dropped: make(map[string]int64),
+		sessions: make(map[string]*ClientSession),
+	}
 }
 
 // wants reports whether a session may be sent events of a type.
@@ -172,7 +176,7 @@ func (b *Bot) decodeClients(r *reader) {
 	for range r.count(36) {
 		var k ClientKey
 		k.decode(r)
-		b.clients.keys[k.Name] = k
+		b.clients.putKey(k)
 	}
 	for range r.count(2) {
 		name := r.string()

@@ -58,7 +58,7 @@ type conn struct {
 	sess  *session
 	burst *burst
 	asked requests
-	held  []frame // commands that came before the session was there
+	held  []frame      // commands that came before the session was there
 	cmds  chan command // to the worker that speaks to Discord; nil until it is needed
 	over  *ending
 	known bool // it has had a session: it counts as unknown no more
