@@ -68,7 +68,7 @@ func launch(t *testing.T, l library, dir string, env ...string) *client {
 	t.Helper()
 	path, args := l.program(t)
 	p, err := testproc.Start(testproc.Options{
-		Path: path, Args: args, Env: append(env, "SHARDS="+l.shards), Log: filepath.Join(dir, l.name+".log"),
+		Path: path, Args: args, Env: append(env, "SHARD_TOTAL="+l.shards), Log: filepath.Join(dir, l.name+".log"),
 	})
 	if err != nil {
 		t.Fatal(err)

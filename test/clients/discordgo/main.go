@@ -1,6 +1,6 @@
 // Command discordgo is a discordgo bot, as its users write them: it answers
 // "!ping X" with "pong X", "!file X" with a file, and a slash command. API is the
-// base URL without version, TOKEN the token or client key, SHARDS the number of
+// base URL without version, TOKEN the token or client key, SHARD_TOTAL the number of
 // shards. With TAG the bot answers only what begins with it, so that several may
 // live in one guild.
 //
@@ -24,7 +24,7 @@ func main() { os.Exit(run()) }
 func run() int {
 	setEndpoints(os.Getenv("API"))
 	b := &bot{tag: os.Getenv("TAG"), guilds: map[string]bool{}}
-	shards, _ := strconv.Atoi(os.Getenv("SHARDS"))
+	shards, _ := strconv.Atoi(os.Getenv("SHARD_TOTAL"))
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM, os.Interrupt)
 	var sessions []*discordgo.Session

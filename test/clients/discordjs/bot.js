@@ -1,19 +1,19 @@
 // A discord.js bot, as its users write them: it answers "!ping X" with "pong X",
 // "!file X" with a file, and a slash command. API is the base URL without version,
-// TOKEN the token or client key, SHARDS a number or "auto". With TAG the bot
+// TOKEN the token or client key, SHARD_TOTAL a number or "auto". With TAG the bot
 // answers only what begins with it, so that several may live in one guild.
 //
 // What happens goes to standard output, a line each: see ../doc.go.
 import { Client, Events, GatewayIntentBits } from 'discord.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const { API, TOKEN, SHARDS = 'auto', TAG } = process.env;
+const { API, TOKEN, SHARD_TOTAL = 'auto', TAG } = process.env;
 const say = console.log;
 
 const client = new Client({
   intents: [GatewayIntentBits.Guilds, GatewayIntentBits.GuildMessages, GatewayIntentBits.MessageContent],
   rest: { api: API },
-  shards: SHARDS === 'auto' ? 'auto' : Number(SHARDS),
+  ...(SHARD_TOTAL === 'auto' ? { shards: 'auto' } : { shardCount: Number(SHARD_TOTAL) }),
 });
 
 // persist sends until Discord has answered. discord.js repeats a request by itself

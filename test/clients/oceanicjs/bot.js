@@ -1,18 +1,18 @@
 // An oceanic.js bot, as its users write them: it answers "!ping X" with "pong X",
 // "!file X" with a file, and a slash command. API is the base URL without version,
-// TOKEN the token or client key, SHARDS a number or "auto". With TAG the bot
+// TOKEN the token or client key, SHARD_TOTAL a number or "auto". With TAG the bot
 // answers only what begins with it, so that several may live in one guild.
 //
 // What happens goes to standard output, a line each: see ../doc.go.
 import { Client } from 'oceanic.js';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const { API, TOKEN, SHARDS = 'auto', TAG } = process.env;
+const { API, TOKEN, SHARD_TOTAL = 'auto', TAG } = process.env;
 const say = console.log;
 
 const client = new Client({
   auth: `Bot ${TOKEN}`,
-  gateway: { intents: ['GUILDS', 'GUILD_MESSAGES', 'MESSAGE_CONTENT'], maxShards: SHARDS === 'auto' ? 'auto' : Number(SHARDS) },
+  gateway: { intents: ['GUILDS', 'GUILD_MESSAGES', 'MESSAGE_CONTENT'], maxShards: SHARD_TOTAL === 'auto' ? 'auto' : Number(SHARD_TOTAL) },
   rest: { baseURL: `${API}/v10` },
 });
 
