@@ -48,7 +48,7 @@ const MaxClientSessions = 10_000
 type clients struct {
 	keys     map[string]ClientKey
 	byHash   map[[32]byte]string // names of keys
-	dropped  map[string]int64 // names that are gone, and the At of the last key
+	dropped  map[string]int64    // names that are gone, and the At of the last key
 	sessions map[string]*ClientSession
 	intents  discord.Intents // of all sessions together
 }

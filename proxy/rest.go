@@ -27,14 +27,13 @@ const (
 const (
 	defaultMaxWait = 30 * time.Second
 	longestMaxWait = 15 * time.Minute
-	maxIdempotency = 256              // bytes of an idempotency key
-	answerPause    = 30 * time.Second // that a client may let a piece of its answer lie
+	maxIdempotency = 256 // bytes of an idempotency key
 )
 
 // serveREST answers a request to the API.
 func (s *Server) serveREST(w http.ResponseWriter, r *http.Request) {
 	begun := time.Now()
-	a := &answer{ResponseWriter: w}
+	a := &answer{ResponseWriter: w, pause: s.rest.pace.answer}
 	defer func() {
 		p := recover()
 		s.o.Metrics.ProxyRequest(a.class(), time.Since(begun))
@@ -119,7 +118,7 @@ func (s *Server) send(a *answer, r *http.Request, path apiPath, c Client) *apiEr
 	defer cancel()
 	defer context.AfterFunc(s.rest.ctx, cancel)()
 	out := (&http.Request{Method: r.Method, URL: u, Host: u.Host, Header: requestHeader(r.Header)}).WithContext(ctx)
-	p := &payload{s: s, src: newSource(a.ResponseWriter, r), out: out, route: route, nonce: nonce}
+	p := &payload{s: s, src: newSource(a.ResponseWriter, r, s.rest.pace), out: out, route: route, nonce: nonce}
 	defer p.close()
 	if e := p.load(r); e != nil {
 		return e
@@ -192,7 +191,8 @@ func nonceFor(r *http.Request, path apiPath, c Client) (string, *apiError) {
 // answer is a response that remembers its status.
 type answer struct {
 	http.ResponseWriter
-	status int // 0 while none is out
+	status int           // 0 while none is out
+	pause  time.Duration // that a piece of it may lie unread
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -222,7 +222,7 @@ func (a *answer) class() string {
 // deadline bounds the time that the next piece may lie unread.
 func (a *answer) deadline() {
 	// A connection without deadlines is a test's; there is nothing to bound then.
-	_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(answerPause))
+	_ = http.NewResponseController(a.ResponseWriter).SetWriteDeadline(time.Now().Add(a.pause))
 }
 
 // pieces are buffers that answers are copied with.

@@ -23,17 +23,23 @@ const (
 	maxHeld    = 1 << 20   // of other bodies that are held, to be sent again after a 429
 )
 
-// How slowly a body may come: what is counted is the time in which it is waited for.
-const (
-	bodyPause = 20 * time.Second // between two pieces
-	bodyGrace = 30 * time.Second // in all, and more with every piece:
-	bodyRate  = 16 << 10         // bytes a second
-)
+// pace is how slowly a client may send and read. What is counted is the time in
+// which it is waited for.
+type pace struct {
+	pause  time.Duration // between two pieces of a body
+	grace  time.Duration // for a body in all, and more with every piece:
+	rate   int64         // bytes a second
+	answer time.Duration // that a piece of an answer may lie unread
+}
+
+// usualPace is what a server allows.
+var usualPace = pace{pause: 20 * time.Second, grace: 30 * time.Second, rate: 16 << 10, answer: 30 * time.Second}
 
 // source is a body as it comes from its client: bounded, and not too slow.
 type source struct {
-	r  io.ReadCloser
-	rc *http.ResponseController
+	r    io.ReadCloser
+	rc   *http.ResponseController
+	pace pace
 
 	mu     sync.Mutex // guards what follows; the transport reads in a goroutine of its own
 	n      int64
@@ -42,8 +48,8 @@ type source struct {
 	closed bool
 }
 
-func newSource(w http.ResponseWriter, r *http.Request) *source {
-	return &source{r: http.MaxBytesReader(w, r.Body, maxBody), rc: http.NewResponseController(w)}
+func newSource(w http.ResponseWriter, r *http.Request, p pace) *source {
+	return &source{r: http.MaxBytesReader(w, r.Body, maxBody), rc: http.NewResponseController(w), pace: p}
 }
 
 // Read implements io.Reader.
@@ -53,10 +59,10 @@ func (s *source) Read(p []byte) (int, error) {
 		s.mu.Unlock()
 		return 0, http.ErrBodyReadAfterClose
 	}
-	left := bodyGrace + time.Duration(s.n)*time.Second/bodyRate - s.waited
+	left := s.pace.grace + time.Duration(s.n/s.pace.rate)*time.Second - s.waited
 	begun := time.Now()
 	// A connection without deadlines is a test's; there is nothing to bound then.
-	_ = s.rc.SetReadDeadline(begun.Add(min(left, bodyPause)))
+	_ = s.rc.SetReadDeadline(begun.Add(min(left, s.pace.pause)))
 	s.mu.Unlock()
 
 	n, err := s.r.Read(p)

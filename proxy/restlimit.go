@@ -17,6 +17,7 @@ type restState struct {
 	addresses *addresses
 	requests  *slots
 	buffered  *budget
+	pace      pace
 	ctx       context.Context // ends when requests that wait must not wait any more
 	cancel    context.CancelFunc
 }
@@ -24,7 +25,7 @@ type restState struct {
 func newRESTState() restState {
 	ctx, cancel := context.WithCancel(context.Background())
 	return restState{
-		ctx: ctx, cancel: cancel,
+		ctx: ctx, cancel: cancel, pace: usualPace,
 		addresses: newAddresses(), requests: &slots{most: maxRequests, each: maxRequestsOfAKey, of: make(map[[32]byte]int)},
 		buffered: &budget{left: maxBuffered},
 	}
