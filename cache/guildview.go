@@ -37,7 +37,8 @@ func (c *Cache) AppendGuildCreate(dst []byte, guild discord.Snowflake, view Guil
 		}
 		return showAll
 	})
-	dst = append(dst, `,"presences":[`...)
+	// discord.js takes a guild whose GUILD_CREATE doesn't say so for unavailable.
+	dst = append(dst, `,"unavailable":false,"presences":[`...)
 	if view.Presences {
 		for _, o := range c.GuildPresences(guild) {
 			dst = appendElement(dst, o)
