@@ -10,10 +10,11 @@ import (
 // ClientSession is the gateway session of a client of the proxy: a place in the
 // journal, and a filter. Any node can serve it.
 //
-// The number s of an event is its position less Base. What a session begins with,
-// READY and a GUILD_CREATE for each guild, is made from the caches as they were
-// at the position First, under the numbers up to First-Base; the events after
-// First follow.
+// The number s of an event is its position less Base. The session was opened at
+// the position First: from there on the journal has what it wants. What it begins
+// with, READY and a GUILD_CREATE for each guild, is made from the caches as they
+// were at a position P from First on, under numbers below First-Base, but for the
+// last, which is P-Base; the events after P follow.
 type ClientSession struct {
 	SID     string
 	Key     string // name of the client key that it was opened with

@@ -6,35 +6,56 @@ import (
 
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/proxy"
-	"github.com/botnode/botnode/shard"
 )
 
 var _ proxy.Backend = (*Node)(nil)
+
+// Why this node may not serve clients of the proxy.
+var (
+	errNotMember  = errors.New("it is in no cluster yet")
+	errNotFresh   = errors.New("no leader has answered it of late")
+	errUnknown    = errors.New("the cluster doesn't count on it yet")
+	errNodeDrains = errors.New("it is being drained")
+	errStops      = errors.New("it is stopping")
+)
 
 // ViewState implements proxy.Backend.
 func (n *Node) ViewState(f func(*fsm.State)) { n.State(f) }
 
 // ProposeState implements proxy.Backend.
 func (n *Node) ProposeState(ctx context.Context, build func(*fsm.State) fsm.Command) (fsm.Result, error) {
-	return n.propose(ctx, build)
+	if !n.inCluster() {
+		return fsm.Result{}, errNotMember
+	}
+	res, err := n.propose(ctx, build)
+	if err != nil {
+		return res, err
+	}
+	// Whoever leads has applied it; what was committed by then is what this
+	// node waits for.
+	return res, n.catchUp(ctx)
 }
 
 // Serving implements proxy.Backend.
 func (n *Node) Serving() error {
-	draining := false
-	n.State(func(s *fsm.State) {
-		known, _ := s.Node(n.o.ID)
-		draining = known.Draining
-	})
 	switch {
 	case n.ctx.Err() != nil || n.leaving.Load():
-		return errors.New("the node stops")
-	case !n.registered():
-		return errors.New("the cluster doesn't count on this node")
-	case draining:
-		return errors.New("the node is draining")
+		return errStops
+	case !n.inCluster():
+		return errNotMember
 	case !n.manager.Fresh():
-		return shard.ErrNotFresh
+		return errNotFresh
 	}
-	return nil
+	err := errUnknown
+	n.machine.View(func(_ uint64, s *fsm.State) {
+		me, ok := s.Node(n.o.ID)
+		switch {
+		case !ok || !s.IsUp(n.self):
+		case me.Draining:
+			err = errNodeDrains
+		default:
+			err = nil
+		}
+	})
+	return err
 }

@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"go.uber.org/zap"
@@ -49,10 +48,10 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 16 << 10
-	maxConns       = 12_000 // connections in all
+	maxPeers       = 12_000 // connections in all
 	maxSilent      = 512    // connections that have not sent a whole request yet
-	// closeTimeout bounds how long a server that closes lets requests finish.
-	closeTimeout = 5 * time.Second
+	// finishTimeout bounds how long a server that closes lets requests finish.
+	finishTimeout = 5 * time.Second
 	// breakTimeout bounds how long it takes to tell those that wait still.
 	breakTimeout = time.Second
 )
@@ -60,15 +59,25 @@ const (
 // Server serves clients on one address: WebSocket upgrades are gateway
 // connections, /api is REST.
 type Server struct {
-	o       Options
-	log     *zap.Logger
-	http    *http.Server
-	conns   *conns
-	rest    restState
-	clients atomic.Int64    // gateway connections with a session
-	ctx     context.Context // ends with the server
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup // what the server has to wait for: the accept loop, gateway connections
+	o      Options
+	log    *zap.Logger
+	http   *http.Server
+	peers  *peers
+	rest   restState
+	ctx    context.Context // ends with the server
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // what the server has to wait for: the accept loop, what serves all connections
+
+	door     door
+	attempts attempts
+	touches  toucher
+
+	serving sync.WaitGroup // gateway connections
+
+	mu      sync.Mutex // guards what follows
+	closing bool
+	conns   map[*conn]struct{}
+	feeds   map[string]*feed // of bots that clients follow
 }
 
 // New starts a server.
@@ -82,13 +91,18 @@ func New(o Options) (*Server, error) {
 	if o.Metrics == nil {
 		o.Metrics = noMetrics{}
 	}
-	s := &Server{o: o, log: o.Logger, conns: newConns(maxConns, maxSilent), rest: newRESTState()}
+	s := &Server{
+		o: o, log: o.Logger, peers: newPeers(maxPeers, maxSilent), rest: newRESTState(),
+		conns: make(map[*conn]struct{}), feeds: make(map[string]*feed),
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ConnState: s.conns.state, ConnContext: withConn,
+		ConnState: s.peers.state, ConnContext: withConn,
 		ErrorLog: zap.NewStdLog(o.Logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
+	s.startTouches()
+	s.wg.Go(s.watch)
 	s.wg.Go(func() { _ = s.http.Serve(o.Listener) }) // ends with Close
 	return s, nil
 }
@@ -97,13 +111,22 @@ func New(o Options) (*Server, error) {
 func (s *Server) Addr() net.Addr { return s.o.Listener.Addr() }
 
 // Clients returns how many clients have a gateway connection here.
-func (s *Server) Clients() int { return int(s.clients.Load()) }
+func (s *Server) Clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
 
 // Close tells the clients to come back elsewhere, lets requests finish for a
 // moment, ends what is still under way, and waits for it.
 func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	_ = s.o.Listener.Close() // whoever comes back goes elsewhere
+	s.endConns()
 	s.cancel()
-	err := s.shutdown(closeTimeout)
+	err := s.shutdown(finishTimeout)
 	s.rest.cancel()
 	if err != nil { // some wait for limits still
 		err = s.shutdown(breakTimeout)
@@ -124,7 +147,7 @@ func (s *Server) shutdown(d time.Duration) error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.conns.spoke(r.Context())
+	s.peers.spoke(r.Context())
 	switch {
 	case r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/"):
 		s.serveREST(w, r)

@@ -19,8 +19,8 @@ var ErrInsecureBind = errors.New("refusing to serve the proxy beyond loopback wi
 // ErrCertificate is returned for a certificate or key that can't be used.
 var ErrCertificate = errors.New("the proxy's certificate can't be used")
 
-// lookEvery is how often the files of a certificate are looked at, at most.
-const lookEvery = 10 * time.Second
+// certEvery is how often the files of a certificate are looked at, at most.
+const certEvery = 10 * time.Second
 
 // Certificate is a TLS certificate that follows its files: whoever renews it
 // replaces them, and the next handshakes show the new one. It is safe for
@@ -87,7 +87,7 @@ func (c *Certificate) read(marks [2]fileMark) error {
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := c.now(); now.Sub(c.looked) >= lookEvery {
+	if now := c.now(); now.Sub(c.looked) >= certEvery {
 		c.looked = now
 		marks, err := c.marks()
 		if err == nil && marks != c.files {

@@ -8,10 +8,10 @@ import (
 	"sync"
 )
 
-// conns bounds the connections of strangers. Who connects and says nothing is
+// peers bounds the connections of strangers. Who connects and says nothing is
 // bounded apart, and the one that has been silent for longest makes room: a
 // client that means it sends its request at once.
-type conns struct {
+type peers struct {
 	max, maxSilent int
 
 	mu     sync.Mutex // guards what follows
@@ -20,8 +20,8 @@ type conns struct {
 	place  map[net.Conn]*list.Element
 }
 
-func newConns(most, maxSilent int) *conns {
-	return &conns{max: most, maxSilent: maxSilent, all: make(map[net.Conn]struct{}), silent: list.New(), place: make(map[net.Conn]*list.Element)}
+func newPeers(most, maxSilent int) *peers {
+	return &peers{max: most, maxSilent: maxSilent, all: make(map[net.Conn]struct{}), silent: list.New(), place: make(map[net.Conn]*list.Element)}
 }
 
 // connKey is the context's key of a request's connection.
@@ -33,7 +33,7 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 }
 
 // state implements http.Server.ConnState.
-func (cs *conns) state(c net.Conn, state http.ConnState) {
+func (cs *peers) state(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		if over := cs.add(c); over != nil {
@@ -49,7 +49,7 @@ func (cs *conns) state(c net.Conn, state http.ConnState) {
 }
 
 // add counts a connection in, and returns the one to close, nil for none.
-func (cs *conns) add(c net.Conn) net.Conn {
+func (cs *peers) add(c net.Conn) net.Conn {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	cs.all[c] = struct{}{}
@@ -67,7 +67,7 @@ func (cs *conns) add(c net.Conn) net.Conn {
 }
 
 // spoke notes that a connection has sent a whole request.
-func (cs *conns) spoke(ctx context.Context) {
+func (cs *peers) spoke(ctx context.Context) {
 	c, _ := ctx.Value(connKey{}).(net.Conn)
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
@@ -75,7 +75,7 @@ func (cs *conns) spoke(ctx context.Context) {
 }
 
 // heard takes a connection off the silent ones. The caller holds the lock.
-func (cs *conns) heard(c net.Conn) {
+func (cs *peers) heard(c net.Conn) {
 	if e := cs.place[c]; e != nil {
 		cs.silent.Remove(e)
 		delete(cs.place, c)
