@@ -10,10 +10,11 @@ import (
 // ClientSession is the gateway session of a client of the proxy: a place in the
 // journal, and a filter. Any node can serve it.
 //
-// The number s of an event is its position less Base. What a session begins with,
-// READY and a GUILD_CREATE for each guild, is made from the caches as they were
-// at the position First, under the numbers up to First-Base; the events after
-// First follow.
+// The number s of an event is its position less Base. The session was opened at
+// the position First: from there on the journal has what it wants. What it begins
+// with, READY and a GUILD_CREATE for each guild, is made from the caches as they
+// were at a position P from First on, under numbers below First-Base, but for the
+// last, which is P-Base; the events after P follow.
 type ClientSession struct {
 	SID     string
 	Key     string // name of the client key that it was opened with
@@ -46,13 +47,17 @@ const MaxClientSessions = 10_000
 // clients is what a bot's state holds of the proxy's clients.
 type clients struct {
 	keys     map[string]ClientKey
-	dropped  map[string]int64 // names that are gone, and the At of the last key
+	byHash   map[[32]byte]string // names of keys
+	dropped  map[string]int64    // names that are gone, and the At of the last key
 	sessions map[string]*ClientSession
 	intents  discord.Intents // of all sessions together
 }
 
 func newClients() clients {
-	return clients{keys: make(map[string]ClientKey), dropped: make(map[string]int64), sessions: make(map[string]*ClientSession)}
+	return clients{
+		keys: make(map[string]ClientKey), byHash: make(map[[32]byte]string), dropped: make(map[string]int64),
+		sessions: make(map[string]*ClientSession),
+	}
 }
 
 // wants reports whether a session may be sent events of a type.
@@ -171,7 +176,7 @@ func (b *Bot) decodeClients(r *reader) {
 	for range r.count(36) {
 		var k ClientKey
 		k.decode(r)
-		b.clients.keys[k.Name] = k
+		b.clients.putKey(k)
 	}
 	for range r.count(2) {
 		name := r.string()

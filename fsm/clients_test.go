@@ -10,8 +10,8 @@ var webKey = ClientKey{Name: "web", Hash: [32]byte{1}, Rights: RightEvents | Rig
 
 func opened(sid string, n NodeRef) *OpenClient {
 	return &OpenClient{Bot: testBot, Session: ClientSession{
-		SID: sid, Key: "web", Shards: 1, Intents: uint64(discord.IntentGuildMessages), Base: -2, Node: n, Until: 100, Conn: 7,
-	}}
+		SID: sid, Key: "web", Shards: 1, Intents: uint64(discord.IntentGuildMessages), Node: n, Until: 100, Conn: 7,
+	}, Room: 2}
 }
 
 func TestClientKeyGuards(t *testing.T) {

@@ -99,7 +99,7 @@ func (c *cluster) start(n *node) {
 	c.t.Helper()
 	args := []string{
 		"start", "--id", n.id, "--data-dir", filepath.Join(c.dir, n.id), "--cluster-addr", n.cluster, "--http-addr", n.http,
-		"--proxy-addr", n.proxy, "--discord-api", c.sim.APIURL(), "--log-format", "json",
+		"--proxy-addr", n.proxy, "--discord-api", c.sim.APIURL(), "--intents", "default,message_content", "--log-format", "json",
 	}
 	if c.public != nil {
 		args = append(args, "--proxy-public-url", "ws://"+c.public.addr())

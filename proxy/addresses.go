@@ -1,0 +1,129 @@
+package proxy
+
+import (
+	"container/list"
+	"net"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+const (
+	// maxAddresses bounds what is remembered of addresses, in each of both tables.
+	maxAddresses = 4096
+	// vouchTime is how long an address that showed a key may send requests that carry
+	// a token of their own: as long as an interaction's token lives
+	// (interactions/receiving-and-responding.mdx, "Followup Messages").
+	vouchTime = 15 * time.Minute
+	// A stranger may show wrong keys this often at once, and then one each strangerEvery.
+	strangerBurst = 20
+	strangerEvery = 3 * time.Second
+)
+
+// addresses is what the server remembers of those who connect. Time comes in as
+// an argument.
+type addresses struct {
+	mu      sync.Mutex // guards what follows
+	vouched *recent[vouched]
+	wrong   *recent[time.Time] // when the last wrong key would be forgiven
+}
+
+// vouched is a key that an address has shown.
+type vouched struct {
+	hash  [32]byte
+	until time.Time
+}
+
+func newAddresses() *addresses {
+	return &addresses{vouched: newRecent[vouched](maxAddresses), wrong: newRecent[time.Time](maxAddresses)}
+}
+
+// vouch notes that an address has shown a key with the right to send requests.
+func (a *addresses) vouch(addr netip.Prefix, hash [32]byte, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.vouched.put(addr, vouched{hash, now.Add(vouchTime)})
+}
+
+// vouchedFor returns the hash of the key that an address showed of late.
+func (a *addresses) vouchedFor(addr netip.Prefix, now time.Time) (hash [32]byte, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	v, ok := a.vouched.get(addr)
+	return v.hash, ok && now.Before(v.until)
+}
+
+// fail counts a wrong key and returns how long the address has to wait now, 0
+// while it need not.
+func (a *addresses) fail(addr netip.Prefix, now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	forgiven, _ := a.wrong.get(addr)
+	if forgiven.Before(now) {
+		forgiven = now
+	}
+	if wait := forgiven.Add(strangerEvery).Sub(now) - strangerBurst*strangerEvery; wait > 0 {
+		return wait
+	}
+	a.wrong.put(addr, forgiven.Add(strangerEvery))
+	return 0
+}
+
+// addressOf returns whose address it is: of IPv6 the network, since a host has as
+// many addresses in it as it likes.
+func addressOf(remote string) netip.Prefix {
+	host, _, err := net.SplitHostPort(remote)
+	if err != nil {
+		host = remote
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	ip = ip.Unmap().WithZone("")
+	bits := 32
+	if ip.Is6() {
+		bits = 64
+	}
+	p, _ := ip.Prefix(bits) // bits are in range
+	return p
+}
+
+// recent is a map of bounded size: what was put longest ago goes first.
+type recent[V any] struct {
+	most  int
+	order *list.List // of recentItem, the oldest first
+	items map[netip.Prefix]*list.Element
+}
+
+type recentItem[V any] struct {
+	key   netip.Prefix
+	value V
+}
+
+func newRecent[V any](most int) *recent[V] {
+	return &recent[V]{most: most, order: list.New(), items: make(map[netip.Prefix]*list.Element)}
+}
+
+func (r *recent[V]) get(key netip.Prefix) (v V, ok bool) {
+	e := r.items[key]
+	if e == nil {
+		return v, false
+	}
+	item, _ := e.Value.(recentItem[V])
+	return item.value, true
+}
+
+func (r *recent[V]) put(key netip.Prefix, v V) {
+	if e := r.items[key]; e != nil {
+		e.Value = recentItem[V]{key, v}
+		r.order.MoveToBack(e)
+		return
+	}
+	if len(r.items) >= r.most {
+		oldest := r.order.Front()
+		item, _ := r.order.Remove(oldest).(recentItem[V])
+		delete(r.items, item.key)
+	}
+	r.items[key] = r.order.PushBack(recentItem[V]{key, v})
+}

@@ -1,0 +1,42 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/botnode/botnode/discord/rest"
+	"github.com/botnode/botnode/fsm"
+)
+
+// authenticate returns whose request it is: by the client key that it shows or,
+// for a route that carries a token of its own and that libraries call without
+// Authorization, by the key that its address showed of late.
+func (s *Server) authenticate(r *http.Request, route rest.Route) (Client, *apiError) {
+	addr, now := addressOf(r.RemoteAddr), time.Now()
+	if shown := r.Header.Get("Authorization"); shown != "" {
+		if c, ok := s.client(shown); ok {
+			if c.Rights.Has(fsm.RightREST) {
+				s.rest.addresses.vouch(addr, c.hash, now)
+			}
+			return c, nil
+		}
+	} else if route.OwnToken() {
+		if hash, ok := s.rest.addresses.vouchedFor(addr, now); ok {
+			if c, ok := s.clientOf(hash); ok {
+				return c, nil
+			}
+		}
+	}
+	if wait := s.rest.addresses.fail(addr, now); wait > 0 {
+		e := tooMany(wait, "wrong_keys")
+		e.hangUp = true
+		return Client{}, e
+	}
+	return Client{}, errUnauthorized
+}
+
+// allowed says whether a client's rights are enough for a method.
+func (c Client) allowed(method string) bool {
+	reading := method == http.MethodGet || method == http.MethodHead
+	return c.Rights.Has(fsm.RightREST) || reading && c.Rights.Has(fsm.RightRead)
+}
