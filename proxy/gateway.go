@@ -45,7 +45,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	c := &conn{
-		s: s, ws: ws, cork: cork.conn, pack: packer, version: version, self: s.resumeURL(r), addr: addr, log: s.log,
+		s: s, ws: ws, cork: cork.conn, pack: packer, version: version, self: s.gatewayURL(r), addr: addr, log: s.log,
 		inbox: make(chan input, 8), results: make(chan func()), ends: make(chan *ending, 4),
 		done: make(chan struct{}), gone: make(chan struct{}), over: refusal,
 	}
@@ -98,16 +98,4 @@ func query(r *http.Request) (version int, p packer, refusal *ending) {
 		return version, &plainPacker{}, closing(discord.CloseDecodeError, "this gateway speaks encoding=json only")
 	}
 	return version, p, nil
-}
-
-// resumeURL is the address that a client is told to come back to.
-func (s *Server) resumeURL(r *http.Request) string {
-	if s.o.PublicURL != "" {
-		return s.o.PublicURL
-	}
-	scheme := "ws://"
-	if s.o.TLS {
-		scheme = "wss://"
-	}
-	return scheme + r.Host
 }

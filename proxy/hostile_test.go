@@ -61,9 +61,9 @@ func TestHalfOpen(t *testing.T) {
 		}
 	}
 	within(t, 10*time.Second, "the silent ones are bounded", func() bool {
-		st.conns.mu.Lock()
-		defer st.conns.mu.Unlock()
-		return st.conns.silent.Len() == maxSilent && len(st.conns.all) <= maxSilent+1
+		st.peers.mu.Lock()
+		defer st.peers.mu.Unlock()
+		return st.peers.silent.Len() == maxSilent && len(st.peers.all) <= maxSilent+1
 	})
 	runtime.ReadMemStats(&after)
 	if grown := int64(after.Sys) - int64(before.Sys); grown > 64<<20 {
@@ -79,9 +79,9 @@ func TestHalfOpen(t *testing.T) {
 	}
 }
 
-// TestConnsAreBounded: beyond the limit the newest goes.
-func TestConnsAreBounded(t *testing.T) {
-	cs := newConns(3, 2)
+// TestPeersAreBounded: beyond the limit the newest goes.
+func TestPeersAreBounded(t *testing.T) {
+	cs := newPeers(3, 2)
 	var pairs []net.Conn
 	closed := make(map[int]bool)
 	for i := range 6 {
@@ -343,7 +343,7 @@ func TestClose(t *testing.T) {
 	if g := <-answer; g.status != 503 || g.own() != "closing" {
 		t.Errorf("one that waits: %d %s", g.status, g.text)
 	}
-	if took := time.Since(begun); took > closeTimeout+2*time.Second {
+	if took := time.Since(begun); took > finishTimeout+2*time.Second {
 		t.Errorf("closing takes %v", took)
 	}
 	if _, err := net.Dial("tcp", st.Addr().String()); err == nil {

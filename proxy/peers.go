@@ -33,51 +33,51 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 }
 
 // state implements http.Server.ConnState.
-func (cs *peers) state(c net.Conn, state http.ConnState) {
+func (ps *peers) state(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
-		if over := cs.add(c); over != nil {
+		if over := ps.add(c); over != nil {
 			_ = over.Close() // its goroutine sees it, and ends
 		}
 	case http.StateClosed, http.StateHijacked: // a gateway connection is counted by itself
-		cs.mu.Lock()
-		defer cs.mu.Unlock()
-		delete(cs.all, c)
-		cs.heard(c)
+		ps.mu.Lock()
+		defer ps.mu.Unlock()
+		delete(ps.all, c)
+		ps.heard(c)
 	case http.StateActive, http.StateIdle:
 	}
 }
 
 // add counts a connection in, and returns the one to close, nil for none.
-func (cs *peers) add(c net.Conn) net.Conn {
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.all[c] = struct{}{}
-	cs.place[c] = cs.silent.PushBack(c)
+func (ps *peers) add(c net.Conn) net.Conn {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.all[c] = struct{}{}
+	ps.place[c] = ps.silent.PushBack(c)
 	switch {
-	case cs.silent.Len() > cs.maxSilent:
-		oldest, _ := cs.silent.Front().Value.(net.Conn)
-		cs.heard(oldest)
+	case ps.silent.Len() > ps.maxSilent:
+		oldest, _ := ps.silent.Front().Value.(net.Conn)
+		ps.heard(oldest)
 		return oldest
-	case len(cs.all) > cs.max:
-		cs.heard(c)
+	case len(ps.all) > ps.max:
+		ps.heard(c)
 		return c
 	}
 	return nil
 }
 
 // spoke notes that a connection has sent a whole request.
-func (cs *peers) spoke(ctx context.Context) {
+func (ps *peers) spoke(ctx context.Context) {
 	c, _ := ctx.Value(connKey{}).(net.Conn)
-	cs.mu.Lock()
-	defer cs.mu.Unlock()
-	cs.heard(c)
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	ps.heard(c)
 }
 
 // heard takes a connection off the silent ones. The caller holds the lock.
-func (cs *peers) heard(c net.Conn) {
-	if e := cs.place[c]; e != nil {
-		cs.silent.Remove(e)
-		delete(cs.place, c)
+func (ps *peers) heard(c net.Conn) {
+	if e := ps.place[c]; e != nil {
+		ps.silent.Remove(e)
+		delete(ps.place, c)
 	}
 }

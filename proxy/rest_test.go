@@ -11,8 +11,8 @@ import (
 	"github.com/botnode/botnode/discord/sim"
 )
 
-// room is the path of a channel of the simulator's first guild.
-func room(srv *sim.Server) string {
+// channelPath is the path of a channel of the simulator's first guild.
+func channelPath(srv *sim.Server) string {
 	return "/channels/" + srv.TextChannels(srv.GuildIDs()[0])[0].String()
 }
 
@@ -25,7 +25,7 @@ func TestForward(t *testing.T) {
 			t.Errorf("%s: %d %s", prefix, g.status, g.text)
 		}
 	}
-	g := st.do("POST", "/api/v10"+room(srv)+"/messages", map[string]any{"content": "hi"}, "X-Audit-Log-Reason", "because")
+	g := st.do("POST", "/api/v10"+channelPath(srv)+"/messages", map[string]any{"content": "hi"}, "X-Audit-Log-Reason", "because")
 	if g.status != 200 || g.body["content"] != "hi" || g.header.Get("X-RateLimit-Bucket") == "" {
 		t.Fatalf("create message: %d %s %v", g.status, g.text, g.header)
 	}
@@ -39,12 +39,12 @@ func TestForward(t *testing.T) {
 		body         any
 		status       int
 	}{
-		{"PATCH", room(srv) + "/messages/" + id, map[string]any{"content": "two"}, 200},
-		{"PUT", room(srv) + "/messages/" + id + "/reactions/%F0%9F%91%8D/@me", nil, 204},
-		{"GET", room(srv) + "/messages?limit=1", nil, 200},
-		{"DELETE", room(srv) + "/messages/" + id, nil, 204},
-		{"DELETE", room(srv) + "/messages/" + id, nil, 404},
-		{"POST", room(srv) + "/messages", map[string]any{}, 400},
+		{"PATCH", channelPath(srv) + "/messages/" + id, map[string]any{"content": "two"}, 200},
+		{"PUT", channelPath(srv) + "/messages/" + id + "/reactions/%F0%9F%91%8D/@me", nil, 204},
+		{"GET", channelPath(srv) + "/messages?limit=1", nil, 200},
+		{"DELETE", channelPath(srv) + "/messages/" + id, nil, 204},
+		{"DELETE", channelPath(srv) + "/messages/" + id, nil, 404},
+		{"POST", channelPath(srv) + "/messages", map[string]any{}, 400},
 		{"HEAD", "/users/@me", nil, 405}, // as the simulator answers
 	} {
 		if g := st.do(x.method, "/api/v10"+x.path, x.body); g.status != x.status {
@@ -79,7 +79,7 @@ func TestUpload(t *testing.T) {
 	st, srv := onSim(t, sim.Options{})
 	for i, size := range []int{100, maxMessage - 10_000, maxMessage + 10_000, 2 * maxMessage} {
 		body, kind := form(t, `{"content":"a file"}`, bytes.Repeat([]byte{'x'}, size))
-		g := st.do("POST", "/api/v10"+room(srv)+"/messages", body, "Content-Type", kind)
+		g := st.do("POST", "/api/v10"+channelPath(srv)+"/messages", body, "Content-Type", kind)
 		files, _ := g.body["attachments"].([]any)
 		if g.status != 200 || len(files) != 1 {
 			t.Fatalf("%d bytes: %d %s", size, g.status, g.text)

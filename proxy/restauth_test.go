@@ -67,7 +67,7 @@ func TestNoKeyNoService(t *testing.T) {
 		"-", "Bot ", "Bot " + testToken, testToken, "Basic YTpi", "Bearer x", "Bot " + st.key[:len(st.key)-1], "Bot " + st.key + "x",
 		strings.Repeat("x", 5000), "Digest " + st.key,
 	} {
-		for _, path := range []string{"/api/v10/users/@me", "/api/v10/interactions/1/token/callback", "/api/v10/webhooks/1/token", "/api/gateway", "/api/v10/../../x"} {
+		for _, path := range []string{"/api/v10/users/@me", "/api/v10/interactions/1/token/callback", "/api/v10/webhooks/1/token", "/api/gateway/bot", "/api/v10/../../x"} {
 			st.rest.addresses = newAddresses()
 			g := st.do("GET", path, nil, "Authorization", auth)
 			if g.status != 401 || g.body["message"] != "401: Unauthorized" || g.body["code"] != float64(0) {

@@ -85,7 +85,7 @@ func Test429(t *testing.T) {
 func TestPatience(t *testing.T) {
 	st, srv := onSim(t, sim.Options{Limits: map[string]sim.Limit{"messages.create": {Requests: 1, Window: 3 * time.Second}}})
 	say := func(header ...string) got {
-		return st.do("POST", "/api/v10"+room(srv)+"/messages", map[string]any{"content": "hi"}, header...)
+		return st.do("POST", "/api/v10"+channelPath(srv)+"/messages", map[string]any{"content": "hi"}, header...)
 	}
 	if g := say(); g.status != 200 {
 		t.Fatalf("the first: %d %s", g.status, g.text)
@@ -187,12 +187,12 @@ func TestRepeats(t *testing.T) {
 		body         any
 		status       int
 	}{
-		{"POST", room(srv) + "/messages", sim.Fault{Kind: "rest_error", Status: 502, After: true}, map[string]any{"content": "a"}, 200},
-		{"POST", room(srv) + "/messages", sim.Fault{Kind: "rest_cut", After: true}, map[string]any{"content": "b"}, 200},
-		{"POST", room(srv) + "/messages", sim.Fault{Kind: "rest_error", After: true}, map[string]any{"content": "c", "nonce": 5}, 502},
-		{"POST", room(srv) + "/messages", sim.Fault{Kind: "rest_429", MS: 60}, map[string]any{"content": "d"}, 200},
-		{"GET", room(srv), sim.Fault{Kind: "rest_cut"}, nil, 200},
-		{"POST", room(srv) + "/typing", sim.Fault{Kind: "rest_cut", After: true}, nil, 502},
+		{"POST", channelPath(srv) + "/messages", sim.Fault{Kind: "rest_error", Status: 502, After: true}, map[string]any{"content": "a"}, 200},
+		{"POST", channelPath(srv) + "/messages", sim.Fault{Kind: "rest_cut", After: true}, map[string]any{"content": "b"}, 200},
+		{"POST", channelPath(srv) + "/messages", sim.Fault{Kind: "rest_error", After: true}, map[string]any{"content": "c", "nonce": 5}, 502},
+		{"POST", channelPath(srv) + "/messages", sim.Fault{Kind: "rest_429", MS: 60}, map[string]any{"content": "d"}, 200},
+		{"GET", channelPath(srv), sim.Fault{Kind: "rest_cut"}, nil, 200},
+		{"POST", channelPath(srv) + "/typing", sim.Fault{Kind: "rest_cut", After: true}, nil, 502},
 	} {
 		if err := srv.Inject(x.fault); err != nil {
 			t.Fatal(err)

@@ -32,8 +32,10 @@ func TestGatewayRoutes(t *testing.T) {
 	if g := st.do("POST", "/api/v10/gateway/bot", "{}"); g.status != 405 {
 		t.Errorf("POST: %d", g.status)
 	}
-	if g := st.do("GET", "/api/v10/gateway", nil, "Authorization", "-"); g.status != 401 {
-		t.Errorf("without a key: %d", g.status)
+	for path, want := range map[string]int{"/api/v10/gateway": 200, "/api/v10/gateway/bot": 401} {
+		if g := st.do("GET", path, nil, "Authorization", "-"); g.status != want {
+			t.Errorf("%s without a key: %d", path, g.status)
+		}
 	}
 	public := serve(t, n, Options{PublicURL: "wss://bots.example.org"})
 	if g := public.do("GET", "/api/v10/gateway", nil); g.body["url"] != "wss://bots.example.org" {

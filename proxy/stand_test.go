@@ -15,15 +15,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/rest"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // testToken is the bot's token, which no client may ever see.
 const testToken = "MTI.real.do-not-show-me"

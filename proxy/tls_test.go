@@ -71,7 +71,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 		return leaf.SerialNumber.Int64()
 	}
 	later := func() {
-		now = now.Add(lookEvery)
+		now = now.Add(certEvery)
 		for _, file := range []string{certFile, keyFile} { // two writes may be of one moment
 			if err := os.Chtimes(file, now, now); err != nil && !os.IsNotExist(err) {
 				t.Fatal(err)
