@@ -118,4 +118,3 @@ func FuzzAddNonceForm(f *testing.F) {
 		}
 	})
 }
-
