@@ -104,11 +104,11 @@ func (s *source) interrupt() {
 func (s *source) failure() *apiError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var large *http.MaxBytesError
+	_, large := errors.AsType[*http.MaxBytesError](s.err)
 	switch {
 	case s.err == nil:
 		return nil
-	case errors.As(s.err, &large):
+	case large:
 		return errTooLarge
 	case errors.Is(s.err, os.ErrDeadlineExceeded):
 		return errSlowBody
