@@ -12,6 +12,10 @@ type ending struct {
 	retract bool
 	quiet   bool      // the client is gone already
 	of      *follower // the session that it is about; nil for any
+	// settled: only for a connection whose client has read READY or RESUMED. Some
+	// libraries take a connection that ends before that for the end of their
+	// session; they wait, as awaitServing does.
+	settled bool
 }
 
 // maxReason is what a close frame has room for besides its code (RFC 6455, 5.5).

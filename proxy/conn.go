@@ -152,13 +152,18 @@ func (c *conn) stop(e *ending) {
 // end ends the connection, or its session alone.
 func (c *conn) end(e *ending) {
 	switch {
-	case c.over != nil, e.of != nil && (c.sess == nil || e.of != &c.sess.follower):
+	case c.over != nil, e.of != nil && (c.sess == nil || e.of != &c.sess.follower), e.settled && !c.settled():
 	case e.retract:
 		c.forget()
 		c.payload(discord.OpInvalidSession, "false")
 	default:
 		c.over = e
 	}
+}
+
+// settled reports whether the client has been sent READY or RESUMED.
+func (c *conn) settled() bool {
+	return c.sess != nil && (c.phase == sending || c.phase == live && !c.sess.replay)
 }
 
 // forget lets go of the session. The state keeps it as long as it has time.

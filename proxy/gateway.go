@@ -31,6 +31,12 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "too many connections that have not identified; try again in a while", http.StatusServiceUnavailable)
 		return
 	}
+	if err := s.admits(r.Context()); err != nil {
+		s.door.leave(addr, false)
+		w.Header().Set("Retry-After", "1")
+		http.Error(w, "this node can't serve now: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
 	version, packer, refusal := query(r)
 	cork := &corkWriter{ResponseWriter: w}
 	ws, err := upgrader.Upgrade(cork, r, nil)

@@ -27,6 +27,11 @@ func (s *Server) authenticate(r *http.Request, route rest.Route) (Client, *apiEr
 			}
 		}
 	}
+	if s.o.Backend.Serving() != nil {
+		// This node may not know the key yet, as one that has just started: a
+		// 401 would have discord.js forget its token.
+		return Client{}, errNotFresh
+	}
 	if wait := s.rest.addresses.fail(addr, now); wait > 0 {
 		e := tooMany(wait, "wrong_keys")
 		e.hangUp = true

@@ -33,6 +33,7 @@ type restNode struct {
 	api  string
 	web  string                // the key of the client "web"
 	gate atomic.Pointer[error] // what the gate of writes says
+	away atomic.Pointer[error] // why it may not serve
 
 	mu    sync.Mutex // guards index
 	index uint64
@@ -45,7 +46,12 @@ func (n *restNode) ViewState(f func(*fsm.State)) {
 	n.m.View(func(_ uint64, s *fsm.State) { f(s) })
 }
 func (n *restNode) Changed() <-chan struct{} { return n.m.Changed() }
-func (n *restNode) Serving() error           { return nil }
+func (n *restNode) Serving() error {
+	if err := n.away.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
 func (n *restNode) REST(bot string) (http.RoundTripper, string, error) {
 	if bot != "default" {
 		return nil, "", errors.New("no such bot in this program")

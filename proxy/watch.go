@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"time"
 )
 
@@ -28,18 +29,28 @@ func (s *Server) watch() {
 			case since.IsZero():
 				since = now
 			case now.Sub(since) >= patience:
-				s.sendAway("this node can't serve now: " + err.Error())
+				s.sendAway("this node can't serve now: "+err.Error(), true)
 			}
 		}
 	}
 }
 
-// sendAway tells all clients to come back elsewhere.
-func (s *Server) sendAway(reason string) {
+// admits reports whether this node may take a connection. It waits a moment for
+// what passes by itself, such as an election; a client that isn't let in keeps its session and tries another
+// node.
+func (s *Server) admits(ctx context.Context) error {
+	return poll(ctx, patience, s.o.Backend.Serving)
+}
+
+// sendAway tells clients to come back elsewhere: all, or those whose session is
+// under way.
+func (s *Server) sendAway(reason string, settled bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		c.stop(elsewhere(reason))
+		e := elsewhere(reason)
+		e.settled = settled
+		c.stop(e)
 	}
 }
 
@@ -48,7 +59,7 @@ const closeGrace = 2 * time.Second
 
 // endConns ends all connections: in order, then not.
 func (s *Server) endConns() {
-	s.sendAway("this node stops; connect again")
+	s.sendAway("this node stops; connect again", false)
 	late := time.AfterFunc(closeGrace, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
