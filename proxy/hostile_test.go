@@ -154,6 +154,40 @@ func TestSlowBody(t *testing.T) {
 	}
 }
 
+// TestUnreadBody: a request that is refused before its body was read ends soon
+// whatever becomes of the body, and what is left of it is never taken for a
+// request.
+func TestUnreadBody(t *testing.T) {
+	st := onHandler(t, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) }) // at once, without reading
+	post := func(auth string, length int) net.Conn {
+		c := st.dial(t)
+		_, _ = fmt.Fprintf(c, "POST /api/v10/webhooks/1/abc HTTP/1.1\r\nHost: x\r\nAuthorization: %s\r\nContent-Length: %d\r\n\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", auth, length)
+		return c
+	}
+	for _, x := range []struct {
+		auth   string
+		length int
+		want   int
+	}{
+		{"Bot nobody", 1000, 401}, {"Bot nobody", 1 << 20, 401}, {"Bot " + st.key, maxHeld + 100_000, 418},
+	} {
+		begun := time.Now()
+		c := post(x.auth, x.length)
+		status, text := response(t, c)
+		if took := time.Since(begun); status != x.want || took > unreadTimeout+2*time.Second {
+			t.Errorf("%s, %d bytes: %d %s after %v", x.auth[:5], x.length, status, text, took)
+		}
+		if more, err := io.ReadAll(c); err == nil && len(more) > 0 {
+			t.Errorf("%s, %d bytes: then comes %q", x.auth[:5], x.length, more)
+		}
+	}
+	within(t, 5*time.Second, "the connections are gone", func() bool {
+		st.peers.mu.Lock()
+		defer st.peers.mu.Unlock()
+		return len(st.peers.all) == 0
+	})
+}
+
 // underWay counts the requests that hold a slot.
 func (st *restStand) underWay() int {
 	st.rest.requests.mu.Lock()

@@ -47,7 +47,6 @@ func (s *Server) gatewayURL(r *http.Request) string {
 
 // plainHost reports whether a Host header is a host, with or without a port.
 func plainHost(host string) bool {
-	return host != "" && !strings.ContainsFunc(host, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune(".-_:[]", r))
-	})
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]"
+	return host != "" && strings.Trim(host, plain) == ""
 }

@@ -45,6 +45,7 @@ type source struct {
 	n      int64
 	waited time.Duration
 	err    error // why it ended before its end
+	ended  bool  // it was read to its end, or can't be
 	closed bool
 }
 
@@ -74,13 +75,14 @@ func (s *source) Read(p []byte) (int, error) {
 	if err != nil && err != io.EOF && s.err == nil {
 		s.err = err
 	}
+	s.ended = s.ended || err != nil
 	if err != nil && !s.closed {
 		_ = s.rc.SetReadDeadline(time.Time{}) // the connection is watched from here on for its client's end
 	}
 	return n, err
 }
 
-// Close implements io.Closer. A read that waits ends.
+// Close implements io.Closer.
 func (s *source) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -88,18 +90,25 @@ func (s *source) Close() error {
 	return nil
 }
 
-// interrupt ends a read that waits. The connection can't be used after it.
-func (s *source) interrupt() { _ = s.rc.SetReadDeadline(time.Unix(1, 0)) }
+// interrupt ends a read that waits, unless there can be none. The connection
+// can't be used after it.
+func (s *source) interrupt() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		_ = s.rc.SetReadDeadline(time.Unix(1, 0))
+	}
+}
 
 // failure says what a client did wrong with its body, nil for nothing.
 func (s *source) failure() *apiError {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var large *http.MaxBytesError
+	_, large := errors.AsType[*http.MaxBytesError](s.err)
 	switch {
 	case s.err == nil:
 		return nil
-	case errors.As(s.err, &large):
+	case large:
 		return errTooLarge
 	case errors.Is(s.err, os.ErrDeadlineExceeded):
 		return errSlowBody
@@ -115,9 +124,10 @@ type payload struct {
 	route rest.Route
 	nonce string // for a message that has none
 
-	safe bool // it may be sent twice
-	held int64
-	form *formPipe // of a form that gets its nonce on the way
+	safe      bool // it may be sent twice
+	held      int64
+	streaming bool
+	form      *formPipe // of a form that gets its nonce on the way
 }
 
 // load reads the body as far as it is to be held, and leaves the rest to be
@@ -144,8 +154,11 @@ func (p *payload) load(r *http.Request) *apiError {
 	if !whole {
 		return p.stream(head, r.ContentLength)
 	}
-	body := bytes.NewReader(head)
-	p.out.Body, p.out.ContentLength = io.NopCloser(body), int64(len(head))
+	if len(head) == 0 {
+		p.out.Body = http.NoBody
+		return nil
+	}
+	p.out.Body, p.out.ContentLength = io.NopCloser(bytes.NewReader(head)), int64(len(head))
 	p.out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(head)), nil }
 	if !p.route.CreateMessage() {
 		return nil
@@ -184,6 +197,7 @@ func (p *payload) hold(most, length int64) (head []byte, whole bool, e *apiError
 
 // stream sends the body while it comes. It can't be sent twice then.
 func (p *payload) stream(head []byte, length int64) *apiError {
+	p.streaming = true
 	body := io.MultiReader(bytes.NewReader(head), p.src)
 	p.out.Body, p.out.ContentLength = struct {
 		io.Reader
@@ -216,6 +230,9 @@ func (p *payload) failure() *apiError {
 // close lets go of all that the body took, and waits for who reads it.
 func (p *payload) close() {
 	_ = p.src.Close()
+	if p.streaming {
+		p.src.interrupt() // an answer may have come before the body's end
+	}
 	if p.form != nil {
 		p.form.end()
 	}
@@ -247,12 +264,8 @@ func newFormPipe(body io.Reader, src *source, boundary, nonce string) *formPipe 
 // end stops the copying goroutine and waits for it.
 func (f *formPipe) end() {
 	_ = f.Close() // never fails
-	select {
-	case <-f.done:
-	default:
-		f.src.interrupt()
-		<-f.done
-	}
+	f.src.interrupt()
+	<-f.done
 }
 
 // randomNonce returns a nonce of 24 characters.

@@ -60,15 +60,15 @@ func tooMany(after time.Duration, own string) *apiError {
 // ofError says what a client is told of a request that got no answer. The text
 // of err isn't shown: it may hold addresses of the inside.
 func ofError(err error, repeatable bool) *apiError {
-	var limit *rest.RateLimitError
-	switch {
-	case errors.As(err, &limit):
+	if limit, ok := errors.AsType[*rest.RateLimitError](err); ok {
 		e := tooMany(limit.RetryAfter, "rate_limited")
 		e.scope, e.global = limit.Scope, limit.Scope == rest.ScopeGlobal
 		if limit.Scope == rest.ScopeEdge { // it is about everything that this node sends
 			e.scope, e.global = rest.ScopeGlobal, true
 		}
 		return e
+	}
+	switch {
 	case errors.Is(err, shard.ErrNotFresh):
 		return errNotFresh
 	case errors.Is(err, rest.ErrUnauthorized), errors.Is(err, rest.ErrNoToken):

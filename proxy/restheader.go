@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"maps"
 	"net/http"
 	"strings"
 )
@@ -39,9 +40,7 @@ func requestHeader(h http.Header) http.Header {
 func copyResponseHeader(dst, src http.Header) {
 	src = src.Clone()
 	dropHeaders(src, notForClients)
-	for name, values := range src {
-		dst[name] = values
-	}
+	maps.Copy(dst, src)
 }
 
 // dropHeaders drops the headers of one connection, those that Connection names,

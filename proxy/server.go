@@ -48,8 +48,9 @@ const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 16 << 10
-	maxPeers       = 12_000 // connections in all
-	maxSilent      = 512    // connections that have not sent a whole request yet
+	maxPeers       = 12_000          // connections in all
+	unreadTimeout  = 2 * time.Second // for the rest of a body that nobody wants
+	maxSilent      = 512             // connections that have not sent a whole request yet
 	// finishTimeout bounds how long a server that closes lets requests finish.
 	finishTimeout = 5 * time.Second
 	// breakTimeout bounds how long it takes to tell those that wait still.
@@ -148,6 +149,11 @@ func (s *Server) shutdown(d time.Duration) error {
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.peers.spoke(r.Context())
+	if r.ContentLength != 0 {
+		// What is left of a body when its answer is out is read without a bound on
+		// time otherwise; a connection whose body is not read to its end ends.
+		defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTimeout)) }()
+	}
 	switch {
 	case r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/"):
 		s.serveREST(w, r)
