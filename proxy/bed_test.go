@@ -24,9 +24,20 @@ const (
 	bedSelf = 99
 )
 
+// tb is what these tests need of a test, or of one run of a property.
+type tb interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(f func())
+	Context() context.Context
+}
+
 // bed is a log and the nodes that apply it: what package proxy sees of a cluster.
 type bed struct {
-	t     testing.TB
+	t     tb
 	mu    sync.Mutex // guards what follows, and the order of the log
 	log   [][]byte
 	nodes []*bedNode
@@ -69,7 +80,7 @@ type bedOptions struct {
 	config  string // more of the configuration's JSON
 }
 
-func newBed(t testing.TB, o bedOptions) *bed {
+func newBed(t tb, o bedOptions) *bed {
 	t.Helper()
 	if o.retain == 0 {
 		o.retain = 64 << 20
@@ -109,14 +120,21 @@ func newBed(t testing.TB, o bedOptions) *bed {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() {
-		for _, n := range b.nodes {
-			if err := n.server.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	t.Cleanup(b.close)
 	return b
+}
+
+// close ends the nodes' servers.
+func (b *bed) close() {
+	for _, n := range b.nodes {
+		if n.server == nil {
+			continue
+		}
+		if err := n.server.Close(); err != nil {
+			b.t.Error(err)
+		}
+		n.server = nil
+	}
 }
 
 // ready has the bot's own session begin.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -21,7 +20,7 @@ const wait = 20 * time.Second
 
 // client is a gateway client: what a library is, without its comforts.
 type client struct {
-	t    testing.TB
+	t    tb
 	b    *bed
 	ws   *websocket.Conn
 	in   io.Reader // inflates; nil for plain
@@ -248,7 +247,7 @@ func (c *client) replayed() (contents []string) {
 // drop ends TCP.
 func (c *client) drop() { _ = c.ws.NetConn().Close() }
 
-func equal[T comparable](t testing.TB, what string, got, want []T) {
+func equal[T comparable](t tb, what string, got, want []T) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
@@ -256,7 +255,7 @@ func equal[T comparable](t testing.TB, what string, got, want []T) {
 }
 
 // await polls a condition.
-func await(t testing.TB, what string, cond func() bool) {
+func await(t tb, what string, cond func() bool) {
 	t.Helper()
 	for end := time.Now().Add(wait); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
