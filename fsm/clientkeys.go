@@ -43,7 +43,7 @@ func (r Rights) String() string {
 // ParseRights reads what String writes; an unknown name is reported with ok false.
 func ParseRights(s string) (r Rights, ok bool) {
 next:
-	for _, word := range strings.Split(s, ",") {
+	for word := range strings.SplitSeq(s, ",") {
 		for _, n := range rightNames {
 			if strings.TrimSpace(word) == n.name {
 				r |= n.right

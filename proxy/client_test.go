@@ -23,9 +23,7 @@ type client struct {
 	t    tb
 	b    *bed
 	ws   *websocket.Conn
-	in   io.Reader // inflates; nil for plain
-	pipe *io.PipeWriter
-	dec  *json.Decoder
+	dec  *json.Decoder // of what is inflated; nil for plain
 	sid  string
 	seq  int64
 	url  string
@@ -124,16 +122,6 @@ func (c *client) next() message {
 	return m
 }
 
-// want reads until an event of a type.
-func (c *client) want(event string) message {
-	c.t.Helper()
-	for {
-		if m := c.next(); m.T == event {
-			return m
-		}
-	}
-}
-
 // event reads the next message, which is an event of a type.
 func (c *client) event(event string) message {
 	c.t.Helper()
@@ -149,8 +137,7 @@ func (c *client) closed() (code int, reason string) {
 	c.t.Helper()
 	for {
 		_, err := c.read()
-		var e *websocket.CloseError
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*websocket.CloseError](err); ok {
 			return e.Code, e.Text
 		}
 		if err != nil {
