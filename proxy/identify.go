@@ -232,7 +232,7 @@ func (s *session) take(cs *fsm.ClientSession, b *fsm.Bot) {
 
 // start makes a session the connection's.
 func (c *conn) start(sess *session, b *burst, p phase) {
-	sess.follower.end = c.stop
+	sess.end = c.stop
 	sess.feed = c.s.follow(sess.client.Bot)
 	sess.feed.add(&sess.follower)
 	sess.touch = time.Now()
