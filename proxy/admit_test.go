@@ -3,11 +3,13 @@ package proxy
 import (
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/gorilla/websocket"
 
 	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
 )
 
 // TestAwayNodeTakesNobody: a client whose connection is accepted and ends before
@@ -62,5 +64,35 @@ func TestAwayNodeRefusesNoKey(t *testing.T) {
 	st.away.Store(nil)
 	if g := st.do("GET", "/api/v10/users/@me", nil, "Authorization", "Bot "+st.key+"x"); g.status != http.StatusUnauthorized {
 		t.Errorf("a wrong key: %d %s", g.status, g.text)
+	}
+}
+
+// TestSessionVouchesForItsAddress: discord.js answers interactions without a key.
+// At a node where the bot has only resumed, that is all it may ever send.
+func TestSessionVouchesForItsAddress(t *testing.T) {
+	b := newBed(t, bedOptions{guilds: 1})
+	n := b.nodes[0]
+	answer := func() int {
+		t.Helper()
+		res, err := http.Post("http://"+n.server.Addr().String()+"/api/v10/interactions/1/token/callback", "application/json", strings.NewReader(`{"type":5}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = res.Body.Close() }()
+		return res.StatusCode
+	}
+	if code := answer(); code != http.StatusUnauthorized {
+		t.Errorf("a stranger's: %d", code)
+	}
+	n.dial("").begun(bedIntents, "")
+	if code := answer(); code != http.StatusUnauthorized {
+		t.Errorf("that of a client without the right to requests: %d", code)
+	}
+	key, hash := NewKey(bedSelf)
+	b.must(&fsm.PutClientKey{Bot: bedBot, Key: fsm.ClientKey{Name: "all", Hash: hash, Rights: fsm.RightEvents | fsm.RightREST, At: 1}})
+	b.key = key
+	n.dial("").begun(bedIntents, "")
+	if code := answer(); code != http.StatusServiceUnavailable { // it has no way to Discord
+		t.Errorf("a client's: %d", code)
 	}
 }

@@ -232,6 +232,7 @@ func (c *conn) handle(f frame) {
 func (c *conn) beat(d []byte) {
 	c.payload(discord.OpHeartbeatACK, "null")
 	if c.sess != nil {
+		c.vouch(c.sess.client)
 		c.s.touches.add(c.sess.touched(d, time.Now()))
 	}
 }
