@@ -22,7 +22,7 @@ func TestWithoutPublicURL(t *testing.T) {
 		before[cl.name] = cl.tally()
 	}
 	c.round(b, slices.DeleteFunc(slices.Clone(crew), forgets), "without a public address: kill -9 of the node of the clients",
-		size(400, 200), func() { c.kill(joe) })
+		size(400, 150), func() { c.kill(joe) })
 	c.poll("all sessions go on, or begin anew", 30*time.Second, func() error {
 		for _, cl := range crew {
 			was, is := before[cl.name], cl.tally()
@@ -34,8 +34,5 @@ func TestWithoutPublicURL(t *testing.T) {
 		return nil
 	})
 	c.round(b, crew, "without a public address: after that", 50, func() {})
-	for _, cl := range crew {
-		cl.end(t)
-	}
-	c.unharmed()
+	c.disband(crew)
 }

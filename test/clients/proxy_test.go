@@ -84,10 +84,22 @@ func TestAtTheProxy(t *testing.T) {
 		})
 		c.settled()
 	}
+	c.disband(crew)
+}
+
+// disband ends the clients, and asserts that the bot itself has lost nothing.
+func (c *cluster) disband(crew []*client) {
+	c.t.Helper()
+	var wg sync.WaitGroup
 	for _, cl := range crew {
-		cl.end(t)
+		wg.Go(func() { cl.end(c.t) })
 	}
-	c.unharmed()
+	wg.Wait()
+	for _, bot := range c.status().Bots {
+		if bot.DeadLetters > 0 || bot.Gaps > 0 {
+			c.t.Errorf("bot %s: %d dead letters, %d gaps", bot.Name, bot.DeadLetters, bot.Gaps)
+		}
+	}
 }
 
 // commands lets a user run each client's slash command and ask for a file.
@@ -170,13 +182,3 @@ func (c *cluster) report(b *book, cl *client, what string, from int, was, is tal
 }
 
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
-
-// unharmed asserts that the bot itself has lost nothing.
-func (c *cluster) unharmed() {
-	c.t.Helper()
-	for _, bot := range c.status().Bots {
-		if bot.DeadLetters > 0 || bot.Gaps > 0 {
-			c.t.Errorf("bot %s: %d dead letters, %d gaps", bot.Name, bot.DeadLetters, bot.Gaps)
-		}
-	}
-}
