@@ -5,6 +5,7 @@ package clients
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -128,10 +129,7 @@ func (c *cluster) round(b *book, crew []*client, what string, n int, during func
 	for _, cl := range crew {
 		before[cl.name] = cl.tally()
 	}
-	from := map[string]int{}
-	for name, n := range b.n {
-		from[name] = n
-	}
+	from := maps.Clone(b.n)
 	c.load(b, crew, n, rate, during)
 	for _, cl := range crew {
 		was, is := before[cl.name], cl.tally()
