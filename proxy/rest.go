@@ -149,6 +149,7 @@ func (s *Server) send(a *answer, r *http.Request, path apiPath, c Client) *apiEr
 		return s.unanswered(r, p, err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	s.noteVouched(r, c, res.StatusCode)
 	switch {
 	case res.StatusCode == http.StatusUnauthorized && !route.OwnToken():
 		return errBotRefused

@@ -296,5 +296,5 @@ func ownErrors() (names []string) {
 	} {
 		names = append(names, e.own)
 	}
-	return append(names, "wrong_keys", "bad_body")
+	return append(names, "wrong_keys", "refused_tokens", "bad_body")
 }
