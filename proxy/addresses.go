@@ -9,7 +9,7 @@ import (
 )
 
 const (
-	// maxAddresses bounds what is remembered of addresses, in each of both tables.
+	// maxAddresses bounds what is remembered of addresses, in each table.
 	maxAddresses = 4096
 	// vouchTime is how long an address that showed a key may send requests that carry
 	// a token of their own: as long as an interaction's token lives
@@ -26,6 +26,7 @@ type addresses struct {
 	mu      sync.Mutex // guards what follows
 	vouched *recent[vouched]
 	wrong   *recent[time.Time] // when the last wrong key would be forgiven
+	refused *recent[time.Time] // the same of tokens that Discord refused
 }
 
 // vouched is a key that an address has shown.
@@ -35,7 +36,7 @@ type vouched struct {
 }
 
 func newAddresses() *addresses {
-	return &addresses{vouched: newRecent[vouched](maxAddresses), wrong: newRecent[time.Time](maxAddresses)}
+	return &addresses{vouched: newRecent[vouched](maxAddresses), wrong: newRecent[time.Time](maxAddresses), refused: newRecent[time.Time](maxAddresses)}
 }
 
 // vouch notes that an address has shown a key with the right to send requests.
@@ -58,15 +59,44 @@ func (a *addresses) vouchedFor(addr netip.Prefix, now time.Time) (hash [32]byte,
 func (a *addresses) fail(addr netip.Prefix, now time.Time) time.Duration {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	forgiven, _ := a.wrong.get(addr)
+	return count(a.wrong, addr, now)
+}
+
+// refuse counts a token of an interaction or a webhook that Discord refused. It
+// is apart from wrong keys: these come from anyone, and must not keep from
+// answering interactions who shares the address.
+func (a *addresses) refuse(addr netip.Prefix, now time.Time) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	count(a.refused, addr, now)
+}
+
+// refusedFor returns how long an address may send no such token, 0 if it may.
+func (a *addresses) refusedFor(addr netip.Prefix, now time.Time) time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	_, wait := due(a.refused, addr, now)
+	return wait
+}
+
+// count notes a mistake of an address, unless it has to wait with that.
+func count(of *recent[time.Time], addr netip.Prefix, now time.Time) time.Duration {
+	forgiven, wait := due(of, addr, now)
+	if wait == 0 {
+		of.put(addr, forgiven)
+	}
+	return wait
+}
+
+// due returns when an address's next mistake would be forgiven, and how long it
+// has to wait before it may make one.
+func due(of *recent[time.Time], addr netip.Prefix, now time.Time) (forgiven time.Time, wait time.Duration) {
+	forgiven, _ = of.get(addr)
 	if forgiven.Before(now) {
 		forgiven = now
 	}
-	if wait := forgiven.Add(strangerEvery).Sub(now) - strangerBurst*strangerEvery; wait > 0 {
-		return wait
-	}
-	a.wrong.put(addr, forgiven.Add(strangerEvery))
-	return 0
+	forgiven = forgiven.Add(strangerEvery)
+	return forgiven, max(0, forgiven.Sub(now)-strangerBurst*strangerEvery)
 }
 
 // addressOf returns whose address it is: of IPv6 the network, since a host has as

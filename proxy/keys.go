@@ -38,6 +38,8 @@ type Client struct {
 	Name   string // of the key
 	Rights fsm.Rights
 	hash   [32]byte // of the key: whether it still holds is looked up again
+	// vouched: the key was not shown; the request's address had shown it before.
+	vouched bool
 }
 
 // client returns whose key an Authorization header or an IDENTIFY shows, with or

@@ -3,8 +3,10 @@ package proxy
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -42,7 +44,7 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request) {
 		case p == any(http.ErrAbortHandler) || a.status != 0: // the only way to tell the client that its answer is cut off
 			panic(http.ErrAbortHandler)
 		default:
-			s.log.Error("a request panicked", zap.String("code", "proxy_panic"), zap.Any("panic", p), zap.ByteString("stack", debug.Stack()))
+			s.log.Error("a request panicked", zap.String("code", "proxy_panic"), zap.String("panic", faultText(p)), zap.ByteString("stack", debug.Stack()))
 			errPanic.write(a)
 		}
 	}()
@@ -50,6 +52,15 @@ func (s *Server) serveREST(w http.ResponseWriter, r *http.Request) {
 		a.deadline()
 		e.write(a)
 	}
+}
+
+// faultText says what a panic was about. Only the runtime's own words are shown:
+// others may hold what a client sent.
+func faultText(p any) string {
+	if err, ok := p.(runtime.Error); ok {
+		return err.Error()
+	}
+	return fmt.Sprintf("%T", p)
 }
 
 // forward brings a request to Discord and its answer back. An error is the answer
@@ -125,6 +136,11 @@ func (s *Server) send(a *answer, r *http.Request, path apiPath, c Client) *apiEr
 	}
 	// The wait begins when the request is whole.
 	ctx = rest.WithWaitUntil(ctx, time.Now().Add(wait))
+	if !p.streaming {
+		bounded, end := context.WithTimeout(ctx, wait+s.rest.pace.api)
+		defer end()
+		ctx = bounded
+	}
 	if p.safe {
 		ctx = rest.Safe(ctx)
 	}
@@ -133,6 +149,7 @@ func (s *Server) send(a *answer, r *http.Request, path apiPath, c Client) *apiEr
 		return s.unanswered(r, p, err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	s.noteVouched(r, c, res.StatusCode)
 	switch {
 	case res.StatusCode == http.StatusUnauthorized && !route.OwnToken():
 		return errBotRefused

@@ -96,6 +96,55 @@ func TestUpload(t *testing.T) {
 	}
 }
 
+// TestUploadWithoutKey: files come with an interaction's answer and its
+// follow-ups, held or streamed, from a library that shows no key there. No nonce
+// is added where Discord has none.
+func TestUploadWithoutKey(t *testing.T) {
+	st, srv := onSim(t, sim.Options{})
+	st.do("GET", "/api/v10/users/@me", nil)
+	in, err := srv.Interact(sim.Interact{Name: "file"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hook := "/api/v10/webhooks/" + sim.BotID.String() + "/" + in.Token
+	for _, x := range []struct {
+		path, payload string
+		size          int
+		status        int
+	}{
+		{"/api/v10/interactions/" + in.ID.String() + "/" + in.Token + "/callback", `{"type":4,"data":{"content":"a file"}}`, 1000, 204},
+		{hook, `{"content":"a small one"}`, 1000, 200},
+		{hook, `{"content":"a large one"}`, 3 * maxHeld, 200},
+	} {
+		body, kind := form(t, x.payload, bytes.Repeat([]byte{'x'}, x.size))
+		if g := st.do("POST", x.path, body, "Content-Type", kind, "Authorization", "-"); g.status != x.status {
+			t.Errorf("%d bytes: %d %s", x.size, g.status, g.text)
+		}
+	}
+	for _, p := range srv.Ledger().Posted() {
+		if p.Nonce != "" || p.Interaction != in.ID {
+			t.Errorf("posted: %+v", p)
+		}
+	}
+	if n := len(srv.Ledger().Posted()); n != 3 {
+		t.Errorf("%d messages", n)
+	}
+}
+
+// TestLimitedUpload: an upload that is passed on while it comes can't be sent
+// again, so its client gets Discord's own 429.
+func TestLimitedUpload(t *testing.T) {
+	st, srv := onSim(t, sim.Options{})
+	if err := srv.Inject(sim.Fault{Kind: "rest_429", MS: 1500, Scope: "user"}); err != nil {
+		t.Fatal(err)
+	}
+	body, kind := form(t, `{"content":"a file"}`, bytes.Repeat([]byte{'x'}, 2*maxMessage))
+	g := st.do("POST", "/api/v10"+channelPath(srv)+"/messages", body, "Content-Type", kind)
+	if after, _ := g.body["retry_after"].(float64); g.status != 429 || after < 1 || g.header.Get("X-RateLimit-Scope") != "user" || g.own() != "" {
+		t.Errorf("%d %s %v", g.status, g.text, g.header)
+	}
+}
+
 // TestWhatGoesOn: the bot's token goes to Discord and nowhere else, the client's
 // key nowhere, and of the headers those that matter.
 func TestWhatGoesOn(t *testing.T) {

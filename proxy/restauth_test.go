@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -138,6 +139,44 @@ func TestInteraction(t *testing.T) {
 	}
 	if g := st.do("POST", "/api/v10/channels/1/messages", answer, "Authorization", "-"); g.status != 401 {
 		t.Errorf("a route without a token of its own: %d", g.status)
+	}
+}
+
+// TestWrongTokensAtSpeed: tokens of interactions and webhooks that Discord refuses
+// don't use up what Discord allows the node's address, and web pages can't send
+// any.
+func TestWrongTokensAtSpeed(t *testing.T) {
+	var asked atomic.Int64
+	st := onHandler(t, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		if strings.Contains(r.URL.Path, "/webhooks/") {
+			w.WriteHeader(http.StatusUnauthorized)
+		}
+	})
+	st.do("GET", "/api/v10/users/@me", nil)
+	for _, header := range []string{"Origin", "Sec-Fetch-Site"} {
+		if g := st.do("POST", "/api/v10/webhooks/1/abc", "{}", "Authorization", "-", header, "cross-site"); g.status != 401 || g.own() != "client_key" {
+			t.Errorf("a web page: %d %s", g.status, g.text)
+		}
+	}
+	codes := make(map[int]int)
+	for range 100 {
+		codes[st.do("POST", "/api/v10/webhooks/1/abc", "{}", "Authorization", "-").status]++
+	}
+	if n := asked.Load(); n > strangerBurst+10 || n < strangerBurst-1 || codes[401]+codes[429] != 100 {
+		t.Errorf("Discord was asked %d times; answers: %v", n, codes)
+	}
+	for _, path := range []string{"/api/v10/users/@me", "/api/v10/interactions/1/abc/callback"} {
+		if g := st.do("GET", path, nil); g.status != 200 {
+			t.Errorf("%s with a key: %d", path, g.status)
+		}
+	}
+	st.rest.addresses.refused = newRecent[time.Time](maxAddresses)
+	for range 2 * strangerBurst {
+		st.do("GET", "/api/v10/users/@me", nil, "Authorization", "Bot nobody")
+	}
+	if g := st.do("POST", "/api/v10/interactions/1/abc/callback", "{}", "Authorization", "-"); g.status != 200 {
+		t.Errorf("after a neighbour's wrong keys: %d %s", g.status, g.text)
 	}
 }
 

@@ -23,17 +23,19 @@ const (
 	maxHeld    = 1 << 20   // of other bodies that are held, to be sent again after a 429
 )
 
-// pace is how slowly a client may send and read. What is counted is the time in
-// which it is waited for.
+// pace is how slowly a client may send and read, and Discord answer. Of a body is
+// counted the time in which it is waited for.
 type pace struct {
 	pause  time.Duration // between two pieces of a body
 	grace  time.Duration // for a body in all, and more with every piece:
 	rate   int64         // bytes a second
 	answer time.Duration // that a piece of an answer may lie unread
+	api    time.Duration // for Discord's answer, repeats included, to a request that was held
+	finish time.Duration // for what is under way when the server closes
 }
 
 // usualPace is what a server allows.
-var usualPace = pace{pause: 20 * time.Second, grace: 30 * time.Second, rate: 16 << 10, answer: 30 * time.Second}
+var usualPace = pace{pause: 20 * time.Second, grace: 30 * time.Second, rate: 16 << 10, answer: 30 * time.Second, api: 2 * time.Minute, finish: 5 * time.Second}
 
 // source is a body as it comes from its client: bounded, and not too slow.
 type source struct {

@@ -231,6 +231,9 @@ func TestIdempotencyKey(t *testing.T) {
 	say(st, 0, "k", "one, again")
 	say(second, 0, "k", "one, elsewhere")
 	say(st, 0, "l", "two")
+	if g := st.do("POST", "/api/v9/channels/"+rooms[0].String()+"/messages/", map[string]any{"content": "in another version"}, "Botnode-Idempotency-Key", "k"); g.body["content"] != "one" {
+		t.Errorf("the path in other words: %d %s", g.status, g.text)
+	}
 	say(st, 1, "k", "three")
 	body, kind := form(t, `{"content":"one, with a file"}`, bytes.Repeat([]byte{'x'}, maxMessage))
 	if g := st.do("POST", "/api/v10/channels/"+rooms[0].String()+"/messages", body, "Content-Type", kind, "Botnode-Idempotency-Key", "k"); g.status != 200 || g.body["content"] != "one" {
@@ -293,5 +296,5 @@ func ownErrors() (names []string) {
 	} {
 		names = append(names, e.own)
 	}
-	return append(names, "wrong_keys", "bad_body")
+	return append(names, "wrong_keys", "refused_tokens", "bad_body")
 }

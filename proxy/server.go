@@ -51,8 +51,6 @@ const (
 	maxPeers       = 12_000          // connections in all
 	unreadTimeout  = 2 * time.Second // for the rest of a body that nobody wants
 	maxSilent      = 512             // connections that have not sent a whole request yet
-	// finishTimeout bounds how long a server that closes lets requests finish.
-	finishTimeout = 5 * time.Second
 	// breakTimeout bounds how long it takes to tell those that wait still.
 	breakTimeout = time.Second
 )
@@ -127,7 +125,7 @@ func (s *Server) Close() error {
 	_ = s.o.Listener.Close() // whoever comes back goes elsewhere
 	s.endConns()
 	s.cancel()
-	err := s.shutdown(finishTimeout)
+	err := s.shutdown(s.rest.pace.finish)
 	s.rest.cancel()
 	if err != nil { // some wait for limits still
 		err = s.shutdown(breakTimeout)

@@ -76,7 +76,7 @@ func FuzzAddNonceForm(f *testing.F) {
 	parts := func(body []byte) (names []string, err error) {
 		for r := multipart.NewReader(bytes.NewReader(body), "b"); ; {
 			p, err := r.NextRawPart()
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return names, nil
 			}
 			if err != nil {
