@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -37,6 +38,18 @@ func TestClientsAreSentAway(t *testing.T) {
 	d := b.nodes[1].dial("")
 	d.resume(c.sid, c.seq)
 	equal(t, "replayed", d.replayed(), []string{"missed"})
+
+	// A node that is leaving doesn't wait for anything.
+	begun = time.Now()
+	leaving := fmt.Errorf("%w: it drains", ErrLeaving)
+	b.nodes[1].away.Store(&leaving)
+	d.isSentAway()
+	late := b.nodes[1].dial("")
+	late.resume(c.sid, d.seq)
+	late.isSentAway()
+	if d := time.Since(begun); d > leavingWait+patience {
+		t.Errorf("it took %v", d)
+	}
 
 	// A moment is waited for.
 	b.nodes[0].setAway("")

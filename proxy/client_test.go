@@ -20,13 +20,13 @@ const wait = 20 * time.Second
 
 // client is a gateway client: what a library is, without its comforts.
 type client struct {
-	t    tb
-	b    *bed
-	ws   *websocket.Conn
-	dec  *json.Decoder // of what is inflated; nil for plain
-	sid  string
-	seq  int64
-	url  string
+	t   tb
+	b   *bed
+	ws  *websocket.Conn
+	dec *json.Decoder // of what is inflated; nil for plain
+	sid string
+	seq int64
+	url string
 }
 
 // message is what a client is sent.

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"time"
 )
 
@@ -25,9 +26,12 @@ func (s *Server) watch() {
 			switch {
 			case err == nil:
 				since = time.Time{}
-			case since.IsZero():
+			case since.IsZero() && !errors.Is(err, ErrLeaving):
 				since = now
-			case now.Sub(since) >= patience:
+			default:
+				if now.Sub(since) < patience {
+					break
+				}
 				s.sendAway("this node can't serve now: " + err.Error())
 			}
 		}
