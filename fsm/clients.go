@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/internal/jsonscan"
@@ -63,6 +64,28 @@ func newClients() clients {
 // wants reports whether a session may be sent events of a type.
 func (c *clients) wants(event string) bool {
 	return len(c.sessions) > 0 && event != discord.EventReady && event != discord.EventResumed && c.intents.BringsAny(event)
+}
+
+// ClientNonce begins the nonces under which clients' requests for members reach
+// Discord.
+const ClientNonce = "bnp-"
+
+// unasked reports whether an event is in the journal for clients alone, and
+// answers a request that none of them has made: the chunks of a large guild would
+// push out of the journal what clients may still need.
+func (b *Bot) unasked(e *Event) bool {
+	at := e.Raw
+	switch e.Type {
+	case discord.EventGuildMembersChunk:
+	case discord.EventRateLimited:
+		at = jsonscan.Get(at, "meta")
+	default:
+		return false
+	}
+	if _, ok := b.interests[e.Type]; ok {
+		return false
+	}
+	return !strings.HasPrefix(jsonscan.String(jsonscan.Get(at, "nonce")), ClientNonce)
 }
 
 // drop ends the sessions that gone names.

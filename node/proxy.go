@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/proxy"
@@ -15,8 +16,8 @@ var (
 	errNotMember  = errors.New("it is in no cluster yet")
 	errNotFresh   = errors.New("no leader has answered it of late")
 	errUnknown    = errors.New("the cluster doesn't count on it yet")
-	errNodeDrains = errors.New("it is being drained")
-	errStops      = errors.New("it is stopping")
+	errNodeDrains = fmt.Errorf("%w: it is being drained", proxy.ErrLeaving)
+	errStops      = fmt.Errorf("%w: it is stopping", proxy.ErrLeaving)
 )
 
 // ViewState implements proxy.Backend.

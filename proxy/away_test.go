@@ -1,8 +1,11 @@
 package proxy
 
 import (
+	"fmt"
 	"testing"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
@@ -37,6 +40,20 @@ func TestClientsAreSentAway(t *testing.T) {
 	d := b.nodes[1].dial("")
 	d.resume(c.sid, c.seq)
 	equal(t, "replayed", d.replayed(), []string{"missed"})
+
+	// A node that is leaving doesn't wait for anything.
+	begun = time.Now()
+	leaving := fmt.Errorf("%w: it drains", ErrLeaving)
+	b.nodes[1].away.Store(&leaving)
+	d.isSentAway()
+	if _, res, err := websocket.DefaultDialer.Dial("ws://"+b.nodes[1].server.Addr().String()+"/", nil); err == nil {
+		t.Error("it takes another client")
+	} else {
+		_ = res.Body.Close()
+	}
+	if d := time.Since(begun); d > 2*patience {
+		t.Errorf("it took %v", d)
+	}
 
 	// A moment is waited for.
 	b.nodes[0].setAway("")

@@ -227,3 +227,43 @@ func inUse() int64 {
 	runtime.ReadMemStats(&m)
 	return int64(m.HeapAlloc + m.StackInuse)
 }
+
+// BenchmarkBegin has a client identify with a shard of 2,500 guilds of 50 members
+// each, as large as Discord allows. held-us is the longest time for which another
+// reader and writer of the state had to wait meanwhile.
+func BenchmarkBegin(b *testing.B) {
+	for _, kind := range []string{"none", "zlib-stream", "zstd-stream"} {
+		b.Run(kind, func(b *testing.B) {
+			bed := newBed(b, bedOptions{guilds: 2500, members: 49})
+			n := bed.nodes[0]
+			size := 0
+			var held time.Duration
+			b.ResetTimer()
+			for b.Loop() {
+				done := make(chan struct{})
+				go func() {
+					defer close(done)
+					c := n.raw("compress="+kind, false)
+					got, err := c.skip(2502)
+					if err != nil {
+						b.Error(err)
+					}
+					size = got
+					_ = c.Close()
+				}()
+				for over := false; !over; {
+					begun := time.Now()
+					bed.commit(n, func(*fsm.State) fsm.Command { return &fsm.TouchClient{Bot: bedBot, SID: "none"} })
+					held = max(held, time.Since(begun))
+					select {
+					case <-done:
+						over = true
+					case <-time.After(time.Millisecond):
+					}
+				}
+			}
+			b.ReportMetric(float64(size), "B")
+			b.ReportMetric(float64(held.Microseconds()), "held-us")
+		})
+	}
+}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -17,6 +18,13 @@ import (
 // serveWait is how long an IDENTIFY or RESUME waits for this node to be able to
 // answer it: to be fresh, and to know the bot.
 const serveWait = 10 * time.Second
+
+// leavingWait is that of a node that will not be, and refusedWait how long the
+// cluster's refusal takes to reach a client, which is likely to try again.
+const (
+	leavingWait = time.Second
+	refusedWait = 2 * time.Second
+)
 
 // identifyData is the d of an op 2 (events/gateway-events.mdx, "Identify"). That
 // a payload be compressed by itself may be ignored, so compress isn't read.
@@ -98,7 +106,11 @@ func (c *conn) vouch(client Client) {
 
 // awaitServing waits until this node may serve clients.
 func (c *conn) awaitServing(ctx context.Context) *ending {
-	err := poll(ctx, serveWait, c.s.o.Backend.Serving)
+	// Not at once: a client that knows no other node would be back at once, too.
+	err := poll(ctx, leavingWait, c.s.o.Backend.Serving)
+	if err != nil && !errors.Is(err, ErrLeaving) {
+		err = poll(ctx, serveWait, c.s.o.Backend.Serving)
+	}
 	if err != nil {
 		return elsewhere("this node can't serve now: " + err.Error())
 	}
@@ -157,7 +169,7 @@ func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() 
 		}
 		return cmd
 	})
-	if e := c.refusal(res, err); e != nil {
+	if e := c.refusal(ctx, res, err); e != nil {
 		return c.refused(e)
 	}
 	sess.sid, sess.attach = cs.SID, res.Version
@@ -177,15 +189,19 @@ func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() 
 
 // refusal turns what the cluster answers into an end, nil if it did as it was
 // asked.
-func (c *conn) refusal(res fsm.Result, err error) *ending {
-	switch {
-	case err != nil:
+func (c *conn) refusal(ctx context.Context, res fsm.Result, err error) *ending {
+	if err == nil && res.Code == fsm.OK {
+		return nil
+	}
+	select {
+	case <-time.After(refusedWait):
+	case <-ctx.Done():
+	}
+	if err != nil {
 		c.log.Warn("the cluster didn't answer for a client's session", zap.String("code", "proxy_no_answer"), zap.Error(err))
 		return elsewhere("the cluster didn't answer; connect again")
-	case res.Code != fsm.OK:
-		return elsewhere("the cluster refused: " + res.Msg)
 	}
-	return nil
+	return elsewhere("the cluster refused: " + res.Msg)
 }
 
 // room returns how many numbers a session needs for what it begins with; more

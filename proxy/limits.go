@@ -106,7 +106,7 @@ func (a *attempts) wrong(addr string, now time.Time) time.Duration {
 	return min(max(0, time.Duration(at.n-freeAttempts)*attemptStep), mostDelay)
 }
 
-// forget makes room: what is old goes, else anything.
+// forget makes room for many: what is old goes, else anything.
 func (a *attempts) forget(now time.Time) {
 	for addr, at := range a.byAddr {
 		if now.Sub(at.last) > attemptMemory {
@@ -114,7 +114,7 @@ func (a *attempts) forget(now time.Time) {
 		}
 	}
 	for addr := range a.byAddr {
-		if len(a.byAddr) < maxAddrs {
+		if len(a.byAddr) < maxAddrs*3/4 {
 			return
 		}
 		delete(a.byAddr, addr)

@@ -20,9 +20,6 @@ const (
 	mostFound = 100 // of a prefix, or of a list of users
 )
 
-// ownNonce begins the nonces under which the proxy asks Discord for members.
-const ownNonce = "bnp-"
-
 // requests are the requests for members that Discord is to answer, and the
 // client's own nonces, by the nonces that they were sent with.
 type requests map[string]string
@@ -39,7 +36,7 @@ func (r requests) answer(event string, d []byte) (out []byte, mine bool) {
 	}
 	nonce := jsonscan.String(jsonscan.Get(at, "nonce"))
 	theirs, mine := r[nonce]
-	if !mine || !strings.HasPrefix(nonce, ownNonce) {
+	if !mine || !strings.HasPrefix(nonce, fsm.ClientNonce) {
 		return nil, false
 	}
 	at = withNonce(at, theirs)
@@ -130,7 +127,7 @@ func (c *conn) requestMembers(d []byte) {
 		}
 		delete(c.asked, nonce)
 	}
-	nonce := ownNonce + strconv.FormatUint(rand.Uint64(), 36)
+	nonce := fsm.ClientNonce + strconv.FormatUint(rand.Uint64(), 36)
 	c.asked[nonce] = r.nonce
 	bot := s.client.Bot
 	c.enqueue(func(ctx context.Context) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/internal/jsonscan"
 )
 
@@ -89,7 +90,7 @@ func TestMembersFromDiscord(t *testing.T) {
 	c.send(discord.OpRequestGuildMembers, fmt.Sprintf(`{"guild_id":"%d","query":"","limit":0,"nonce":"mine"}`, guildID(0)))
 	asked := b.spokenNext(0)
 	nonce := jsonscan.String(jsonscan.Get([]byte(asked.d), "nonce"))
-	if asked.op != discord.OpRequestGuildMembers || !strings.HasPrefix(nonce, ownNonce) || len(nonce) > 32 {
+	if asked.op != discord.OpRequestGuildMembers || !strings.HasPrefix(nonce, fsm.ClientNonce) || len(nonce) > 32 {
 		t.Fatalf("asked %+v", asked)
 	}
 	reply := func(nonce string, i, n int) {

@@ -77,7 +77,7 @@ func (c *conn) attach(ctx context.Context, client Client, p *resumeData) (*sessi
 		case err == nil && res.Code == fsm.Conflict:
 			continue
 		}
-		if e := c.refusal(res, err); e != nil {
+		if e := c.refusal(ctx, res, err); e != nil {
 			return nil, e
 		}
 		return c.resumed(client, p, res.Version)

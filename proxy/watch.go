@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -26,9 +27,12 @@ func (s *Server) watch() {
 			switch {
 			case err == nil:
 				since = time.Time{}
-			case since.IsZero():
+			case since.IsZero() && !errors.Is(err, ErrLeaving):
 				since = now
-			case now.Sub(since) >= patience:
+			default:
+				if now.Sub(since) < patience {
+					break
+				}
 				s.sendAway("this node can't serve now: "+err.Error(), true)
 			}
 		}
@@ -36,8 +40,9 @@ func (s *Server) watch() {
 }
 
 // admits reports whether this node may take a connection. It waits a moment for
-// what passes by itself, such as an election; a client that isn't let in keeps its session and tries another
-// node.
+// what passes by itself, such as an election, and so that a client that knows no
+// other node isn't back at once. One that isn't let in keeps its session: libraries
+// take a connection that ends before READY or RESUMED for their session's end.
 func (s *Server) admits(ctx context.Context) error {
 	return poll(ctx, patience, s.o.Backend.Serving)
 }
