@@ -13,6 +13,7 @@ import (
 // the place to resume at. It dies, and comes back a second later: so do they, and
 // miss nothing. discord.js comes back, too, but begins anew.
 func TestWithoutPublicURL(t *testing.T) {
+	t.Parallel() // most of its time is a library's patience
 	c := trio(t, false)
 	joe := c.nodes[0]
 	crew, b := c.crew(joe.proxy), newBook(c.sim)

@@ -71,10 +71,14 @@ func TestAtTheProxy(t *testing.T) {
 	crew, b := c.crew(c.public.addr()), newBook(c.sim)
 	c.round(b, crew, "nothing happens", size(1000, 200), func() {})
 	c.commands(crew)
+	for _, cl := range crew {
+		c.upload(t, cl)
+	}
 	for range size(3, 1) {
 		c.round(b, crew, "kill -9 of the node that the clients are connected to", size(400, 200), func() {
 			c.kill(c.front())
 		})
+		c.commands(crew) // at another node, without a key: docs/operations.md
 		c.settled()
 		c.leadNot(c.front())
 		c.round(b, crew, "kill -9 of the leader", size(400, 200), func() { c.kill(c.leader()) })
@@ -103,7 +107,7 @@ func (c *cluster) disband(crew []*client) {
 	}
 }
 
-// commands lets a user run each client's slash command and ask for a file.
+// commands lets a user run each client's slash command.
 func (c *cluster) commands(crew []*client) {
 	c.t.Helper()
 	for _, cl := range crew {
@@ -117,7 +121,6 @@ func (c *cluster) commands(crew []*client) {
 		if err != nil || p.Content != "pong" {
 			c.t.Errorf("%s answers its slash command with %+v: %v", cl.name, p, err)
 		}
-		c.upload(c.t, cl)
 	}
 }
 
