@@ -269,3 +269,85 @@ func TestClientsSurviveTheirNode(t *testing.T) {
 		t.Errorf("%d IDENTIFYs reached Discord", sum.Identifies)
 	}
 }
+
+// TestDrainSendsClientsAway drains the node of a client, which goes on elsewhere;
+// a session that nobody comes back to ends with its time.
+func TestDrainSendsClientsAway(t *testing.T) {
+	p := newProxied(t, 3, sim.Options{Guilds: 2, Members: 5})
+	f := p.dial("node2", gateway.None)
+	f.identify(clientIntents)
+	if err := p.Node("node1").Drain(p.ctx, "node2", true); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case c := <-f.gone:
+		if c.Verdict != discord.VerdictResume {
+			t.Errorf("%+v", c)
+		}
+	case <-p.ctx.Done():
+		t.Fatal("it isn't sent away")
+	}
+	want := p.numbered(0, 10)
+	g := p.dial("node3", gateway.None)
+	g.conn.Resume(f.sid, f.seq)
+	if got := g.messages(10); !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	if err := p.Node("node2").Serving(); err == nil {
+		t.Error("a node that is drained serves")
+	}
+
+	// Of a session that ends in a moment the leader hears by itself.
+	p.propose(&fsm.OpenClient{Bot: "default", Session: fsm.ClientSession{
+		SID: "short", Key: "web", Shards: 1, Node: p.Node("node1").Self(), Until: time.Now().UnixMilli() + 300,
+	}})
+	for {
+		changed := p.Node("node1").Changed()
+		var there, other bool
+		p.Node("node1").State(func(s *fsm.State) {
+			_, there = s.Bot("default").ClientSession("short")
+			_, other = s.Bot("default").ClientSession(f.sid)
+		})
+		if !other {
+			t.Fatal("a session that has time left is gone")
+		}
+		if !there {
+			return
+		}
+		select {
+		case <-changed:
+		case <-p.ctx.Done():
+			t.Fatal("the session doesn't end")
+		}
+	}
+}
+
+// TestMembersAreAskedForThroughTheProxy has Discord asked for members whom the
+// cache doesn't have.
+func TestMembersAreAskedForThroughTheProxy(t *testing.T) {
+	p := newProxied(t, 3, sim.Options{Guilds: 1, Members: 1200})
+	f := p.dial("node3", gateway.ZstdStream)
+	f.identify(clientIntents)
+	guild := p.Discord().Info().Guilds[0]
+	seen := make(map[string]bool)
+	ask := fmt.Appendf(nil, `{"guild_id":"%d","query":"","limit":0,"nonce":"n"}`, guild)
+	if err := f.conn.Send(p.ctx, discord.OpRequestGuildMembers, ask); err != nil {
+		t.Fatal(err)
+	}
+	for last := false; !last; {
+		e := f.next()
+		if e.Type != discord.EventGuildMembersChunk || jsonscan.String(jsonscan.Get(e.Data, "nonce")) != "n" {
+			t.Fatalf("%s %.100s", e.Type, e.Data)
+		}
+		_ = jsonscan.Elements(jsonscan.Get(e.Data, "members"), func(m []byte) bool {
+			seen[jsonscan.String(jsonscan.Get(jsonscan.Get(m, "user"), "id"))] = true
+			return true
+		})
+		index, _ := jsonscan.Int(jsonscan.Get(e.Data, "chunk_index"))
+		count, _ := jsonscan.Int(jsonscan.Get(e.Data, "chunk_count"))
+		last = index+1 == count
+	}
+	if len(seen) != 1200 {
+		t.Errorf("%d members", len(seen))
+	}
+}

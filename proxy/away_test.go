@@ -1,66 +1,142 @@
 package proxy
 
 import (
-	"errors"
-	"net/http"
 	"testing"
-
-	"github.com/gorilla/websocket"
+	"time"
 
 	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
 )
 
-// TestAwayNodeTakesNobody: a client whose connection is accepted and ends before
-// RESUMED may take its session for ended, as disgo does. So it isn't accepted.
-func TestAwayNodeTakesNobody(t *testing.T) {
-	n := newBed(t, bedOptions{guilds: 1}).nodes[0]
-	n.setAway("it has only just started")
-	ws, res, err := websocket.DefaultDialer.Dial("ws://"+n.server.Addr().String()+"/", nil)
-	if !errors.Is(err, websocket.ErrBadHandshake) {
-		t.Fatalf("%v %v", ws, err)
-	}
-	defer func() { _ = res.Body.Close() }()
-	if res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
-		t.Errorf("%s %v", res.Status, res.Header)
-	}
-	n.setAway("")
-	n.dial("").begun(bedIntents, "")
-}
-
-// TestAwayNodeSendsNobodyAwayWhoResumes: a node that is away for longer than its
-// patience tells the clients whose sessions are under way; one that is about to
-// resume waits, and resumes when the node is back.
-func TestAwayNodeSendsNobodyAwayWhoResumes(t *testing.T) {
-	b := newBed(t, bedOptions{guilds: 1})
-	n := b.nodes[0]
-	c, live := n.dial(""), n.dial("")
-	c.begun(bedIntents, "")
-	live.begun(bedIntents, "")
-	c.drop()
-	d := n.dial("")
-	n.setAway("no leader answers")
-	d.resume(c.sid, c.seq)
-	for m := live.next(); m.Op != discord.OpReconnect; m = live.next() { // guilds first
-	}
-	n.setAway("")
-	if got := d.replayed(); len(got) > 0 {
-		t.Errorf("replayed %v", got)
-	}
-}
-
-// TestAwayNodeRefusesNoKey: a node that has just started knows no key yet. A 401
-// has discord.js forget its token, so there is none.
-func TestAwayNodeRefusesNoKey(t *testing.T) {
-	st := onHandler(t, func(http.ResponseWriter, *http.Request) {})
-	err := errors.New("it has only just started")
-	st.away.Store(&err)
-	for _, auth := range []string{"Bot " + st.key + "x", "-"} {
-		if g := st.do("GET", "/api/v10/users/@me", nil, "Authorization", auth); g.status != http.StatusServiceUnavailable || g.own() != "not_fresh" {
-			t.Errorf("%.5s: %d %s", auth, g.status, g.text)
+// isSentAway reads op 7 and a close that leaves the session alone.
+func (c *client) isSentAway() {
+	c.t.Helper()
+	for {
+		m := c.next()
+		if m.Op == discord.OpReconnect {
+			break
 		}
 	}
-	st.away.Store(nil)
-	if g := st.do("GET", "/api/v10/users/@me", nil, "Authorization", "Bot "+st.key+"x"); g.status != http.StatusUnauthorized {
-		t.Errorf("a wrong key: %d %s", g.status, g.text)
+	if code, reason := c.closed(); code != 4000 || reason == "" {
+		c.t.Errorf("%d %q", code, reason)
+	}
+}
+
+// A node that may not serve sends its clients away; they go on elsewhere.
+func TestClientsAreSentAway(t *testing.T) {
+	b := newBed(t, bedOptions{nodes: 2, guilds: 1})
+	c := b.nodes[0].dial("")
+	c.begun(bedIntents, "")
+	begun := time.Now()
+	b.nodes[0].setAway("it isn't fresh")
+	c.isSentAway()
+	if d := time.Since(begun); d < patience {
+		t.Errorf("after %v already: a moment is no reason", d)
+	}
+	b.say(guildID(0), "missed")
+	d := b.nodes[1].dial("")
+	d.resume(c.sid, c.seq)
+	equal(t, "replayed", d.replayed(), []string{"missed"})
+
+	// A moment is waited for.
+	b.nodes[0].setAway("")
+	e := b.nodes[0].dial("")
+	b.nodes[0].setAway("it isn't fresh")
+	e.identify(bedIntents, "")
+	e.send(discord.OpHeartbeat, "null")
+	if m := e.next(); m.Op != discord.OpHeartbeatACK {
+		t.Errorf("while it waits: %+v", m)
+	}
+	b.nodes[0].setAway("")
+	e.isReady()
+}
+
+// The end of a server sends its clients away, too.
+func TestCloseSendsClientsAway(t *testing.T) {
+	b := newBed(t, bedOptions{guilds: 1})
+	c := b.nodes[0].dial("v=10")
+	c.begun(bedIntents, "")
+	closed := make(chan error, 1)
+	s := b.nodes[0].server
+	go func() { closed <- s.Close() }()
+	c.isSentAway()
+	select {
+	case err := <-closed:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(wait):
+		t.Fatal("the server doesn't end")
+	}
+	if n := len(b.nodes[0].sessions()); n != 1 {
+		t.Errorf("%d sessions: a server that ends leaves them alone", n)
+	}
+}
+
+// Before the bot has had a session of its own there is nothing to begin with.
+func TestWaitsForTheBotsOwnSession(t *testing.T) {
+	b := newBed(t, bedOptions{noReady: true})
+	c := b.nodes[0].dial("")
+	c.identify(0, "")
+	c.send(discord.OpHeartbeat, "null")
+	if m := c.next(); m.Op != discord.OpHeartbeatACK {
+		t.Errorf("%+v", m)
+	}
+	b.ready()
+	if r := c.isReady(); r.User.ID != "99" {
+		t.Errorf("%+v", r)
+	}
+}
+
+// A session ends with its key, and with its time; the client hears of it.
+func TestSessionsEnd(t *testing.T) {
+	b := newBed(t, bedOptions{guilds: 1})
+	c := b.nodes[0].dial("")
+	c.begun(bedIntents, "")
+	sid, seq := c.sid, c.seq
+	b.must(&fsm.ExpireClients{Bot: bedBot, Now: time.Now().Add(time.Hour).UnixMilli()})
+	if m := c.next(); m.Op != discord.OpInvalidSession || string(m.D) != "false" {
+		t.Fatalf("%+v", m)
+	}
+	c.resume(sid, seq) // on the same connection
+	if m := c.next(); m.Op != discord.OpInvalidSession || string(m.D) != "false" {
+		t.Fatalf("%+v", m)
+	}
+	c.begun(bedIntents, "")
+	b.say(guildID(0), "again")
+	c.event(discord.EventMessageCreate)
+	var key fsm.ClientKey
+	b.nodes[0].ViewState(func(s *fsm.State) { key = s.Bot(bedBot).ClientKeys()[0] })
+	b.must(&fsm.DropClientKey{Bot: bedBot, Name: key.Name, Hash: key.Hash})
+	if m := c.next(); m.Op != discord.OpInvalidSession {
+		t.Fatalf("%+v", m)
+	}
+	c.identify(bedIntents, "")
+	if code, _ := c.closed(); code != 4004 {
+		t.Errorf("with a revoked key: %d", code)
+	}
+}
+
+// A key doesn't open another's sessions, nor does it disturb them.
+func TestAnotherKeysSession(t *testing.T) {
+	b := newBed(t, bedOptions{guilds: 1})
+	c := b.nodes[0].dial("")
+	c.begun(bedIntents, "")
+	key, hash := NewKey(bedSelf)
+	b.must(&fsm.PutClientKey{Bot: bedBot, Key: fsm.ClientKey{Name: "other", Hash: hash, Rights: fsm.RightEvents, At: 1}})
+	rest, hash := NewKey(bedSelf)
+	b.must(&fsm.PutClientKey{Bot: bedBot, Key: fsm.ClientKey{Name: "rest", Hash: hash, Rights: fsm.RightREST, At: 1}})
+	thief := b.nodes[0].dial("")
+	thief.b = &bed{key: key}
+	thief.resume(c.sid, c.seq)
+	if m := thief.next(); m.Op != discord.OpInvalidSession {
+		t.Fatalf("%+v", m)
+	}
+	b.say(guildID(0), "mine")
+	c.event(discord.EventMessageCreate)
+	thief.b = &bed{key: rest}
+	thief.identify(0, "")
+	if code, reason := thief.closed(); code != 4004 || reason != "the client key has no right to events" {
+		t.Errorf("a key without the right: %d %s", code, reason)
 	}
 }

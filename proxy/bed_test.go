@@ -24,14 +24,26 @@ const (
 	bedSelf = 99
 )
 
+// tb is what these tests need of a test, or of one run of a property.
+type tb interface {
+	Helper()
+	Error(args ...any)
+	Errorf(format string, args ...any)
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+	Cleanup(f func())
+	Context() context.Context
+}
+
 // bed is a log and the nodes that apply it: what package proxy sees of a cluster.
 type bed struct {
-	t     testing.TB
+	t     tb
 	mu    sync.Mutex // guards what follows, and the order of the log
 	log   [][]byte
 	nodes []*bedNode
 	s     int64 // of the bot's own session
 	key   string
+	shard fsm.ShardKey // which all events come on
 	spoke []spoken
 	heard chan struct{} // closed and replaced when something is spoken
 }
@@ -54,13 +66,12 @@ type bedNode struct {
 	server  *Server
 }
 
-var bedShard = fsm.ShardKey{Layout: 1, Index: 0}
-
 // guildID is a guild of a virtual shard i of n, if n divides a million.
 func guildID(i int) discord.Snowflake { return discord.Snowflake(1_000_000+i) << 22 }
 
 type bedOptions struct {
 	nodes   int
+	shards  int // of the bot itself
 	guilds  int
 	members int // of each guild, besides the bot
 	retain  int64
@@ -69,7 +80,7 @@ type bedOptions struct {
 	config  string // more of the configuration's JSON
 }
 
-func newBed(t testing.TB, o bedOptions) *bed {
+func newBed(t tb, o bedOptions) *bed {
 	t.Helper()
 	if o.retain == 0 {
 		o.retain = 64 << 20
@@ -77,7 +88,7 @@ func newBed(t testing.TB, o bedOptions) *bed {
 	if o.intents == 0 {
 		o.intents = discord.IntentsAll
 	}
-	b := &bed{t: t, heard: make(chan struct{})}
+	b := &bed{t: t, heard: make(chan struct{}), shard: fsm.ShardKey{Layout: uint32(max(1, o.shards))}}
 	for i := range max(1, o.nodes) {
 		n := &bedNode{bed: b, machine: fsm.NewMachine(), self: fsm.NodeRef{ID: fmt.Sprint("node", i+1), Inc: 1}}
 		b.nodes = append(b.nodes, n)
@@ -90,8 +101,8 @@ func newBed(t testing.TB, o bedOptions) *bed {
 	b.key = key
 	b.must(
 		&fsm.Configure{Bot: bedBot, Config: fmt.Appendf(nil, `{"intents":%d,"retain_bytes":%d%s}`, o.intents, o.retain, o.config)},
-		&fsm.Layout{Bot: bedBot, Total: 1},
-		&fsm.Grant{Bot: bedBot, Shard: bedShard, To: b.nodes[0].self},
+		&fsm.Layout{Bot: bedBot, Total: b.shard.Layout, To: b.shard.Layout - 1},
+		&fsm.Grant{Bot: bedBot, Shard: b.shard, To: b.nodes[0].self},
 		&fsm.PutClientKey{Bot: bedBot, Key: fsm.ClientKey{Name: "web", Hash: hash, Rights: fsm.RightEvents, At: 1}},
 	)
 	if !o.noReady {
@@ -109,21 +120,28 @@ func newBed(t testing.TB, o bedOptions) *bed {
 			t.Fatal(err)
 		}
 	}
-	t.Cleanup(func() {
-		for _, n := range b.nodes {
-			if err := n.server.Close(); err != nil {
-				t.Error(err)
-			}
-		}
-	})
+	t.Cleanup(b.close)
 	return b
+}
+
+// close ends the nodes' servers.
+func (b *bed) close() {
+	for _, n := range b.nodes {
+		if n.server == nil {
+			continue
+		}
+		if err := n.server.Close(); err != nil {
+			b.t.Error(err)
+		}
+		n.server = nil
+	}
 }
 
 // ready has the bot's own session begin.
 func (b *bed) ready() {
 	b.s = 1
 	b.must(&fsm.Ready{
-		Bot: bedBot, Shard: bedShard, Epoch: 1, SID: "s1", URL: "wss://a", S: 1, At: 1,
+		Bot: bedBot, Shard: b.shard, Epoch: 1, SID: "s1", URL: "wss://a", S: 1, At: 1,
 		Raw: fmt.Appendf(nil, `{"v":10,"user":{"id":"%d","username":"bot"},"guilds":[],"application":{"id":"%d","flags":5}}`, bedSelf, bedSelf),
 	})
 }
@@ -148,7 +166,7 @@ func (b *bed) event(kind string, guild discord.Snowflake, d []byte) *fsm.Events 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.s++
-	return &fsm.Events{Bot: bedBot, Shard: bedShard, Epoch: 1, SID: "s1", Prev: b.s - 1, At: 1, Evs: []fsm.Event{{
+	return &fsm.Events{Bot: bedBot, Shard: b.shard, Epoch: 1, SID: "s1", Prev: b.s - 1, At: 1, Evs: []fsm.Event{{
 		S: b.s, Type: kind, Guild: guild, Lane: guild, Raw: d, Slices: cache.Slice(d).Slices,
 	}}}
 }

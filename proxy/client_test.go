@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -21,15 +20,13 @@ const wait = 20 * time.Second
 
 // client is a gateway client: what a library is, without its comforts.
 type client struct {
-	t    testing.TB
-	b    *bed
-	ws   *websocket.Conn
-	in   io.Reader // inflates; nil for plain
-	pipe *io.PipeWriter
-	dec  *json.Decoder
-	sid  string
-	seq  int64
-	url  string
+	t   tb
+	b   *bed
+	ws  *websocket.Conn
+	dec *json.Decoder // of what is inflated; nil for plain
+	sid string
+	seq int64
+	url string
 }
 
 // message is what a client is sent.
@@ -125,16 +122,6 @@ func (c *client) next() message {
 	return m
 }
 
-// want reads until an event of a type.
-func (c *client) want(event string) message {
-	c.t.Helper()
-	for {
-		if m := c.next(); m.T == event {
-			return m
-		}
-	}
-}
-
 // event reads the next message, which is an event of a type.
 func (c *client) event(event string) message {
 	c.t.Helper()
@@ -150,8 +137,7 @@ func (c *client) closed() (code int, reason string) {
 	c.t.Helper()
 	for {
 		_, err := c.read()
-		var e *websocket.CloseError
-		if errors.As(err, &e) {
+		if e, ok := errors.AsType[*websocket.CloseError](err); ok {
 			return e.Code, e.Text
 		}
 		if err != nil {
@@ -248,7 +234,7 @@ func (c *client) replayed() (contents []string) {
 // drop ends TCP.
 func (c *client) drop() { _ = c.ws.NetConn().Close() }
 
-func equal[T comparable](t testing.TB, what string, got, want []T) {
+func equal[T comparable](t tb, what string, got, want []T) {
 	t.Helper()
 	if !slices.Equal(got, want) {
 		t.Errorf("%s: got %v, want %v", what, got, want)
@@ -256,7 +242,7 @@ func equal[T comparable](t testing.TB, what string, got, want []T) {
 }
 
 // await polls a condition.
-func await(t testing.TB, what string, cond func() bool) {
+func await(t tb, what string, cond func() bool) {
 	t.Helper()
 	for end := time.Now().Add(wait); !cond(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {

@@ -5,7 +5,7 @@ import "github.com/botnode/botnode/discord"
 // ending is how the server ends a connection: payloads first, then the close
 // frame.
 type ending struct {
-	code   discord.CloseCode // 0: TCP ends without a close frame
+	code   discord.CloseCode // sent, or with quiet the client's; 0 for none
 	reason string            // says what to do; the close frame has it
 	first  []byte            // a payload before the close frame, or nil
 	// retract: instead of an end, op 9 false; the connection may IDENTIFY again.

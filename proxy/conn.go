@@ -54,16 +54,17 @@ type conn struct {
 	wg      sync.WaitGroup // what runs beside the loop
 
 	// The loop's own.
-	phase phase
-	sess  *session
-	burst *burst
-	asked requests
-	held  []frame      // commands that came before the session was there
-	cmds  chan command // to the worker that speaks to Discord; nil until it is needed
-	over  *ending
-	known bool // it has had a session: it counts as unknown no more
-	until *time.Timer
-	head  []byte // scratch
+	phase   phase
+	sess    *session
+	burst   *burst
+	asked   requests
+	held    []frame         // commands that came before the session was there
+	answers []*memberAnswer // requests for members that are being answered
+	cmds    chan command    // to the worker that speaks to Discord; nil until it is needed
+	over    *ending
+	known   bool // it has had a session: it counts as unknown no more
+	until   *time.Timer
+	head    []byte // scratch
 }
 
 // phase is where a connection is on its way.
@@ -168,7 +169,7 @@ func (c *conn) settled() bool {
 
 // forget lets go of the session. The state keeps it as long as it has time.
 func (c *conn) forget() {
-	c.phase, c.burst, c.asked, c.held = waiting, nil, nil, nil
+	c.phase, c.burst, c.asked, c.held, c.answers = waiting, nil, nil, nil, nil
 	if c.sess != nil {
 		c.sess.feed.remove(&c.sess.follower)
 		c.s.leave(c.sess.feed)
@@ -231,6 +232,7 @@ func (c *conn) handle(f frame) {
 func (c *conn) beat(d []byte) {
 	c.payload(discord.OpHeartbeatACK, "null")
 	if c.sess != nil {
+		c.vouch(c.sess.client)
 		c.s.touches.add(c.sess.touched(d, time.Now()))
 	}
 }
@@ -243,7 +245,11 @@ func (c *conn) advance() <-chan struct{} {
 		c.sendGuilds()
 		return always
 	case live:
-		return c.sendEvents()
+		more := c.sendMembers()
+		if wake := c.sendEvents(); !more {
+			return wake
+		}
+		return always
 	case waiting, opening:
 	}
 	return nil
@@ -274,7 +280,6 @@ func (c *conn) write(head []byte, b *body) {
 	if c.pack.binary() {
 		kind = websocket.BinaryMessage
 	}
-	_ = c.ws.SetWriteDeadline(time.Now().Add(writeTimeout)) // never fails
 	if err := c.ws.WriteMessage(kind, p); err != nil {
 		c.lost()
 	}
@@ -296,21 +301,13 @@ func (c *conn) batch(f func()) {
 func (c *conn) hangUp() {
 	e := c.over
 	if !e.quiet {
+		c.cork.hurry(closeTimeout)
 		deadline := time.Now().Add(closeTimeout)
 		_ = c.ws.SetReadDeadline(deadline) // the reader waits for the client's answer
 		if e.first != nil {
-			_ = c.ws.SetWriteDeadline(deadline)
-			if p, err := c.pack.pack(nil, &body{d: e.first, closed: true}); err == nil {
-				kind := websocket.TextMessage
-				if c.pack.binary() {
-					kind = websocket.BinaryMessage
-				}
-				_ = c.ws.WriteMessage(kind, p) // the close says the same
-			}
+			c.write(nil, &body{d: e.first, closed: true})
 		}
-		if e.code != 0 {
-			_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(int(e.code), e.reason), deadline)
-		}
+		_ = c.ws.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(int(e.code), e.reason), deadline)
 		select {
 		case <-c.gone:
 		case <-time.After(closeTimeout):

@@ -16,14 +16,33 @@ var contentless = map[string][]byte{
 // content returns the d that a session gets of an event, and whether it is the
 // event's own.
 func (f *filter) content(e *fsm.Entry) (d []byte, same bool) {
-	if f.intents.Has(discord.IntentMessageContent) || e.Guild == 0 {
-		return e.Raw, true
-	}
 	switch e.Type {
 	case discord.EventMessageCreate, discord.EventMessageUpdate:
-		return f.blank(e.Raw)
+		if !f.intents.Has(discord.IntentMessageContent) && e.Guild != 0 {
+			return f.blank(e.Raw)
+		}
+	case discord.EventGuildCreate:
+		return f.guild(e.Raw)
 	}
 	return e.Raw, true
+}
+
+// guild empties the lists of a guild that need an intent.
+func (f *filter) guild(d []byte) (out []byte, same bool) {
+	var patch []byte
+	for _, list := range []struct {
+		name   string
+		intent discord.Intents
+	}{{"presences", discord.IntentGuildPresences}, {"voice_states", discord.IntentGuildVoiceStates}} {
+		if v := jsonscan.Get(d, list.name); !f.intents.Has(list.intent) && len(v) > len("[]") {
+			patch = append(append(append(patch, ",\""...), list.name...), `":[]`...)
+		}
+	}
+	if patch == nil {
+		return d, true
+	}
+	patch[0] = '{'
+	return jsonscan.Merge(nil, d, append(patch, '}'), nil), false
 }
 
 // blank takes the content out of a message that isn't the bot's own and doesn't
@@ -74,15 +93,12 @@ func escapeKey(key []byte) []byte {
 
 // shown reports whether a message's content is the bot's to see in any case.
 func (f *filter) shown(message []byte) bool {
-	if f.self == 0 {
-		return false
-	}
-	if jsonscan.ID(jsonscan.Get(jsonscan.Get(message, "author"), "id")) == uint64(f.self) {
+	if f.isSelf(jsonscan.Get(jsonscan.Get(message, "author"), "id")) {
 		return true
 	}
 	mentioned := false
 	_ = jsonscan.Elements(jsonscan.Get(message, "mentions"), func(user []byte) bool {
-		mentioned = jsonscan.ID(jsonscan.Get(user, "id")) == uint64(f.self)
+		mentioned = f.isSelf(jsonscan.Get(user, "id"))
 		return !mentioned
 	})
 	return mentioned

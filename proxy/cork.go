@@ -12,28 +12,40 @@ import (
 // costs as much as the rest of a small event.
 const flushSize = 64 << 10
 
-// corkConn collects what is written to it between cork and flush.
+// corkConn collects what is written to it between cork and flush. It keeps the
+// deadlines of writes itself: those of control frames, which the reader may have
+// to write, are not to cut short a message that is on its way.
 type corkConn struct {
 	net.Conn
-	buf    []byte // nil unless corked
-	corked bool
+
+	mu      sync.Mutex // guards what follows; held while the socket is written to
+	buf     []byte     // nil unless something was collected
+	corked  bool
+	timeout time.Duration // of a write
 }
 
 // buffers hold what connections are about to write; a quiet one has none.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, flushSize); return &b }}
 
-// Write implements net.Conn. Only the goroutine that corks writes, but for
-// control frames, which the websocket's own lock keeps apart from messages.
+// SetWriteDeadline implements net.Conn: it does nothing.
+func (c *corkConn) SetWriteDeadline(time.Time) error { return nil }
+
+// SetDeadline implements net.Conn for reads.
+func (c *corkConn) SetDeadline(t time.Time) error { return c.SetReadDeadline(t) }
+
+// Write implements net.Conn.
 func (c *corkConn) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	if !c.corked {
-		return c.Conn.Write(p)
+		return c.send(p)
 	}
 	if len(c.buf)+len(p) > flushSize {
 		if err := c.drain(); err != nil {
 			return 0, err
 		}
 		if len(p) >= flushSize {
-			return c.Conn.Write(p)
+			return c.send(p)
 		}
 	}
 	if c.buf == nil {
@@ -43,20 +55,32 @@ func (c *corkConn) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// send writes to the socket. The lock is held.
+func (c *corkConn) send(p []byte) (int, error) {
+	_ = c.Conn.SetWriteDeadline(time.Now().Add(c.timeout)) // a closed connection says so at the write
+	return c.Conn.Write(p)
+}
+
+// drain sends what was collected. The lock is held.
 func (c *corkConn) drain() error {
 	if len(c.buf) == 0 {
 		return nil
 	}
-	_ = c.SetWriteDeadline(time.Now().Add(writeTimeout)) // a closed connection says so at the write
-	_, err := c.Conn.Write(c.buf)
+	_, err := c.send(c.buf)
 	c.buf = c.buf[:0]
 	return err
 }
 
-func (c *corkConn) cork() { c.corked = true }
+func (c *corkConn) cork() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.corked = true
+}
 
-// flush writes what was collected.
+// flush sends what was collected, and has writes go to the socket again.
 func (c *corkConn) flush() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	c.corked = false
 	err := c.drain()
 	if c.buf != nil {
@@ -65,6 +89,13 @@ func (c *corkConn) flush() error {
 		c.buf = nil
 	}
 	return err
+}
+
+// hurry bounds the writes to come.
+func (c *corkConn) hurry(timeout time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.timeout = timeout
 }
 
 // corkWriter makes the connection that an upgrade takes over a corkConn.
@@ -79,6 +110,6 @@ func (w *corkWriter) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	w.conn = &corkConn{Conn: conn}
+	w.conn = &corkConn{Conn: conn, timeout: writeTimeout}
 	return w.conn, rw, nil
 }

@@ -8,10 +8,12 @@ import (
 )
 
 // The sizes of a feed: entries that are read while the state is held still, and
-// those that are kept for all.
+// those that are kept for all, in number and in bytes. Whoever is behind these
+// reads the journal, so that more would save little.
 const (
-	feedPage = 256
-	feedKeep = 4096
+	feedPage  = 256
+	feedKeep  = 4096
+	feedBytes = 4 << 20
 )
 
 // deflation is a body that is compressed once for all that want it.
@@ -37,6 +39,7 @@ type feed struct {
 
 	mu        sync.Mutex // guards what follows
 	items     []*item    // consecutive; the last one is before next
+	bytes     int        // of their payloads
 	next      uint64     // the position to read next
 	wake      chan struct{}
 	followers map[*follower]struct{}
@@ -174,27 +177,36 @@ func (f *feed) take(entries []*fsm.Entry, last uint64) (more bool) {
 	defer f.mu.Unlock()
 	if len(entries) == 0 {
 		if last+1 != f.next { // the state was replaced
-			f.items, f.next = nil, last+1
+			f.items, f.bytes, f.next = nil, 0, last+1
 			f.broadcast()
 		}
 		return false
 	}
-	if entries[0].Pos != f.next {
-		f.items = nil // a hole: whoever is before it finds it in the journal
-	}
-	if len(f.items) >= feedKeep {
-		// Into a new array: readers hold parts of the old one.
-		f.items = append(make([]*item, 0, feedKeep+feedPage), f.items[feedKeep/2:]...)
-	}
 	for _, e := range entries {
-		if n := len(f.items); n > 0 && f.items[n-1].Pos+1 != e.Pos {
-			f.items = nil
+		if e.Pos != f.next {
+			f.items, f.bytes = nil, 0 // a hole: whoever is before it finds it in the journal
 		}
 		f.items = append(f.items, &item{Entry: e})
+		f.bytes += len(e.Raw)
 		f.next = e.Pos + 1
 	}
+	f.trim()
 	f.broadcast()
 	return len(entries) == feedPage
+}
+
+// trim lets go of the older half of what is kept once that is too much.
+func (f *feed) trim() {
+	if len(f.items) <= feedKeep && f.bytes <= feedBytes {
+		return
+	}
+	from, bytes := 0, f.bytes
+	for from < len(f.items) && (len(f.items)-from > feedKeep/2 || bytes > feedBytes/2) {
+		bytes -= len(f.items[from].Raw)
+		from++
+	}
+	// Into a new array: readers hold parts of the old one.
+	f.items, f.bytes = append([]*item(nil), f.items[from:]...), bytes
 }
 
 func (f *feed) broadcast() {

@@ -75,6 +75,7 @@ func (c *conn) authenticate(ctx context.Context, token string) (Client, *ending)
 	}
 	client, ok := c.s.client(token)
 	if ok && client.Rights.Has(fsm.RightEvents) {
+		c.vouch(client)
 		return client, nil
 	}
 	select {
@@ -85,6 +86,14 @@ func (c *conn) authenticate(ctx context.Context, token string) (Client, *ending)
 		return Client{}, closing(discord.CloseAuthenticationFailed, "the client key has no right to events")
 	}
 	return Client{}, closing(discord.CloseAuthenticationFailed, "the token is no client key of this cluster")
+}
+
+// vouch lets the client's address send what libraries send without a key: a bot
+// that has only just come to this node may have nothing to say but the answer to an interaction.
+func (c *conn) vouch(client Client) {
+	if client.Rights.Has(fsm.RightREST) {
+		c.s.rest.addresses.vouch(addressOf(c.ws.RemoteAddr().String()), client.hash, time.Now())
+	}
 }
 
 // awaitServing waits until this node may serve clients.
@@ -232,7 +241,7 @@ func (s *session) take(cs *fsm.ClientSession, b *fsm.Bot) {
 
 // start makes a session the connection's.
 func (c *conn) start(sess *session, b *burst, p phase) {
-	sess.follower.end = c.stop
+	sess.end = c.stop
 	sess.feed = c.s.follow(sess.client.Bot)
 	sess.feed.add(&sess.follower)
 	sess.touch = time.Now()

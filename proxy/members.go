@@ -109,9 +109,16 @@ func (c *conn) requestMembers(d []byte) {
 		return // Discord doesn't answer either
 	}
 	r.presences = r.presences && s.intents.Has(discord.IntentGuildPresences)
-	frozen, layout := c.membersOf(s.client.Bot, &r)
-	if frozen != nil {
-		c.sendMembers(frozen, &r)
+	frozen, layout := c.frozen(s.client.Bot)
+	if frozen == nil {
+		return
+	}
+	if knows(frozen, &r) {
+		found, missing := find(frozen, &r)
+		c.answers = append(c.answers, &memberAnswer{
+			memberRequest: r, frozen: frozen, found: found, missing: missing,
+			chunks: max(1, (len(found)+chunkSize-1)/chunkSize),
+		})
 		return
 	}
 	if c.asked == nil {
@@ -131,17 +138,12 @@ func (c *conn) requestMembers(d []byte) {
 	})
 }
 
-// membersOf returns a cache that can answer the request, or nil, and the bot's
-// shard count.
-func (c *conn) membersOf(bot string, r *memberRequest) (frozen *cache.Cache, layout int) {
+// frozen returns a bot's cache as it is now, nil if there is no such bot, and
+// its shard count.
+func (c *conn) frozen(bot string) (frozen *cache.Cache, layout int) {
 	c.s.o.Backend.ViewState(func(st *fsm.State) {
-		b := st.Bot(bot)
-		if b == nil {
-			return
-		}
-		layout = int(b.Layout)
-		if knows(b.Cache(), r) {
-			frozen = b.Cache().Freeze()
+		if b := st.Bot(bot); b != nil {
+			frozen, layout = b.Cache().Freeze(), int(b.Layout)
 		}
 	})
 	return frozen, layout
@@ -169,23 +171,31 @@ func knows(ca *cache.Cache, r *memberRequest) bool {
 	return true
 }
 
-// sendMembers sends the chunks that answer a request.
+// memberAnswer is a request that is being answered from the cache.
+type memberAnswer struct {
+	memberRequest
+	frozen         *cache.Cache
+	found, missing []discord.Snowflake
+	sent, chunks   int
+}
+
+// sendMembers sends a chunk of an answer, if there is one to give, and reports
+// whether there are more. Events go out between two chunks, and heartbeats are answered.
 //
-// They are no part of the journal, so they have no number of their own: they
+// Chunks are no part of the journal, so they have no number of their own: they
 // repeat the one that was sent last.
-func (c *conn) sendMembers(ca *cache.Cache, r *memberRequest) {
-	found, missing := find(ca, r)
-	chunks := max(1, (len(found)+chunkSize-1)/chunkSize)
-	c.batch(func() {
-		for i := range chunks {
-			part := found[min(len(found), i*chunkSize):min(len(found), (i+1)*chunkSize)]
-			d := r.chunk(ca, part, missing, i, chunks)
-			c.dispatch(discord.EventGuildMembersChunk, c.sess.lastS, &body{d: d})
-			if c.over != nil {
-				return
-			}
-		}
-	})
+func (c *conn) sendMembers() (more bool) {
+	if len(c.answers) == 0 {
+		return false
+	}
+	a := c.answers[0]
+	part := a.found[min(len(a.found), a.sent*chunkSize):min(len(a.found), (a.sent+1)*chunkSize)]
+	d := a.chunk(a.frozen, part, a.missing, a.sent, a.chunks)
+	c.dispatch(discord.EventGuildMembersChunk, c.sess.lastS, &body{d: d})
+	if a.sent++; a.sent == a.chunks {
+		c.answers = c.answers[1:]
+	}
+	return len(c.answers) > 0
 }
 
 // find returns the members that a request asks for, and the users that are none.

@@ -64,7 +64,7 @@ func (s *Server) endConns() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for c := range s.conns {
-			_ = c.cork.Conn.Close() // whoever is blocked in it finds out
+			_ = c.cork.Close() // whoever is blocked in it finds out
 		}
 	})
 	defer late.Stop()

@@ -83,7 +83,9 @@ func (b *balancer) drop(c net.Conn) {
 	_ = c.Close()
 }
 
-// serve carries bytes until either side ends.
+// serve carries bytes until either side ends. A node's end reaches the client as
+// an orderly end of the stream, as it does through a load balancer: discord.js
+// begins a new session after a reset.
 func (b *balancer) serve(c net.Conn) {
 	defer b.drop(c)
 	up := b.dial()
@@ -96,6 +98,10 @@ func (b *balancer) serve(c net.Conn) {
 		_ = up.Close()
 	})
 	_, _ = io.Copy(c, up)
+	if t, ok := c.(*net.TCPConn); ok && t.CloseWrite() == nil {
+		_ = c.SetReadDeadline(time.Now().Add(2 * time.Second)) // never fails
+		_, _ = io.Copy(io.Discard, c)                          // what isn't read makes a close a reset
+	}
 }
 
 // dial connects to the current node, or to the next that listens.

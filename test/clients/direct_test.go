@@ -2,24 +2,37 @@
 
 package clients
 
-import "testing"
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+)
 
 // TestWithoutPublicURL connects the clients to one node, which names itself as
-// the place to resume at. It dies, and comes back a second later: so do they.
+// the place to resume at. It dies, and comes back a second later: so do they, and
+// miss nothing. discord.js comes back, too, but begins anew.
 func TestWithoutPublicURL(t *testing.T) {
 	c := trio(t, false)
 	joe := c.nodes[0]
 	crew, b := c.crew(joe.proxy), newBook(c.sim)
-	before := map[string]int{}
+	forgets := func(cl *client) bool { return cl.forgets }
+	before := map[string]tally{}
 	for _, cl := range crew {
-		before[cl.name] = cl.tally().resumed
+		before[cl.name] = cl.tally()
 	}
-	c.round(b, crew, "without a public address: kill -9 of the node of the clients", size(400, 200), func() { c.kill(joe) })
-	for _, cl := range crew {
-		if cl.tally().resumed == before[cl.name] {
-			t.Errorf("%s has not resumed", cl.name)
+	c.round(b, slices.DeleteFunc(slices.Clone(crew), forgets), "without a public address: kill -9 of the node of the clients",
+		size(400, 150), func() { c.kill(joe) })
+	c.poll("all sessions go on, or begin anew", 30*time.Second, func() error {
+		for _, cl := range crew {
+			was, is := before[cl.name], cl.tally()
+			began := is.identified - was.identified
+			if cl.forgets && began < was.identified || !cl.forgets && is.resumed == was.resumed {
+				return fmt.Errorf("%s: %v", cl.name, &is)
+			}
 		}
-		cl.end(t)
-	}
-	c.unharmed()
+		return nil
+	})
+	c.round(b, crew, "without a public address: after that", 50, func() {})
+	c.disband(crew)
 }

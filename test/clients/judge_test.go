@@ -64,6 +64,7 @@ func poll(t *testing.T, c *simctl.Client, what string, cond func(sim.Summary) bo
 
 // TestAtTheSimulator lets libraries judge the simulator.
 func TestAtTheSimulator(t *testing.T) {
+	t.Parallel()
 	for _, l := range libraries {
 		if l.name != "discordjs" && l.name != "discordgo" {
 			continue

@@ -25,6 +25,9 @@ type library struct {
 	name string
 	// shards is how many the bot is told to have.
 	shards string
+	// forgets: it begins a new session when an address refuses its connection, and
+	// resumes only where one is accepted.
+	forgets bool
 	// program returns how its bot is run, and skips the test where it can't be.
 	program func(t *testing.T) (path string, args []string)
 }
@@ -32,11 +35,11 @@ type library struct {
 // libraries are all of them. At the proxy a client's shards are its own: one
 // bot takes the number that it is told, the others have two and one.
 var libraries = []library{
-	{"discordjs", "auto", script},
-	{"discordgo", "2", binary},
-	{"disgo", "1", binary},
-	{"oceanicjs", "auto", script},
-	{"discordpy", "1", snake},
+	{"discordjs", "auto", true, script},
+	{"discordgo", "2", false, binary},
+	{"disgo", "1", false, binary},
+	{"oceanicjs", "auto", false, script},
+	{"discordpy", "1", false, snake},
 }
 
 func script(t *testing.T) (string, []string) {
@@ -73,7 +76,7 @@ func launch(t *testing.T, l library, dir string, env ...string) *client {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &client{l, p}
+	return &client{library: l, proc: p}
 }
 
 // end lets a bot end by itself, and wants it to do that well.

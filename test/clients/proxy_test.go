@@ -5,6 +5,7 @@ package clients
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -84,10 +85,22 @@ func TestAtTheProxy(t *testing.T) {
 		})
 		c.settled()
 	}
+	c.disband(crew)
+}
+
+// disband ends the clients, and asserts that the bot itself has lost nothing.
+func (c *cluster) disband(crew []*client) {
+	c.t.Helper()
+	var wg sync.WaitGroup
 	for _, cl := range crew {
-		cl.end(t)
+		wg.Go(func() { cl.end(c.t) })
 	}
-	c.unharmed()
+	wg.Wait()
+	for _, bot := range c.status().Bots {
+		if bot.DeadLetters > 0 || bot.Gaps > 0 {
+			c.t.Errorf("bot %s: %d dead letters, %d gaps", bot.Name, bot.DeadLetters, bot.Gaps)
+		}
+	}
 }
 
 // commands lets a user run each client's slash command and ask for a file.
@@ -116,10 +129,7 @@ func (c *cluster) round(b *book, crew []*client, what string, n int, during func
 	for _, cl := range crew {
 		before[cl.name] = cl.tally()
 	}
-	from := map[string]int{}
-	for name, n := range b.n {
-		from[name] = n
-	}
+	from := maps.Clone(b.n)
 	c.load(b, crew, n, rate, during)
 	for _, cl := range crew {
 		was, is := before[cl.name], cl.tally()
@@ -170,13 +180,3 @@ func (c *cluster) report(b *book, cl *client, what string, from int, was, is tal
 }
 
 func round(d time.Duration) time.Duration { return d.Round(100 * time.Microsecond) }
-
-// unharmed asserts that the bot itself has lost nothing.
-func (c *cluster) unharmed() {
-	c.t.Helper()
-	for _, bot := range c.status().Bots {
-		if bot.DeadLetters > 0 || bot.Gaps > 0 {
-			c.t.Errorf("bot %s: %d dead letters, %d gaps", bot.Name, bot.DeadLetters, bot.Gaps)
-		}
-	}
-}

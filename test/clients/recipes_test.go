@@ -109,6 +109,7 @@ func (c *cluster) serve(t *testing.T, doc, heading, library string) *testproc.Pr
 
 // TestRecipes runs the code of the documentation as it stands there.
 func TestRecipes(t *testing.T) {
+	t.Parallel() // beside the simulator's trial: neither asks much
 	c := trio(t, true)
 	for _, r := range recipes {
 		t.Run(r.heading, func(t *testing.T) {
