@@ -25,7 +25,8 @@ layout:
 bench:
 	go run ./test/bench
 
-# Real foreign clients against the simulator and a node's proxy; needs Node.js.
+# Real foreign clients against the simulator and a cluster's proxy; Node.js and
+# Python with discord.py are used where they are. `test/clients/run -v -full` is the long form.
 test-clients:
 	tools/clients
 

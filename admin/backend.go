@@ -85,6 +85,12 @@ type Backend interface {
 	DeadLetter(ctx context.Context, bot string, pos uint64, retry bool) error
 	// Configure replaces a bot's configuration if its revision is still rev.
 	Configure(ctx context.Context, bot string, rev uint64, config json.RawMessage) (uint64, error)
+	// CreateClientKey makes a key for clients of the proxy and returns it: the
+	// state keeps its hash alone, so nobody can read it again.
+	CreateClientKey(ctx context.Context, bot, name string, rights fsm.Rights) (key string, err error)
+	// RevokeClientKey makes a key worthless and ends the sessions that were opened
+	// with it.
+	RevokeClientKey(ctx context.Context, bot, name string) error
 	// SaveSnapshot writes a snapshot of the applied state.
 	SaveSnapshot(ctx context.Context, w io.Writer) error
 }

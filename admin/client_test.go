@@ -74,6 +74,7 @@ func TestClientCalls(t *testing.T) {
 		"leave":                 c.Leave(ctx),
 		"dead default 9 true":   c.DeadLetter(ctx, 9, true),
 		"dead default 9 false":  c.DeadLetter(ctx, 9, false),
+		"revoke default/a.b":    c.RevokeClientKey(ctx, "a.b"),
 	} {
 		if err != nil {
 			t.Errorf("%s: %v", want, err)
@@ -106,6 +107,12 @@ func TestClientCalls(t *testing.T) {
 		if v, err := get(); err != nil || reflect.ValueOf(v).IsZero() {
 			t.Errorf("%v, %v", v, err)
 		}
+	}
+	if k, err := c.CreateClientKey(ctx, "web", "read"); err != nil || k.Key != "MTIz.client.web" {
+		t.Errorf("client key: %+v, %v", k, err)
+	}
+	if keys, err := c.ClientKeys(ctx); err != nil || len(keys) != 1 || keys[0].Name != "web" || keys[0].Key != "" || !reflect.DeepEqual(keys[0].Rights, []string{"read"}) {
+		t.Errorf("client keys: %+v, %v", keys, err)
 	}
 	if letters, err := c.DeadLetters(ctx); err != nil || len(letters) != 0 {
 		t.Errorf("dead letters: %v, %v", letters, err)

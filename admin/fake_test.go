@@ -2,6 +2,7 @@ package admin
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -227,6 +228,16 @@ func (f *fake) DeadLetter(_ context.Context, bot string, pos uint64, retry bool)
 }
 func (f *fake) Configure(_ context.Context, bot string, rev uint64, config json.RawMessage) (uint64, error) {
 	return rev + 1, f.called("configure %s %d %s", bot, rev, config)
+}
+func (f *fake) CreateClientKey(_ context.Context, bot, name string, rights fsm.Rights) (string, error) {
+	if err := f.called("client key %s/%s %s", bot, name, rights); err != nil {
+		return "", err
+	}
+	f.apply(&fsm.PutClientKey{Bot: bot, Key: fsm.ClientKey{Name: name, Hash: sha256.Sum256([]byte(name)), Rights: rights, At: 1700000000000}})
+	return "MTIz.client." + name, nil
+}
+func (f *fake) RevokeClientKey(_ context.Context, bot, name string) error {
+	return f.called("revoke %s/%s", bot, name)
 }
 func (f *fake) SaveSnapshot(_ context.Context, w io.Writer) error {
 	if err := f.called("snapshot"); err != nil {

@@ -26,6 +26,8 @@ type Meter struct {
 	logBytes   prometheus.Counter
 	proposals  *prometheus.HistogramVec
 	snapshots  *prometheus.HistogramVec
+	requests   *prometheus.CounterVec
+	answers    *prometheus.HistogramVec
 }
 
 // Buckets of times, in seconds: a handler waits for Discord, a take-over for an
@@ -56,6 +58,8 @@ func NewMeter() *Meter {
 	m.logBytes = m.counters("log_bytes_total", "Bytes appended to the log.").WithLabelValues()
 	m.proposals = m.histograms("proposal_seconds", "Time until this node's log answered its proposals, by result: ok, failed.", logBuckets, "result")
 	m.snapshots = m.histograms("snapshot_seconds", "Time of snapshots, by result: ok, failed.", snapshotBuckets, "result")
+	m.requests = m.counters("proxy_requests_total", "Requests of the proxy's clients, by class of their answer's status: 2xx and so on; none for one that got none.", "code")
+	m.answers = m.histograms("proxy_request_seconds", "Time from a request of a client to the end of its answer; waits for limits are in it.", handlerBuckets)
 	return m
 }
 
@@ -131,6 +135,12 @@ func (m *Meter) Proposed(took time.Duration, err error) {
 // SnapshotTaken counts a snapshot.
 func (m *Meter) SnapshotTaken(took time.Duration, err error) {
 	m.snapshots.WithLabelValues(outcome(err)).Observe(took.Seconds())
+}
+
+// ProxyRequest counts a request of a client of the proxy.
+func (m *Meter) ProxyRequest(code string, took time.Duration) {
+	m.requests.WithLabelValues(code).Inc()
+	m.answers.WithLabelValues().Observe(took.Seconds())
 }
 
 func outcome(err error) string {

@@ -41,6 +41,7 @@ var (
 	mNodeShards  = metric{"node_shards", "Shards that the node owns.", gauge, []string{"node"}}
 	mEvents      = metric{"events_per_second", "Events that this node reads from Discord.", gauge, nil}
 	mMemory      = metric{"memory_bytes", "Memory that this process holds.", gauge, nil}
+	mClients     = metric{"proxy_clients", "Gateway connections of the proxy's clients to this node.", gauge, nil}
 	mGuilds      = metric{"guilds", "Guilds of the bot.", gauge, []string{"bot"}}
 	mShards      = metric{"shards", "Shards of the bot by state.", gauge, []string{"bot", "state"}}
 	mUnacked     = metric{"unacked_events", "Events that handlers have not finished.", gauge, []string{"bot"}}
@@ -146,6 +147,7 @@ func (e emitter) cluster(st *Status) {
 		if n.ID == st.ID {
 			e.send(mEvents, n.EventsPerS)
 			e.send(mMemory, float64(n.MemoryBytes))
+			e.send(mClients, float64(n.Clients))
 		}
 	}
 }

@@ -114,6 +114,15 @@ func TestRoutes(t *testing.T) {
 		{"POST /v1/dead-letters/4/drop", "", 200, `"ok":true`, "dead default 4 false"},
 		{"DELETE /v1/dead-letters/4", "", 200, `"ok":true`, "dead default 4 false"},
 		{"POST /v1/dead-letters/x/drop", "", 400, `"code":"bad_request"`, ""},
+		{"GET /v1/client-keys", "", 200, "[]", ""},
+		{"POST /v1/client-keys", `{"name":"web"}`, 200, `"rights":["events","rest"],"created_ms":0,"sessions":0,"key":"MTIz.client.web"`, "client key default/web events,rest"},
+		{"POST /v1/client-keys", `{"name":"r","rights":["events"," read"]}`, 200, `"rights":["events","read"]`, "client key default/r events,read"},
+		{"POST /v1/client-keys", `{"name":"w","rights":["write"]}`, 400, `the rights are events, rest and read`, ""},
+		{"POST /v1/client-keys", `{"name":"a b"}`, 400, `can't be the name`, ""},
+		{"POST /v1/client-keys", `{"name":".."}`, 400, `can't be the name`, ""},
+		{"POST /v1/client-keys", `{}`, 400, `can't be the name`, ""},
+		{"GET /v1/client-keys", "", 200, `{"bot":"default","name":"r","rights":["events","read"],"created_ms":1700000000000,"sessions":0}`, ""},
+		{"DELETE /v1/client-keys/web", "", 200, `"ok":true`, "revoke default/web"},
 		{"POST /v1/join", `{"peer":"a:1"}`, 200, `"cluster_id":"c1"`, "join a:1"},
 		{"POST /v1/join", `{}`, 400, `"code":"bad_request"`, ""},
 		{"POST /v1/leave", "", 200, `"ok":true`, "leave"},
@@ -173,7 +182,7 @@ func TestRoutes(t *testing.T) {
 
 func TestEveryRouteIsAsked(t *testing.T) {
 	s := &Server{}
-	if n := len(s.routes()); n != 38 {
+	if n := len(s.routes()); n != 41 {
 		t.Errorf("%d routes: add the new one to TestRoutes, then here", n)
 	}
 }

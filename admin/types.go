@@ -65,6 +65,8 @@ type Node struct {
 	Fresh         bool    `json:"fresh"`
 	Weight        int     `json:"weight"`     // share of the shards
 	MaxShards     int     `json:"max_shards"` // 0 for no bound
+	ProxyAddr     string  `json:"proxy_addr"` // "" where the node has no proxy, or doesn't answer
+	Clients       int     `json:"clients"`    // gateway connections of the proxy's clients
 }
 
 // Bot is one bot.

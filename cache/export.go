@@ -157,21 +157,12 @@ var exported = []struct {
 // guildCreated returns the d of a guild's GUILD_CREATE. A list of a kind that is
 // not kept here is left out, since its emptiness would say nothing.
 func (c *Cache) guildCreated(guild uint64) []byte {
-	object, ok := c.Guild(discord.Snowflake(guild))
-	if !ok || len(object) <= len("{}") {
-		object = []byte(`{"id":"` + strconv.FormatUint(guild, 10) + `"}`)
-	}
-	out := append([]byte(nil), object[:len(object)-1]...)
-	for _, list := range exported {
-		if c.tables[list.kind].policy.Mode == Off {
-			continue
+	out := c.openGuild(nil, guild, func(kind Kind) show {
+		if c.tables[kind].policy.Mode == Off {
+			return showNot
 		}
-		out = append(out, `,"`+list.name+`":[`...)
-		for _, o := range c.GuildList(list.kind, discord.Snowflake(guild), 0) {
-			out = appendElement(out, o)
-		}
-		out = append(out, ']')
-	}
+		return showAll
+	})
 	if c.tables[Presences].policy.Mode != Off {
 		out = append(out, `,"presences":[]`...)
 	}

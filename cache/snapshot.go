@@ -25,9 +25,12 @@ type view struct {
 
 // view returns a view that is good until the next write.
 func (c *Cache) view() view {
-	v := view{stores: c.stores, seq: c.seq, sum: c.sum}
+	s := &c.stores
+	v := view{seq: c.seq, sum: c.sum, stores: stores{
+		homes: s.homes.still(), unverified: s.unverified.still(), chunks: s.chunks.still(), lasts: s.lasts.still(), self: s.self,
+	}}
 	for i := range c.tables {
-		v.recs[i], v.evicted[i], v.sweeps[i] = c.tables[i].recs, c.tables[i].evicted, c.tables[i].sweep
+		v.recs[i], v.evicted[i], v.sweeps[i] = c.tables[i].recs.still(), c.tables[i].evicted, c.tables[i].sweep
 	}
 	return v
 }

@@ -155,13 +155,6 @@ func (t *tree[V]) first(from key) (k key, val V, ok bool) {
 	return k, val, ok
 }
 
-// capture returns a copy that no later write to t changes.
-func (t *tree[V]) capture() tree[V] {
-	frozen := *t
-	t.epoch++
-	return frozen
-}
-
 // own returns a node that may be written: n itself, or a copy if it is shared.
 func (t *tree[V]) own(n *node[V]) *node[V] {
 	if n.epoch == t.epoch {

@@ -130,8 +130,8 @@ func (a *app) checkFile(path string) error {
 			}
 		}
 	}
-	if err := refuseAbsent(fs); err != nil {
-		return err
+	if _, err := proxyOptions(fs); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	for _, name := range f.botNames() {
 		c := fsm.DefaultConfig()

@@ -97,7 +97,7 @@ func TestFlagTable(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"id", "data-dir", "cluster-addr", "advertise-addr", "http-addr", "proxy-addr", "metrics-addr", "bootstrap", "join", "bootstrap-expect",
+		"id", "data-dir", "cluster-addr", "advertise-addr", "http-addr", "proxy-addr", "proxy-public-url", "proxy-tls-cert", "proxy-tls-key", "metrics-addr", "bootstrap", "join", "bootstrap-expect",
 		"sync-nodes", "sync-timeout", "config", "token-file", "builtin", "log-level", "log-format", "insecure", "discord-api", "shards",
 		"intents", "placement", "failback", "failback-after", "weight", "max-shards",
 	} {
@@ -115,7 +115,7 @@ func TestCommands(t *testing.T) {
 		"node remove", "node promote", "node demote", "members", "drain", "undrain", "leader transfer", "shard list", "shard show", "shard move",
 		"shard connect", "shard disconnect", "shards", "takeover", "cache guild", "cache stats", "kv get", "kv put", "kv delete", "kv list",
 		"kv watch", "events", "dead-letter list", "dead-letter retry", "dead-letter drop", "config show", "config check", "config diff",
-		"config apply", "snapshot save", "snapshot inspect", "snapshot restore", "recover",
+		"config apply", "client-key create", "client-key list", "client-key revoke", "snapshot save", "snapshot inspect", "snapshot restore", "recover",
 	} {
 		cmd, rest, err := root.Find(strings.Fields(path))
 		if err != nil || len(rest) > 0 || cmd == root {

@@ -25,7 +25,6 @@ type flagDef struct {
 	value  string // what stands for the value in texts; "" for a switch
 	def    any    // string, bool, int, time.Duration or []string
 	usage  string
-	absent bool     // in the contract, not in this version: refused
 	noFile bool     // not a key of the file
 	words  []string // completion
 }
@@ -41,7 +40,10 @@ var flagTable = []flagDef{
 	{scope: scopeStart, name: "cluster-addr", value: "HOST:PORT", def: "127.0.0.1:7101", usage: "address for the other nodes: TCP and UDP"},
 	{scope: scopeStart, name: "advertise-addr", value: "HOST:PORT", def: "", usage: "cluster address as the other nodes reach it (default: --cluster-addr)"},
 	{scope: scopeStart, name: "http-addr", value: "HOST:PORT", def: "127.0.0.1:7201", usage: "address of the admin API; beyond loopback it needs BOTNODE_ADMIN_TOKEN"},
-	{scope: scopeStart, name: "proxy-addr", value: "HOST:PORT", def: "", usage: "address of the Discord-compatible proxy (not in this version)", absent: true},
+	{scope: scopeStart, name: "proxy-addr", value: "HOST:PORT", def: "", usage: "address of the proxy, a Discord for bots in any language; beyond loopback it needs --proxy-tls-cert (default: no proxy)"},
+	{scope: scopeStart, name: "proxy-public-url", value: "URL", def: "", usage: "the proxy's address as clients reach it, one for all nodes, such as wss://bots.example.org (default: the address that a client used)"},
+	{scope: scopeStart, name: "proxy-tls-cert", value: "FILE", def: "", usage: "the proxy's certificate, with its chain (PEM); read again when the file changes"},
+	{scope: scopeStart, name: "proxy-tls-key", value: "FILE", def: "", usage: "the key of that certificate (PEM)"},
 	{scope: scopeStart, name: "metrics-addr", value: "HOST:PORT", def: "", usage: "a separate address for /metrics, without a token"},
 	{scope: scopeStart, name: "bootstrap", def: false, usage: "make a cluster of this node, if its directory is fresh"},
 	{scope: scopeStart, name: "join", value: "HOST:PORT,...", def: []string(nil), usage: "cluster addresses of nodes to join, tried in turn"},
@@ -144,17 +146,6 @@ func (a *app) environment(fs *pflag.FlagSet, scopes ...scope) error {
 		}
 		if err := fs.Set(d.name, text); err != nil {
 			return usagef("%s: %w", d.env(), err)
-		}
-	}
-	return nil
-}
-
-// refuseAbsent refuses the flags that this version can't do: to ignore them
-// would be worse.
-func refuseAbsent(fs *pflag.FlagSet) error {
-	for _, d := range flags(scopeStart) {
-		if d.absent && fs.Changed(d.name) {
-			return usagef("--%s is not available in this version", d.name)
 		}
 	}
 	return nil

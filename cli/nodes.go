@@ -56,10 +56,19 @@ func (a *app) showNode(n admin.Node) {
 	a.facts([][2]string{
 		{"id", n.ID}, {"state", a.style.grade(n.State)}, {"status", a.style.grade(n.Status)}, {"voter", yesNo(n.Voter)},
 		{"fresh", yesNo(n.Fresh)}, {"draining", yesNo(n.Draining)}, {"cluster", orDash(n.ClusterAddr)}, {"http", orDash(n.HTTPAddr)},
+		{"proxy", proxyText(n)},
 		{"applied", fmt.Sprint(n.AppliedIndex)}, {"shards", fmt.Sprint(n.Shards)},
 		{"weight", fmt.Sprint(n.Weight)}, {"max shards", limitText(n.MaxShards)}, {"events/s", fmt.Sprintf("%.1f", n.EventsPerS)},
 		{"memory", bytesText(n.MemoryBytes)}, {"up", durationText(time.Duration(n.UptimeS) * time.Second)}, {"version", orDash(n.Version)},
 	})
+}
+
+// proxyText shows where a node's proxy is, and how many clients it has.
+func proxyText(n admin.Node) string {
+	if n.ProxyAddr == "" {
+		return "-"
+	}
+	return n.ProxyAddr + ", " + plural(n.Clients, "client")
 }
 
 // facts prints names and values in two columns.

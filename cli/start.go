@@ -18,6 +18,7 @@ import (
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/node"
+	"github.com/botnode/botnode/proxy"
 	"github.com/botnode/botnode/transport"
 )
 
@@ -29,6 +30,7 @@ var configErrors = []error{
 	admin.ErrInsecureBind, transport.ErrInsecureBind,
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
 	membership.ErrJoining, membership.ErrOtherCluster,
+	proxy.ErrInsecureBind, proxy.ErrCertificate,
 }
 
 func (a *app) startCommand() *cobra.Command {
@@ -66,6 +68,7 @@ type running struct {
 	node  *node.Node
 	admin *admin.Server
 	extra *admin.Server // /metrics alone; nil without --metrics-addr
+	proxy *proxyServer  // nil without --proxy-addr
 	fatal chan error
 }
 
@@ -81,7 +84,7 @@ func (a *app) start(ctx context.Context, c *startConfig) error {
 		r.extra.Start()
 	}
 	r.log.Info("serving", zap.String("http", r.admin.Addr()), zap.String("cluster", c.node.ClusterAddr),
-		zap.String("data_dir", c.node.DataDir), zap.String("version", c.node.Version))
+		zap.String("proxy", r.proxy.addr()), zap.String("data_dir", c.node.DataDir), zap.String("version", c.node.Version))
 	return r.wait(ctx, signals, c.node.DataDir)
 }
 
@@ -90,7 +93,11 @@ func (a *app) begin(c *startConfig, r *running) error {
 	if err := a.open(c, r); err != nil {
 		return err
 	}
-	if err := r.node.Start(); err != nil {
+	err := r.node.Start()
+	if err == nil {
+		err = r.proxy.start(r.node)
+	}
+	if err != nil {
 		return errors.Join(err, r.stop(context.Background()))
 	}
 	return nil
@@ -116,11 +123,14 @@ func (a *app) open(c *startConfig, r *running) error {
 	if err != nil {
 		return err
 	}
-	o := c.node
 	meter := admin.NewMeter()
+	if r.proxy, err = openProxy(c, meter, r.log); err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	o := c.node
 	o.HTTPAddr, o.Metrics, o.Logger, o.Fatal = ln.Addr().String(), meter, r.log, r.die
 	if r.node, err = node.New(o); err != nil {
-		return errors.Join(err, ln.Close())
+		return errors.Join(err, r.proxy.close(), ln.Close())
 	}
 	for _, attach := range c.attach {
 		attach(r.node)
@@ -137,7 +147,7 @@ func (a *app) open(c *startConfig, r *running) error {
 		})
 	}
 	if err != nil {
-		return errors.Join(err, ln.Close(), r.node.Kill())
+		return errors.Join(err, r.proxy.close(), ln.Close(), r.node.Kill())
 	}
 	return nil
 }
@@ -204,9 +214,11 @@ func (r *running) endOrBreak(signals <-chan os.Signal, stop func(context.Context
 	}
 }
 
-// stop ends the node first, so that its API answers while it hands over.
+// stop ends the proxy first: its clients go elsewhere while the node can still
+// speak for them. Then the node, so that its API answers while it hands over.
 func (r *running) stop(ctx context.Context) error {
-	err := r.node.Stop(ctx)
+	err := r.proxy.close()
+	err = errors.Join(err, r.node.Stop(ctx))
 	bounded, cancel := context.WithTimeout(context.Background(), 3*time.Second)
 	defer cancel()
 	err = errors.Join(err, r.admin.Stop(bounded))

@@ -25,6 +25,7 @@ type startConfig struct {
 	node        node.Options
 	httpAddr    string
 	metricsAddr string
+	proxy       proxyConfig
 	adminToken  string
 	logLevel    zapcore.Level
 	logFormat   string
@@ -41,9 +42,6 @@ func (a *app) startConfig(fs *pflag.FlagSet) (*startConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := refuseAbsent(fs); err != nil {
-		return nil, err
-	}
 	c := &startConfig{httpAddr: text(fs, "http-addr"), metricsAddr: text(fs, "metrics-addr"), logFormat: text(fs, "log-format")}
 	if c.logLevel, err = zapcore.ParseLevel(text(fs, "log-level")); err != nil {
 		return nil, usagef("--log-level: %q is none of debug, info, warn and error", text(fs, "log-level"))
@@ -52,6 +50,9 @@ func (a *app) startConfig(fs *pflag.FlagSet) (*startConfig, error) {
 		return nil, usagef("--log-format: %q is neither json nor console", c.logFormat)
 	}
 	if c.adminToken, err = a.adminToken(); err != nil {
+		return nil, err
+	}
+	if c.proxy, err = proxyOptions(fs); err != nil {
 		return nil, err
 	}
 	if c.node, err = a.nodeOptions(fs); err != nil {

@@ -157,7 +157,12 @@ func hidden(s style, st *admin.Status) string {
 }
 
 func nodeTable(s style, st *admin.Status) *table {
-	t := newTable(s, "id", "state", "status", "cluster", ">applied", ">lag", ">contact", ">shards", ">ev/s", ">memory", ">up")
+	headings := []string{"id", "state", "status", "cluster", ">applied", ">lag", ">contact", ">shards", ">ev/s", ">memory", ">up"}
+	proxies := slices.ContainsFunc(st.Nodes, func(n admin.Node) bool { return n.ProxyAddr != "" })
+	if proxies {
+		headings = append(headings, "proxy", ">clients")
+	}
+	t := newTable(s, headings...)
 	for _, n := range st.Nodes {
 		state := s.grade(n.State)
 		if !n.Voter && n.State != "nonvoter" {
@@ -173,15 +178,23 @@ func nodeTable(s style, st *admin.Status) *table {
 		}
 		row := []string{id, state, status, orDash(n.ClusterAddr)}
 		if n.LastContactMS < 0 {
-			t.add(append(row, "-", "-", "-", fmt.Sprint(n.Shards), "-", "-", "-")...)
+			row = append(row, "-", "-", "-", fmt.Sprint(n.Shards), "-", "-", "-")
+			if proxies {
+				row = append(row, "-", "-")
+			}
+			t.add(row...)
 			continue
 		}
 		lag := uint64(0)
 		if st.CommitIndex > n.AppliedIndex {
 			lag = st.CommitIndex - n.AppliedIndex
 		}
-		t.add(append(row, fmt.Sprint(n.AppliedIndex), fmt.Sprint(lag), fmt.Sprintf("%d ms", n.LastContactMS), fmt.Sprint(n.Shards),
-			fmt.Sprintf("%.0f", n.EventsPerS), bytesText(n.MemoryBytes), durationText(time.Duration(n.UptimeS)*time.Second))...)
+		row = append(row, fmt.Sprint(n.AppliedIndex), fmt.Sprint(lag), fmt.Sprintf("%d ms", n.LastContactMS), fmt.Sprint(n.Shards),
+			fmt.Sprintf("%.0f", n.EventsPerS), bytesText(n.MemoryBytes), durationText(time.Duration(n.UptimeS)*time.Second))
+		if proxies {
+			row = append(row, orDash(n.ProxyAddr), fmt.Sprint(n.Clients))
+		}
+		t.add(row...)
 	}
 	return t
 }

@@ -62,5 +62,8 @@ func (i Intents) Brings(event string, guild bool) bool {
 }
 
 // BringsAny reports whether a session with these intents may be sent events of a
-// type, of guilds or of private channels.
-func (i Intents) BringsAny(event string) bool { return i.Brings(event, true) || i.Brings(event, false) }
+// type, of guilds or of private channels. GUILD_MEMBER_UPDATE of the bot itself
+// comes whatever they are (events/gateway.mdx, "List of Intents", the notes).
+func (i Intents) BringsAny(event string) bool {
+	return event == EventGuildMemberUpdate || i.Brings(event, true) || i.Brings(event, false)
+}

@@ -4,12 +4,17 @@ import "github.com/botnode/botnode/discord"
 
 // OpenClient opens a session of a client of the proxy.
 //
+// First and Base are set as it is applied: only from then on does the journal
+// have what the session wants. Room is how many numbers are kept for what it
+// begins with.
+//
 // Guard: its key has the right, the process is up, no session has the id.
 // A repeat that comes after the session was closed opens it again; as
 // nobody knows its id any more it lasts until its time is over.
 type OpenClient struct {
 	Bot     string
-	Session ClientSession // Attach and Seq are not sent: 1 and 0
+	Session ClientSession // Attach and Seq are not sent, 1 and 0; First and Base don't count
+	Room    uint32
 }
 
 // Kind implements Command.
@@ -18,11 +23,13 @@ func (*OpenClient) Kind() Kind { return KindOpenClient }
 func (c *OpenClient) encode(w *writer) {
 	w.string(c.Bot)
 	c.Session.encode(w)
+	w.uint(uint64(c.Room))
 }
 
 func (c *OpenClient) decode(r *reader) {
 	c.Bot = r.string()
 	c.Session.decode(r)
+	c.Room = r.uint32()
 }
 
 func (c *OpenClient) apply(s *State) Result {
@@ -50,6 +57,8 @@ func (c *OpenClient) apply(s *State) Result {
 		return refused("the bot has 10000 client sessions; those that are unused end by themselves")
 	}
 	cs.Attach, cs.Seq = 1, 0
+	cs.First = b.LastPos
+	cs.Base = int64(b.LastPos) - int64(c.Room)
 	b.clients.sessions[cs.SID] = &cs
 	b.clients.intents |= discord.Intents(cs.Intents)
 	return Result{Version: cs.Attach}

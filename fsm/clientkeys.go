@@ -1,9 +1,6 @@
 package fsm
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
 // Rights say what the holder of a client key may do at the proxy.
 type Rights uint8
@@ -43,7 +40,7 @@ func (r Rights) String() string {
 // ParseRights reads what String writes; an unknown name is reported with ok false.
 func ParseRights(s string) (r Rights, ok bool) {
 next:
-	for _, word := range strings.Split(s, ",") {
+	for word := range strings.SplitSeq(s, ",") {
 		for _, n := range rightNames {
 			if strings.TrimSpace(word) == n.name {
 				r |= n.right
@@ -126,8 +123,14 @@ func (c *PutClientKey) apply(s *State) Result {
 	if other, ok := b.ClientKeyOf(k.Hash); ok && other.Name != k.Name {
 		return Result{Code: Conflict, Msg: "another client key has that hash"}
 	}
-	b.clients.keys[k.Name] = k
+	b.clients.putKey(k)
 	return Result{}
+}
+
+// putKey keeps keys and their index together.
+func (c *clients) putKey(k ClientKey) {
+	c.keys[k.Name] = k
+	c.byHash[k.Hash] = k.Name
 }
 
 // DropClientKey revokes a client key and ends the sessions that were opened with
@@ -166,6 +169,7 @@ func (c *DropClientKey) apply(s *State) Result {
 		return Result{Code: Old, Msg: "there is no such client key"}
 	}
 	delete(b.clients.keys, c.Name)
+	delete(b.clients.byHash, c.Hash)
 	b.clients.dropped[c.Name] = max(k.At, b.clients.dropped[c.Name])
 	b.clients.trimDropped()
 	b.clients.drop(func(cs *ClientSession) bool { return cs.Key == c.Name })
@@ -197,10 +201,19 @@ func (b *Bot) ClientKeys() []ClientKey {
 // ClientKeyOf returns the client key with a hash. How long that takes says
 // nothing of the key: a hash can't be chosen.
 func (b *Bot) ClientKeyOf(hash [32]byte) (ClientKey, bool) {
-	for _, name := range sortedNames(b.clients.keys) {
-		if k := b.clients.keys[name]; bytes.Equal(k.Hash[:], hash[:]) {
-			return k, true
-		}
+	name, ok := b.clients.byHash[hash]
+	if !ok {
+		return ClientKey{}, false
 	}
-	return ClientKey{}, false
+	return b.clients.keys[name], true
 }
+
+// ClientKeyNamed returns the client key of a name.
+func (b *Bot) ClientKeyNamed(name string) (ClientKey, bool) {
+	k, ok := b.clients.keys[name]
+	return k, ok
+}
+
+// NextClientKeyAt returns the At that a new key of a name needs at least: more
+// than that of the last one which was revoked, whatever the clocks say.
+func (b *Bot) NextClientKeyAt(name string) int64 { return b.clients.dropped[name] + 1 }

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"strings"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/internal/jsonscan"
@@ -10,10 +11,11 @@ import (
 // ClientSession is the gateway session of a client of the proxy: a place in the
 // journal, and a filter. Any node can serve it.
 //
-// The number s of an event is its position less Base. What a session begins with,
-// READY and a GUILD_CREATE for each guild, is made from the caches as they were
-// at the position First, under the numbers up to First-Base; the events after
-// First follow.
+// The number s of an event is its position less Base. The session was opened at
+// the position First: from there on the journal has what it wants. What it begins
+// with, READY and a GUILD_CREATE for each guild, is made from the caches as they
+// were at a position P from First on, under numbers below First-Base, but for the
+// last, which is P-Base; the events after P follow.
 type ClientSession struct {
 	SID     string
 	Key     string // name of the client key that it was opened with
@@ -46,18 +48,44 @@ const MaxClientSessions = 10_000
 // clients is what a bot's state holds of the proxy's clients.
 type clients struct {
 	keys     map[string]ClientKey
-	dropped  map[string]int64 // names that are gone, and the At of the last key
+	byHash   map[[32]byte]string // names of keys
+	dropped  map[string]int64    // names that are gone, and the At of the last key
 	sessions map[string]*ClientSession
 	intents  discord.Intents // of all sessions together
 }
 
 func newClients() clients {
-	return clients{keys: make(map[string]ClientKey), dropped: make(map[string]int64), sessions: make(map[string]*ClientSession)}
+	return clients{
+		keys: make(map[string]ClientKey), byHash: make(map[[32]byte]string), dropped: make(map[string]int64),
+		sessions: make(map[string]*ClientSession),
+	}
 }
 
 // wants reports whether a session may be sent events of a type.
 func (c *clients) wants(event string) bool {
 	return len(c.sessions) > 0 && event != discord.EventReady && event != discord.EventResumed && c.intents.BringsAny(event)
+}
+
+// ClientNonce begins the nonces under which clients' requests for members reach
+// Discord.
+const ClientNonce = "bnp-"
+
+// unasked reports whether an event is in the journal for clients alone, and
+// answers a request that none of them has made: the chunks of a large guild would
+// push out of the journal what clients may still need.
+func (b *Bot) unasked(e *Event) bool {
+	at := e.Raw
+	switch e.Type {
+	case discord.EventGuildMembersChunk:
+	case discord.EventRateLimited:
+		at = jsonscan.Get(at, "meta")
+	default:
+		return false
+	}
+	if _, ok := b.interests[e.Type]; ok {
+		return false
+	}
+	return !strings.HasPrefix(jsonscan.String(jsonscan.Get(at, "nonce")), ClientNonce)
 }
 
 // drop ends the sessions that gone names.
@@ -171,7 +199,7 @@ func (b *Bot) decodeClients(r *reader) {
 	for range r.count(36) {
 		var k ClientKey
 		k.decode(r)
-		b.clients.keys[k.Name] = k
+		b.clients.putKey(k)
 	}
 	for range r.count(2) {
 		name := r.string()

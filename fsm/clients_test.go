@@ -10,8 +10,8 @@ var webKey = ClientKey{Name: "web", Hash: [32]byte{1}, Rights: RightEvents | Rig
 
 func opened(sid string, n NodeRef) *OpenClient {
 	return &OpenClient{Bot: testBot, Session: ClientSession{
-		SID: sid, Key: "web", Shards: 1, Intents: uint64(discord.IntentGuildMessages), Base: -2, Node: n, Until: 100, Conn: 7,
-	}}
+		SID: sid, Key: "web", Shards: 1, Intents: uint64(discord.IntentGuildMessages), Node: n, Until: 100, Conn: 7,
+	}, Room: 2}
 }
 
 func TestClientKeyGuards(t *testing.T) {
@@ -149,5 +149,40 @@ func TestRightsText(t *testing.T) {
 		if _, ok := ParseRights(s); ok {
 			t.Errorf("%q is taken", s)
 		}
+	}
+}
+
+// TestChunksAreForWhoAsked shows that the answers to others' requests don't push
+// out of the journal what clients need.
+func TestChunksAreForWhoAsked(t *testing.T) {
+	b := setup(t)
+	b.must(&PutClientKey{Bot: testBot, Key: webKey}, opened("a", joe))
+	s := int64(1)
+	journaled := func(event, d string) bool {
+		before := b.bot().LastPos
+		s++
+		b.must(events(1, s-1, Event{S: s, Type: event, Guild: 7, Raw: []byte(d)}))
+		return b.bot().LastPos > before
+	}
+	for d, want := range map[string]bool{
+		`{"guild_id":"7","members":[],"nonce":"bnp-1"}`:            true,
+		`{"guild_id":"7","members":[],"nonce":"botnode-verify-1"}`: false,
+		`{"guild_id":"7","members":[]}`:                            false,
+	} {
+		if got := journaled(discord.EventGuildMembersChunk, d); got != want {
+			t.Errorf("%s: %v", d, got)
+		}
+	}
+	for d, want := range map[string]bool{
+		`{"opcode":8,"meta":{"guild_id":"7","nonce":"bnp-1"}}`: true,
+		`{"opcode":8,"meta":{"guild_id":"7"}}`:                 false,
+	} {
+		if got := journaled(discord.EventRateLimited, d); got != want {
+			t.Errorf("%s: %v", d, got)
+		}
+	}
+	b.must(&Interests{Bot: testBot, Rev: b.bot().InterestsRev, List: []Interest{{Type: discord.EventGuildMembersChunk}}})
+	if !journaled(discord.EventGuildMembersChunk, `{"guild_id":"7"}`) {
+		t.Error("somebody else wants them all")
 	}
 }

@@ -191,7 +191,7 @@ func (b *Bot) dispatch(s *State, sh *Shard, in *intake, e *Event) {
 	if !e.Deep {
 		b.cache.ApplySliced(int(sh.Key.Index), int(sh.Key.Layout), e.Type, e.Raw, e.Slices)
 	}
-	if !b.wants(in.handlers, e.Type) {
+	if !b.wants(in.handlers, e.Type) || len(handlers) == 0 && b.unasked(e) {
 		return
 	}
 	b.LastPos++

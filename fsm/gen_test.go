@@ -137,8 +137,8 @@ func (g *gen) client(b *Bot) Command {
 	case 3, 4:
 		return &OpenClient{Bot: b.Name, Session: ClientSession{
 			SID: sid, Key: name, Shard: uint32(g.n("of", 0, 2)), Shards: 2, Intents: uint64(g.n("intents", 0, 1<<10)),
-			Base: int64(b.LastPos) - 3, First: b.LastPos, Node: g.node(), Until: int64(g.n("until", 0, 9)), Conn: uint64(g.n("conn", 1, 2)),
-		}}
+			Node: g.node(), Until: int64(g.n("until", 0, 9)), Conn: uint64(g.n("conn", 1, 2)),
+		}, Room: uint32(g.n("room", 0, 3))}
 	case 5:
 		return &AttachClient{Bot: b.Name, SID: sid, Attach: attach, Conn: uint64(g.n("conn", 1, 2)), Seq: int64(g.n("seq", 0, 9)), Node: g.node(), Until: 9}
 	case 6:

@@ -64,12 +64,12 @@ func samples() map[Kind]Command {
 		KindImport: &Import{Bot: testBot, Shard: shard1, Epoch: 301, Evs: []Imported{
 			{Type: "GUILD_CREATE", Raw: []byte(`{"id":"1"}`)}, {Type: "GUILD_MEMBERS_CHUNK", Raw: []byte(`{"guild_id":"1"}`)},
 		}},
-		KindPin: &Pin{Bot: testBot, Rev: 3, To: "mike", Why: WhyTakeover, Layout: 2, Shards: []uint32{0, 1}},
+		KindPin:           &Pin{Bot: testBot, Rev: 3, To: "mike", Why: WhyTakeover, Layout: 2, Shards: []uint32{0, 1}},
 		KindPutClientKey:  &PutClientKey{Bot: testBot, Key: ClientKey{Name: "web", Hash: [32]byte{1, 2, 3}, Rights: RightEvents | RightREST, At: 1700000000000}},
 		KindDropClientKey: &DropClientKey{Bot: testBot, Name: "web", Hash: [32]byte{1, 2, 3}},
 		KindOpenClient: &OpenClient{Bot: testBot, Session: ClientSession{
-			SID: "c1", Key: "web", Shard: 1, Shards: 2, Intents: 513, Base: -3, First: 300, Node: joe, Until: 1700000000000, Conn: 9,
-		}},
+			SID: "c1", Key: "web", Shard: 1, Shards: 2, Intents: 513, Node: joe, Until: 1700000000000, Conn: 9,
+		}, Room: 300},
 		KindAttachClient:  &AttachClient{Bot: testBot, SID: "c1", Attach: 1, Conn: 10, Seq: 7, Node: mike, Until: 1700000000000},
 		KindTouchClient:   &TouchClient{Bot: testBot, SID: "c1", Attach: 2, Seq: 8, Until: 1700000000000},
 		KindCloseClient:   &CloseClient{Bot: testBot, SID: "c1", Attach: 2},

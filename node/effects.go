@@ -2,12 +2,9 @@ package node
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
 	"time"
 
 	"go.uber.org/zap"
@@ -75,28 +72,15 @@ func (n *Node) SetPresence(ctx context.Context, bot string, shard uint32, raw []
 	return err
 }
 
-// statuses are those that a presence may have (events/gateway-events.mdx,
-// "Status Types").
-var statuses = []string{"online", "dnd", "idle", "invisible", "offline"}
-
 // checkPresence looks at the d of an op 3; empty takes a presence back.
 func checkPresence(raw []byte) error {
 	if len(raw) == 0 {
 		return nil
 	}
-	var p struct {
-		Status     string            `json:"status"`
-		Activities []json.RawMessage `json:"activities"`
-	}
-	switch err := json.Unmarshal(raw, &p); {
-	case err != nil:
-		return fmt.Errorf("the presence: %w", err)
-	case !slices.Contains(statuses, p.Status):
-		return fmt.Errorf("the presence: %q is no status: it is one of %s", p.Status, strings.Join(statuses, ", "))
-	case len(raw) > fsm.MaxPresence:
+	if len(raw) > fsm.MaxPresence {
 		return fmt.Errorf("the presence has more than %d bytes", fsm.MaxPresence)
 	}
-	return nil
+	return discord.CheckPresence(raw)
 }
 
 // Speak sends a payload on the gateway connection of the shard with this index,

@@ -51,6 +51,7 @@ type Node struct {
 	linked    sync.Map      // node id -> incarnation of the process that a link reaches
 	look      chan struct{} // capacity 1: the peers may have changed
 	rates     rates
+	proxy     atomic.Pointer[proxyInfo] // nil without a proxy
 }
 
 // cleanup undoes one acquisition.

@@ -75,6 +75,7 @@ func (n *Node) nodeStatus(reports map[string]report) []admin.Node {
 			node.State, node.Alive, node.Status = rep.State, true, "alive"
 			node.AppliedIndex, node.UptimeS, node.Version = rep.Applied, rep.UptimeS, rep.Version
 			node.EventsPerS, node.MemoryBytes, node.Fresh = rep.EventsPerS, rep.Memory, rep.Fresh
+			node.ProxyAddr, node.Clients = rep.ProxyAddr, rep.Clients
 			node.LastContactMS = 0
 		}
 		if s.ID == n.o.ID {

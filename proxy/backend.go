@@ -2,11 +2,16 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"net/http"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 )
+
+// ErrLeaving is wrapped by the errors of Backend.Serving that no wait will cure:
+// the node is drained, or stops.
+var ErrLeaving = errors.New("this node is leaving")
 
 // Backend is the node that the proxy is part of. Its methods are safe for
 // concurrent use.
@@ -23,7 +28,8 @@ type Backend interface {
 	// error means that the outcome is unknown.
 	ProposeState(ctx context.Context, build func(*fsm.State) fsm.Command) (fsm.Result, error)
 	// Serving returns nil if this node may serve clients, else why it may not: it
-	// isn't fresh, it drains, it stops, or the cluster has no place for it.
+	// isn't fresh, it drains or stops (ErrLeaving), or the cluster doesn't count on
+	// it.
 	Serving() error
 	// Speak sends a payload on the gateway connection of the bot's shard with this
 	// index, whichever node has it.

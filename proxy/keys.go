@@ -10,8 +10,12 @@ import (
 	"github.com/botnode/botnode/fsm"
 )
 
-// secretBytes is how much chance is in a client key.
-const secretBytes = 32
+const (
+	// secretBytes is how much chance is in a client key.
+	secretBytes = 32
+	// maxKey bounds what is taken for a client key at all, in bytes.
+	maxKey = 256
+)
 
 // NewKey returns a fresh client key for the bot whose user has this id, and what
 // the state keeps of it. It has the form of a bot's token, three parts of
@@ -33,16 +37,29 @@ type Client struct {
 	Bot    string
 	Name   string // of the key
 	Rights fsm.Rights
+	hash   [32]byte // of the key: whether it still holds is looked up again
+	// vouched: the key was not shown; the request's address had shown it before.
+	vouched bool
 }
 
 // client returns whose key an Authorization header or an IDENTIFY shows, with or
-// without "Bot " before it; ok is false for a key that nobody has.
+// without "Bot " or "Bearer " before it; ok is false for a key that nobody has.
 func (s *Server) client(shown string) (c Client, ok bool) {
-	hash := HashKey(strings.TrimSpace(strings.TrimPrefix(shown, "Bot ")))
+	if len(shown) > maxKey {
+		return Client{}, false
+	}
+	if scheme, key, found := strings.Cut(shown, " "); found && (strings.EqualFold(scheme, "Bot") || strings.EqualFold(scheme, "Bearer")) {
+		shown = key
+	}
+	return s.clientOf(HashKey(strings.TrimSpace(shown)))
+}
+
+// clientOf returns whose key has a hash.
+func (s *Server) clientOf(hash [32]byte) (c Client, ok bool) {
 	s.o.Backend.ViewState(func(st *fsm.State) {
 		for _, name := range st.BotNames() {
 			if k, found := st.Bot(name).ClientKeyOf(hash); found {
-				c, ok = Client{Bot: name, Name: k.Name, Rights: k.Rights}, true
+				c, ok = Client{Bot: name, Name: k.Name, Rights: k.Rights, hash: hash}, true
 				return
 			}
 		}

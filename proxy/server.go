@@ -24,15 +24,35 @@ type Options struct {
 	PublicURL string
 	// TLS says that Listener is TLS, for the addresses that are told without PublicURL.
 	TLS bool
+	// Metrics may be nil.
+	Metrics Metrics
 	// Logger may be nil.
 	Logger *zap.Logger
 }
+
+// Metrics receives what the proxy measures; its methods must not block.
+type Metrics interface {
+	// ProxyRequest counts a request: the class of its answer's status, such as
+	// "2xx", or "none", and the time to the end of the answer.
+	ProxyRequest(code string, took time.Duration)
+}
+
+// noMetrics measures nothing.
+type noMetrics struct{}
+
+// ProxyRequest implements Metrics.
+func (noMetrics) ProxyRequest(string, time.Duration) {}
 
 // Limits of what an unknown peer may ask of the node.
 const (
 	headerTimeout  = 10 * time.Second
 	idleTimeout    = 2 * time.Minute
 	maxHeaderBytes = 16 << 10
+	maxPeers       = 12_000          // connections in all
+	unreadTimeout  = 2 * time.Second // for the rest of a body that nobody wants
+	maxSilent      = 512             // connections that have not sent a whole request yet
+	// breakTimeout bounds how long it takes to tell those that wait still.
+	breakTimeout = time.Second
 )
 
 // Server serves clients on one address: WebSocket upgrades are gateway
@@ -41,9 +61,22 @@ type Server struct {
 	o      Options
 	log    *zap.Logger
 	http   *http.Server
+	peers  *peers
+	rest   restState
 	ctx    context.Context // ends with the server
 	cancel context.CancelFunc
-	wg     sync.WaitGroup // what the server has to wait for: the accept loop, gateway connections
+	wg     sync.WaitGroup // what the server has to wait for: the accept loop, what serves all connections
+
+	door     door
+	attempts attempts
+	touches  toucher
+
+	serving sync.WaitGroup // gateway connections
+
+	mu      sync.Mutex // guards what follows
+	closing bool
+	conns   map[*conn]struct{}
+	feeds   map[string]*feed // of bots that clients follow
 }
 
 // New starts a server.
@@ -54,12 +87,21 @@ func New(o Options) (*Server, error) {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}
-	s := &Server{o: o, log: o.Logger}
+	if o.Metrics == nil {
+		o.Metrics = noMetrics{}
+	}
+	s := &Server{
+		o: o, log: o.Logger, peers: newPeers(maxPeers, maxSilent), rest: newRESTState(),
+		conns: make(map[*conn]struct{}), feeds: make(map[string]*feed),
+	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ConnState: s.peers.state, ConnContext: withConn,
 		ErrorLog: zap.NewStdLog(o.Logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
+	s.startTouches()
+	s.wg.Go(s.watch)
 	s.wg.Go(func() { _ = s.http.Serve(o.Listener) }) // ends with Close
 	return s, nil
 }
@@ -67,19 +109,51 @@ func New(o Options) (*Server, error) {
 // Addr returns the address that the server listens on.
 func (s *Server) Addr() net.Addr { return s.o.Listener.Addr() }
 
-// Close tells the clients to come back elsewhere, ends what is under way, and
-// waits for it.
+// Clients returns how many clients have a gateway connection here.
+func (s *Server) Clients() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.conns)
+}
+
+// Close tells the clients to come back elsewhere, lets requests finish for a
+// moment, ends what is still under way, and waits for it.
 func (s *Server) Close() error {
+	s.mu.Lock()
+	s.closing = true
+	s.mu.Unlock()
+	_ = s.o.Listener.Close() // whoever comes back goes elsewhere
+	s.endConns()
 	s.cancel()
-	err := s.http.Close()
+	err := s.shutdown(s.rest.pace.finish)
+	s.rest.cancel()
+	if err != nil { // some wait for limits still
+		err = s.shutdown(breakTimeout)
+	}
+	if err != nil { // some don't read
+		err = s.http.Close()
+	}
 	s.wg.Wait()
 	return err
 }
 
+// shutdown lets requests finish for a while.
+func (s *Server) shutdown(d time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
+	defer cancel()
+	return s.http.Shutdown(ctx)
+}
+
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.peers.spoke(r.Context())
+	if r.ContentLength != 0 {
+		// What is left of a body when its answer is out is read without a bound on
+		// time otherwise; a connection whose body is not read to its end ends.
+		defer func() { _ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(unreadTimeout)) }()
+	}
 	switch {
-	case strings.HasPrefix(r.URL.Path, "/api/"):
+	case r.URL.Path == "/api" || strings.HasPrefix(r.URL.Path, "/api/"):
 		s.serveREST(w, r)
 	default:
 		s.serveGateway(w, r)

@@ -17,7 +17,7 @@ type Schedule struct {
 }
 
 // chores plans what a leader does by the clock on the wall: ticks of schedules,
-// and the removal of keys whose time has come. The lock is held.
+// and the removal of keys and of clients' sessions whose time has come. The lock is held.
 func (l *leaderLoop) chores(wall time.Time) {
 	l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
 		for _, name := range s.BotNames() {
@@ -26,6 +26,10 @@ func (l *leaderLoop) chores(wall time.Time) {
 				// Another key for each step: of many keys one command removes a part.
 				step := fmt.Sprintf("expire %s %d %d", name, at, b.KVLen())
 				l.leader.propose(l.m.now(), s, step, &fsm.Expire{Bot: name, Now: wall.UnixMilli()})
+			}
+			if at, ok := b.NextClientExpiry(); ok && at <= wall.UnixMilli() {
+				step := fmt.Sprintf("expire clients %s %d", name, at)
+				l.leader.propose(l.m.now(), s, step, &fsm.ExpireClients{Bot: name, Now: wall.UnixMilli()})
 			}
 			if bot := l.m.bots[name]; bot != nil && b.Serves() {
 				for _, sched := range bot.Schedules {

@@ -105,6 +105,7 @@ const (
 	attemptKey contextKey = iota
 	nonceKey
 	safeKey
+	waitKey
 )
 
 // WithAttempt returns a context whose requests belong to the attempt.

@@ -16,6 +16,9 @@ import (
 // and more (reference.mdx, "Uploading Files"). A larger one passes without.
 const maxBody = 128 << 20
 
+// maxField bounds the fields of a form that are read into memory by themselves.
+const maxField = 8 << 20
+
 // enforced is what became of a message's nonce.
 type enforced struct {
 	body []byte
@@ -114,27 +117,37 @@ func replaceNonce(body []byte, nonce string) enforced {
 func addNonceForm(raw []byte, boundary string, nonce func() string) (enforced, error) {
 	var out bytes.Buffer
 	out.Grow(len(raw) + 256)
-	f := formNonce{w: multipart.NewWriter(&out), nonce: nonce}
-	if err := f.w.SetBoundary(boundary); err != nil {
+	safe, err := copyForm(&out, bytes.NewReader(raw), boundary, nonce)
+	if err != nil {
 		return enforced{}, err
 	}
-	r := multipart.NewReader(bytes.NewReader(raw), boundary)
+	return enforced{body: out.Bytes(), safe: safe}, nil
+}
+
+// copyForm copies a form with a nonce added. Of its parts it holds in memory
+// those that may have one, up to maxField bytes.
+func copyForm(dst io.Writer, src io.Reader, boundary string, nonce func() string) (safe bool, err error) {
+	f := formNonce{w: multipart.NewWriter(dst), nonce: nonce}
+	if err := f.w.SetBoundary(boundary); err != nil {
+		return false, err
+	}
+	r := multipart.NewReader(src, boundary)
 	for {
 		part, err := r.NextRawPart()
 		if err == io.EOF {
 			break
 		}
 		if err != nil {
-			return enforced{}, err
+			return false, err
 		}
 		if err := f.copy(part); err != nil {
-			return enforced{}, err
+			return false, err
 		}
 	}
 	if err := f.finish(); err != nil {
-		return enforced{}, err
+		return false, err
 	}
-	return enforced{body: out.Bytes(), safe: f.safe}, nil
+	return f.safe, nil
 }
 
 // formNonce copies a form part by part.
@@ -157,9 +170,12 @@ func (f *formNonce) copy(part *multipart.Part) error {
 		_, err = io.Copy(dst, part)
 		return err
 	}
-	value, err := io.ReadAll(part)
+	value, err := io.ReadAll(io.LimitReader(part, maxField+1))
 	if err != nil {
 		return err
+	}
+	if len(value) > maxField {
+		return errors.New("a field of the form is too long")
 	}
 	switch name {
 	case "payload_json":

@@ -211,16 +211,21 @@ func (c *call) acquire() (Permit, error) {
 	if err := t.refused(c); err != nil {
 		return nil, err
 	}
-	if _, ok := ctx.Deadline(); !ok && t.opts.MaxWait > 0 {
+	until, wait := waitUntil(ctx), time.Duration(0)
+	if _, ok := ctx.Deadline(); !ok && until.IsZero() && t.opts.MaxWait > 0 {
+		until = time.Now().Add(t.opts.MaxWait)
+	}
+	if !until.IsZero() {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, t.opts.MaxWait)
+		wait = max(time.Until(until), time.Millisecond)
+		ctx, cancel = context.WithTimeout(ctx, wait)
 		defer cancel()
 	}
 	t.stats.waiting.Add(1)
 	defer t.stats.waiting.Add(-1)
 	permit, err := t.limiter.Acquire(ctx, c.limit)
 	if err != nil && ctx.Err() != nil && c.original.Context().Err() == nil {
-		return nil, &RateLimitError{RetryAfter: t.opts.MaxWait, Route: c.route.Template, Scope: ScopeUser}
+		return nil, &RateLimitError{RetryAfter: max(wait, time.Second), Route: c.route.Template, Scope: ScopeUser}
 	}
 	return permit, err
 }

@@ -206,21 +206,27 @@ func freeAddr() string {
 // cpu returns the CPU time that the nodes' processes have used together
 // (proc(5): utime and stime, in ticks of 1/100 s).
 func (c *cluster) cpu() time.Duration {
-	total := 0
+	total := time.Duration(0)
 	for _, p := range c.nodes {
-		b, err := os.ReadFile("/proc/" + strconv.Itoa(p.cmd.Process.Pid) + "/stat")
-		if err != nil {
-			continue
-		}
-		_, rest, _ := strings.Cut(string(b), ") ")
-		f := strings.Fields(rest)
-		if len(f) > 12 {
-			u, _ := strconv.Atoi(f[11])
-			s, _ := strconv.Atoi(f[12])
-			total += u + s
-		}
+		total += cpuOf(p.cmd.Process.Pid)
 	}
-	return time.Duration(total) * 10 * time.Millisecond
+	return total
+}
+
+// cpuOf returns the CPU time that a process has used.
+func cpuOf(pid int) time.Duration {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(b), ") ")
+	f := strings.Fields(rest)
+	if len(f) <= 12 {
+		return 0
+	}
+	u, _ := strconv.Atoi(f[11])
+	s, _ := strconv.Atoi(f[12])
+	return time.Duration(u+s) * 10 * time.Millisecond
 }
 
 // rss returns a node's resident memory in bytes.

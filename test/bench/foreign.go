@@ -34,7 +34,7 @@ func foreign(ctx context.Context, t *table, events int) error {
 	defer s.Close()
 	cmd := exec.CommandContext(ctx, "node", "bot.js")
 	cmd.Dir, cmd.Stderr = discordJS, os.Stderr
-	cmd.Env = append(os.Environ(), "API="+strings.TrimSuffix(s.APIURL(), "/v10"), "TOKEN="+s.Token(), "SHARDS=auto")
+	cmd.Env = append(os.Environ(), "API="+strings.TrimSuffix(s.APIURL(), "/v10"), "TOKEN="+s.Token(), "SHARD_TOTAL=auto")
 	if err := cmd.Start(); err != nil {
 		return err
 	}

@@ -5,7 +5,7 @@
 //
 // A bot of its own (test/bench/bot) shows what handlers and their store cost.
 //
-//	go run ./test/bench [-only cluster,foreign,pings,idle,handlers,kv,memory,cache,snapshot] [-events 400000]
+//	go run ./test/bench [-only cluster,foreign,pings,idle,handlers,kv,memory,cache,snapshot,proxy] [-events 400000]
 //
 // Figures of a shared machine are noisy: compare ratios, and quote medians of
 // several runs.
@@ -46,11 +46,12 @@ func (t *table) print() {
 func main() { os.Exit(run()) }
 
 func run() int {
-	only := flag.String("only", "cluster,foreign,pings,idle,handlers,kv,memory,cache,snapshot", "what to measure")
+	only := flag.String("only", "cluster,foreign,pings,idle,handlers,kv,memory,cache,snapshot,proxy", "what to measure")
 	events := flag.Int("events", 400_000, "events of the throughput run")
 	members := flag.Int("members", 1_000_000, "cached members of the memory, snapshot and cache runs")
 	bin := flag.String("bin", "", "a botnode binary to measure instead of building one")
 	builtin := flag.String("builtin", "", "measure the throughput of this built-in bot only: none or ping")
+	beside := flag.String("beside", "", "another REST proxy to measure beside the node's: a program that reads BIND_IP, PORT and TARGET from its environment")
 	flag.Parse() //nolint:revive // run is main, but for the exit code
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -70,6 +71,7 @@ func run() int {
 		{"memory", func(ctx context.Context, t *table) error { return memory(ctx, t, *bin, *members) }},
 		{"cache", func(_ context.Context, t *table) error { return caches(t, *members) }},
 		{"snapshot", func(_ context.Context, t *table) error { return snapshots(t, *members) }},
+		{"proxy", func(ctx context.Context, t *table) error { return proxyREST(ctx, t, *bin, *beside) }},
 	}
 	code := 0
 	for _, s := range steps {

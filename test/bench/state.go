@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -199,9 +200,10 @@ func snapshots(t *table, members int) error {
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
-func median(d []time.Duration) time.Duration {
-	d = slices.Sorted(slices.Values(d))
-	return d[len(d)/2]
+// median returns the middle of some figures.
+func median[T cmp.Ordered](v []T) T {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
 }
 
 // written is what one snapshot took.

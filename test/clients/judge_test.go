@@ -3,80 +3,39 @@
 package clients
 
 import (
-	"bufio"
 	"context"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/discord/sim/simctl"
+	"github.com/botnode/botnode/internal/testproc"
 )
-
-// build makes a binary of a package of the module in dir.
-func build(t *testing.T, dir, pkg string) string {
-	t.Helper()
-	out := filepath.Join(t.TempDir(), "bin")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", out, pkg)
-	cmd.Dir = dir
-	if b, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("go build %s: %v\n%s", pkg, err, b)
-	}
-	return out
-}
-
-// spawn starts a process that gets SIGTERM at the end, and must go by itself.
-// Its lines are logged, and sent to the channel until that is full.
-func spawn(t *testing.T, dir string, env []string, name string, args ...string) <-chan string {
-	t.Helper()
-	cmd := exec.Command(name, args...)
-	cmd.Dir, cmd.Env, cmd.Stderr = dir, append(os.Environ(), env...), os.Stderr
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	lines, done := make(chan string, 100), make(chan struct{})
-	go func() {
-		defer close(done)
-		for s := bufio.NewScanner(stdout); s.Scan(); {
-			select {
-			case lines <- s.Text():
-			default:
-			}
-		}
-	}()
-	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM)
-		kill := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
-		<-done
-		if err := cmd.Wait(); err != nil {
-			t.Errorf("%s: %v", name, err)
-		}
-		kill.Stop()
-	})
-	return lines
-}
 
 // discordsim starts the simulator with Discord's own limits: 200 channels are
 // enough for 40 answers a second without a 429.
 func discordsim(t *testing.T, args ...string) *simctl.Client {
 	t.Helper()
-	bin := build(t, "../..", "./cmd/discordsim")
-	lines := spawn(t, ".", nil, bin, append([]string{"-guilds=20", "-channels=10", "-identify-window=200ms"}, args...)...)
-	select {
-	case url := <-lines:
-		return simctl.New(url)
-	case <-time.After(10 * time.Second):
-		t.Fatal("the simulator says nothing")
-		return nil
+	args = append([]string{"-guilds=20", "-channels=10", "-identify-window=200ms"}, args...)
+	p, err := testproc.Start(testproc.Options{
+		Path: build(t, root, "./cmd/discordsim"), Args: args, Log: filepath.Join(t.TempDir(), "discordsim.log"),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
+	t.Cleanup(p.Close)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for range 500 {
+		if url, _, whole := strings.Cut(p.Log(), "\n"); whole {
+			return simctl.New(url)
+		}
+		<-tick.C
+	}
+	t.Fatal("the simulator says nothing")
+	return nil
 }
 
 // poll waits until the ledger is as cond says.
@@ -103,31 +62,25 @@ func poll(t *testing.T, c *simctl.Client, what string, cond func(sim.Summary) bo
 	}
 }
 
-func env(t *testing.T, c *simctl.Client, shards string) []string {
-	t.Helper()
-	info, err := c.Info(t.Context())
-	if err != nil {
-		t.Fatal(err)
+// TestAtTheSimulator lets libraries judge the simulator.
+func TestAtTheSimulator(t *testing.T) {
+	t.Parallel()
+	for _, l := range libraries {
+		if l.name != "discordjs" && l.name != "discordgo" {
+			continue
+		}
+		t.Run(l.name, func(t *testing.T) {
+			t.Parallel()
+			c := discordsim(t, "-shards=2")
+			info, err := c.Info(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			cl := launch(t, l, t.TempDir(), "API="+strings.TrimSuffix(info.API, "/v10"), "TOKEN="+info.Token)
+			defer cl.end(t)
+			judge(t, c)
+		})
 	}
-	return []string{"API=" + strings.TrimSuffix(info.API, "/v10"), "TOKEN=" + info.Token, "SHARDS=" + shards}
-}
-
-func TestDiscordJS(t *testing.T) {
-	install := exec.CommandContext(t.Context(), "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
-	install.Dir = "discordjs"
-	if b, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("npm ci: %v\n%s", err, b)
-	}
-	c := discordsim(t, "-shards=2")
-	spawn(t, "discordjs", env(t, c, "auto"), "node", "bot.js")
-	judge(t, c)
-}
-
-func TestDiscordGo(t *testing.T) {
-	c := discordsim(t, "-shards=2")
-	bot := build(t, "discordgo", ".")
-	spawn(t, ".", env(t, c, "2"), bot)
-	judge(t, c)
 }
 
 // judge is the same trial for every library: connect, answer, survive.

@@ -1,0 +1,271 @@
+package proxy
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/cache"
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/jsonscan"
+)
+
+// serveWait is how long an IDENTIFY or RESUME waits for this node to be able to
+// answer it: to be fresh, and to know the bot.
+const serveWait = 10 * time.Second
+
+// leavingWait is that of a node that will not be, and refusedWait how long the
+// cluster's refusal takes to reach a client, which is likely to try again.
+const (
+	leavingWait = time.Second
+	refusedWait = 2 * time.Second
+)
+
+// identifyData is the d of an op 2 (events/gateway-events.mdx, "Identify"). That
+// a payload be compressed by itself may be ignored, so compress isn't read.
+type identifyData struct {
+	Token          string          `json:"token"`
+	Intents        *int64          `json:"intents"`
+	Shard          []int64         `json:"shard"`
+	LargeThreshold int             `json:"large_threshold"`
+	Presence       json.RawMessage `json:"presence"`
+}
+
+// identify answers op 2.
+func (c *conn) identify(d []byte) {
+	var p identifyData
+	if json.Unmarshal(d, &p) != nil {
+		c.end(closing(discord.CloseDecodeError, "the d of IDENTIFY doesn't have the shape that it must have"))
+		return
+	}
+	shard, shards, refusal := checkShard(p.Shard)
+	if refusal != nil {
+		c.end(refusal)
+		return
+	}
+	c.phase = opening
+	c.beside(func(ctx context.Context) func() {
+		client, refusal := c.authenticate(ctx, p.Token)
+		if refusal != nil {
+			return c.refused(refusal)
+		}
+		has, refusal := c.awaitSelf(ctx, client.Bot)
+		if refusal != nil {
+			return c.refused(refusal)
+		}
+		intents, refusal := checkIntents(p.Intents, has)
+		if refusal != nil {
+			return c.refused(refusal)
+		}
+		sess := &session{client: client, filter: filter{shard: int(shard), shards: int(shards), intents: intents}}
+		return c.open(ctx, sess, &p)
+	})
+}
+
+// refused is what happens in the loop when a session isn't begun.
+func (c *conn) refused(e *ending) func() {
+	return func() {
+		c.phase, c.held = waiting, nil
+		c.end(e)
+	}
+}
+
+// authenticate finds out whose key a token is. A wrong one is answered the
+// later, the more of them its address has shown.
+func (c *conn) authenticate(ctx context.Context, token string) (Client, *ending) {
+	if e := c.awaitServing(ctx); e != nil {
+		return Client{}, e
+	}
+	client, ok := c.s.client(token)
+	if ok && client.Rights.Has(fsm.RightEvents) {
+		c.vouch(client)
+		return client, nil
+	}
+	select {
+	case <-time.After(c.s.attempts.wrong(c.addr, time.Now())):
+	case <-ctx.Done():
+	}
+	if ok {
+		return Client{}, closing(discord.CloseAuthenticationFailed, "the client key has no right to events")
+	}
+	return Client{}, closing(discord.CloseAuthenticationFailed, "the token is no client key of this cluster")
+}
+
+// vouch lets the client's address send what libraries send without a key: a bot
+// that has only just come to this node may have nothing to say but the answer to an interaction.
+func (c *conn) vouch(client Client) {
+	if client.Rights.Has(fsm.RightREST) {
+		c.s.rest.addresses.vouch(addressOf(c.ws.RemoteAddr().String()), client.hash, time.Now())
+	}
+}
+
+// awaitServing waits until this node may serve clients.
+func (c *conn) awaitServing(ctx context.Context) *ending {
+	// Not at once: a client that knows no other node would be back at once, too.
+	err := poll(ctx, leavingWait, c.s.o.Backend.Serving)
+	if err != nil && !errors.Is(err, ErrLeaving) {
+		err = poll(ctx, serveWait, c.s.o.Backend.Serving)
+	}
+	if err != nil {
+		return elsewhere("this node can't serve now: " + err.Error())
+	}
+	return nil
+}
+
+// pollEvery is how often a condition is looked at again.
+const pollEvery = 50 * time.Millisecond
+
+// poll waits until cond returns nil, for a time at most.
+func poll(ctx context.Context, most time.Duration, cond func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	for {
+		err := cond()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-time.After(pollEvery):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+// awaitSelf waits until the cache knows the bot's own user, which READY shows,
+// and returns the intents that the bot has.
+func (c *conn) awaitSelf(ctx context.Context, bot string) (has discord.Intents, refusal *ending) {
+	err := poll(ctx, serveWait, func() (err error) {
+		err = errNoSelf
+		c.s.o.Backend.ViewState(func(st *fsm.State) {
+			if b := st.Bot(bot); b != nil && len(b.Cache().Self()) > 0 {
+				has, err = discord.Intents(b.Config.Intents), nil
+			}
+		})
+		return err
+	})
+	if err != nil {
+		return 0, elsewhere(err.Error())
+	}
+	return has, nil
+}
+
+// open has the cluster open a session, and begins it from the state in which it
+// was opened: from there on the journal has what the session wants.
+func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() {
+	cs := fsm.ClientSession{
+		SID: newSID(), Key: sess.client.Name, Shard: uint32(sess.shard), Shards: uint32(sess.shards), Intents: uint64(sess.intents),
+		Node: c.s.o.Backend.Self(), Conn: rand.Uint64(), Until: time.Now().Add(sessionLife).UnixMilli(),
+	}
+	res, err := c.s.o.Backend.ProposeState(ctx, func(st *fsm.State) fsm.Command {
+		cmd := &fsm.OpenClient{Bot: sess.client.Bot, Session: cs}
+		if b := st.Bot(sess.client.Bot); b != nil {
+			cmd.Room = room(b.Cache(), &sess.filter)
+		}
+		return cmd
+	})
+	if e := c.refusal(ctx, res, err); e != nil {
+		return c.refused(e)
+	}
+	sess.sid, sess.attach = cs.SID, res.Version
+	b := &burst{threshold: p.LargeThreshold, named: len(p.Shard) > 0}
+	if !c.begin(sess, b) {
+		return c.refused(dropped("the session could not be begun; connect again"))
+	}
+	if len(p.Presence) > 0 && !jsonscan.IsNull(p.Presence) {
+		pair := p.Shard
+		return func() {
+			c.start(sess, b, sending)
+			c.enqueue(func(ctx context.Context) { c.setPresence(ctx, sess.client.Bot, pair, p.Presence) })
+		}
+	}
+	return func() { c.start(sess, b, sending) }
+}
+
+// refusal turns what the cluster answers into an end, nil if it did as it was
+// asked.
+func (c *conn) refusal(ctx context.Context, res fsm.Result, err error) *ending {
+	if err == nil && res.Code == fsm.OK {
+		return nil
+	}
+	select {
+	case <-time.After(refusedWait):
+	case <-ctx.Done():
+	}
+	if err != nil {
+		c.log.Warn("the cluster didn't answer for a client's session", zap.String("code", "proxy_no_answer"), zap.Error(err))
+		return elsewhere("the cluster didn't answer; connect again")
+	}
+	return elsewhere("the cluster refused: " + res.Msg)
+}
+
+// room returns how many numbers a session needs for what it begins with; more
+// than that, since guilds may come before it is opened.
+func room(c *cache.Cache, f *filter) uint32 {
+	n := uint32(0)
+	c.HomeGuilds(func(guild discord.Snowflake, _ bool) bool {
+		if f.owns(guild) {
+			n++
+		}
+		return true
+	})
+	return 2*n + spareRoom
+}
+
+// spareRoom is the least number of numbers that are kept for a session's begin.
+const spareRoom = 64
+
+// begin takes the state that a session begins with. It reports false if the
+// session is gone already, or has got too many guilds.
+func (c *conn) begin(sess *session, burst *burst) (ok bool) {
+	c.s.o.Backend.ViewState(func(st *fsm.State) {
+		b := st.Bot(sess.client.Bot)
+		if b == nil {
+			return
+		}
+		cs, found := b.ClientSession(sess.sid)
+		if !found {
+			return
+		}
+		ok = true
+		sess.take(&cs, b)
+		sess.next = b.LastPos + 1
+		burst.frozen, burst.application = b.Cache().Freeze(), b.Application
+	})
+	if !ok {
+		return false
+	}
+	burst.frozen.HomeGuilds(func(guild discord.Snowflake, _ bool) bool {
+		if sess.owns(guild) {
+			burst.guilds = append(burst.guilds, guild)
+		}
+		return true
+	})
+	return int64(len(burst.guilds)+1) <= sess.first
+}
+
+// take notes what the state says of a session and of its bot.
+func (s *session) take(cs *fsm.ClientSession, b *fsm.Bot) {
+	s.base, s.first = cs.Base, int64(cs.First)-cs.Base
+	s.self = discord.Snowflake(jsonscan.ID(jsonscan.Get(b.Cache().Self(), "id")))
+}
+
+// start makes a session the connection's.
+func (c *conn) start(sess *session, b *burst, p phase) {
+	sess.end = c.stop
+	sess.feed = c.s.follow(sess.client.Bot)
+	sess.feed.add(&sess.follower)
+	sess.touch = time.Now()
+	c.sess, c.burst, c.phase = sess, b, p
+	c.recognised()
+	held := c.held
+	c.held = nil
+	for _, f := range held {
+		c.handle(f)
+	}
+}

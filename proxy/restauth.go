@@ -1,0 +1,66 @@
+package proxy
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/botnode/botnode/discord/rest"
+	"github.com/botnode/botnode/fsm"
+)
+
+// authenticate returns whose request it is: by the client key that it shows or,
+// for a route that carries a token of its own and that libraries call without
+// Authorization, by the key that its address showed of late.
+func (s *Server) authenticate(r *http.Request, route rest.Route) (Client, *apiError) {
+	addr, now := addressOf(r.RemoteAddr), time.Now()
+	if shown := r.Header.Get("Authorization"); shown != "" {
+		if c, ok := s.client(shown); ok {
+			if c.Rights.Has(fsm.RightREST) {
+				s.rest.addresses.vouch(addr, c.hash, now)
+			}
+			return c, nil
+		}
+	} else if route.OwnToken() && !ofBrowser(r.Header) {
+		if hash, ok := s.rest.addresses.vouchedFor(addr, now); ok {
+			c, ok := s.clientOf(hash)
+			wait := s.rest.addresses.refusedFor(addr, now)
+			if ok && wait > 0 {
+				return Client{}, tooMany(wait, "refused_tokens")
+			}
+			if ok {
+				c.vouched = true
+				return c, nil
+			}
+		}
+	}
+	if s.o.Backend.Serving() != nil {
+		// This node may not know the key yet, as one that has just started: a
+		// 401 would have discord.js forget its token.
+		return Client{}, errNotFresh
+	}
+	if wait := s.rest.addresses.fail(addr, now); wait > 0 {
+		e := tooMany(wait, "wrong_keys")
+		e.hangUp = true
+		return Client{}, e
+	}
+	return Client{}, errUnauthorized
+}
+
+// ofBrowser reports whether a web page sent a request: one that runs beside a
+// client has its address.
+func ofBrowser(h http.Header) bool { return h.Get("Origin") != "" || h.Get("Sec-Fetch-Site") != "" }
+
+// noteVouched counts against an address what Discord refuses of its requests
+// without a key: a few thousand of these, and Discord would refuse the node's
+// address (topics/rate-limits.mdx, "Invalid Request Limit").
+func (s *Server) noteVouched(r *http.Request, c Client, status int) {
+	if c.vouched && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
+		s.rest.addresses.refuse(addressOf(r.RemoteAddr), time.Now())
+	}
+}
+
+// allowed says whether a client's rights are enough for a method.
+func (c Client) allowed(method string) bool {
+	reading := method == http.MethodGet || method == http.MethodHead
+	return c.Rights.Has(fsm.RightREST) || reading && c.Rights.Has(fsm.RightRead)
+}
