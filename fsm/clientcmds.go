@@ -13,7 +13,7 @@ import "github.com/botnode/botnode/discord"
 // nobody knows its id any more it lasts until its time is over.
 type OpenClient struct {
 	Bot     string
-	Session ClientSession // Attach and Seq are not sent, 1 and 0; First and Base don't count
+	Session ClientSession // Attach, Seq and Through are not sent, 1 and 0; First and Base don't count
 	Room    uint32
 }
 
@@ -56,7 +56,7 @@ func (c *OpenClient) apply(s *State) Result {
 	case len(b.clients.sessions) >= MaxClientSessions:
 		return refused("the bot has 10000 client sessions; those that are unused end by themselves")
 	}
-	cs.Attach, cs.Seq = 1, 0
+	cs.Attach, cs.Seq, cs.Through = 1, 0, 0
 	cs.First = b.LastPos
 	cs.Base = int64(b.LastPos) - int64(c.Room)
 	b.clients.sessions[cs.SID] = &cs
@@ -123,7 +123,9 @@ type TouchClient struct {
 	SID    string
 	Attach uint64
 	Seq    int64
-	Until  int64
+	// Through is ClientSession's.
+	Through int64
+	Until   int64
 }
 
 // Kind implements Command.
@@ -134,11 +136,13 @@ func (c *TouchClient) encode(w *writer) {
 	w.string(c.SID)
 	w.uint(c.Attach)
 	w.int(c.Seq)
+	w.int(c.Through)
 	w.int(c.Until)
 }
 
 func (c *TouchClient) decode(r *reader) {
-	c.Bot, c.SID, c.Attach, c.Seq, c.Until = r.string(), r.string(), r.uint(), r.int(), r.int()
+	c.Bot, c.SID, c.Attach = r.string(), r.string(), r.uint()
+	c.Seq, c.Through, c.Until = r.int(), r.int(), r.int()
 }
 
 func (c *TouchClient) apply(s *State) Result {
@@ -150,7 +154,7 @@ func (c *TouchClient) apply(s *State) Result {
 		return Result{Code: Old, Version: cs.Attach}
 	}
 	next := *cs
-	next.Seq, next.Until = max(cs.Seq, c.Seq), max(cs.Until, c.Until)
+	next.Seq, next.Through, next.Until = max(cs.Seq, c.Seq), max(cs.Through, c.Through), max(cs.Until, c.Until)
 	b.clients.sessions[c.SID] = &next
 	return Result{Version: next.Attach}
 }

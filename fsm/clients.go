@@ -34,6 +34,9 @@ type ClientSession struct {
 	// Seq is the highest number that the client has confirmed, by a heartbeat or
 	// a RESUME.
 	Seq int64
+	// Through is up to which number a client that has Seq lacks nothing: what
+	// there is between didn't pass its filter. 0 if nobody said.
+	Through int64
 	// Until is when the session is over if nothing more is heard of it, Unix
 	// milliseconds by the clock of the node that last heard of it.
 	Until int64
@@ -189,6 +192,7 @@ func (b *Bot) encodeClients(w *writer) {
 		cs.encode(w)
 		w.uint(cs.Attach)
 		w.int(cs.Seq)
+		w.int(cs.Through)
 	}
 }
 
@@ -205,10 +209,10 @@ func (b *Bot) decodeClients(r *reader) {
 		name := r.string()
 		b.clients.dropped[name] = r.int()
 	}
-	for range r.count(12) {
+	for range r.count(13) {
 		cs := new(ClientSession)
 		cs.decode(r)
-		cs.Attach, cs.Seq = r.uint(), r.int()
+		cs.Attach, cs.Seq, cs.Through = r.uint(), r.int(), r.int()
 		b.clients.sessions[cs.SID] = cs
 		b.clients.intents |= discord.Intents(cs.Intents)
 	}

@@ -91,7 +91,7 @@ func TestClientSessionGuards(t *testing.T) {
 	if r := b.do(&CloseClient{Bot: testBot, SID: "a", Attach: 1})[0]; r.Code != Old {
 		t.Errorf("closed by the connection before: %+v", r)
 	}
-	b.must(&TouchClient{Bot: testBot, SID: "a", Attach: 2, Seq: 3, Until: 150})
+	b.must(&TouchClient{Bot: testBot, SID: "a", Attach: 2, Seq: 3, Through: 5, Until: 150})
 	if s := b.client("a"); s.Seq != 4 || s.Until != 200 || s.Node != mike {
 		t.Errorf("what a client confirmed went back: %+v", s)
 	}

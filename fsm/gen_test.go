@@ -142,7 +142,7 @@ func (g *gen) client(b *Bot) Command {
 	case 5:
 		return &AttachClient{Bot: b.Name, SID: sid, Attach: attach, Conn: uint64(g.n("conn", 1, 2)), Seq: int64(g.n("seq", 0, 9)), Node: g.node(), Until: 9}
 	case 6:
-		return &TouchClient{Bot: b.Name, SID: sid, Attach: attach, Seq: int64(g.n("seq", 0, 9)), Until: int64(g.n("until", 0, 9))}
+		return &TouchClient{Bot: b.Name, SID: sid, Attach: attach, Seq: int64(g.n("seq", 0, 9)), Through: int64(g.n("through", 0, 9)), Until: int64(g.n("until", 0, 9))}
 	case 7:
 		return &CloseClient{Bot: b.Name, SID: sid, Attach: attach}
 	}

@@ -77,9 +77,10 @@ func (s *session) seq(pos uint64) int64 { return int64(pos) - s.base }
 // journal has let go of what follows, or s is in the middle of what the session
 // began with. Until is the newest position.
 //
-// What the client has confirmed by heartbeats counts, too: then it was sent all
-// that passed its filter up to cs.Seq, so that a quiet session doesn't get lost
-// because the journal moved on under it.
+// What the client has confirmed by heartbeats counts, too: if it has cs.Seq still,
+// it lacks nothing up to cs.Through, so that a quiet session doesn't get lost
+// because the journal moved on under it. One that goes on before what it has
+// confirmed may lack what the journal has let go of.
 func resumeAt(cs *fsm.ClientSession, s int64, b *fsm.Bot) (next uint64, verdict resumeVerdict) {
 	first, last := int64(cs.First)-cs.Base, int64(b.LastPos)-cs.Base
 	switch {
@@ -89,8 +90,8 @@ func resumeAt(cs *fsm.ClientSession, s int64, b *fsm.Bot) (next uint64, verdict 
 		return 0, resumeLost
 	}
 	next = uint64(cs.Base+s) + 1
-	if !has(b, next) && s < cs.Seq && cs.Seq <= last {
-		next = uint64(cs.Base+cs.Seq) + 1
+	if !has(b, next) && s >= cs.Seq && s < cs.Through && cs.Through <= last {
+		next = uint64(cs.Base+cs.Through) + 1
 	}
 	if !has(b, next) {
 		return 0, resumeLost
@@ -121,7 +122,7 @@ func (s *session) touched(d []byte, now time.Time) *touch {
 	if n, ok := jsonscan.Int(d); ok && n > 0 && n <= s.lastS && !s.replay {
 		t.seq = n
 		if n == s.lastS && n >= s.first {
-			t.seq = max(n, s.seq(s.next-1))
+			t.through = s.seq(s.next - 1)
 		}
 	}
 	return t

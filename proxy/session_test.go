@@ -25,22 +25,23 @@ func TestResumeAt(t *testing.T) {
 			t.Fatalf("numbers %d to %d are retained, the session began with %d", first, last, begun)
 		}
 		for name, tc := range map[string]struct {
-			s, confirmed int64
-			next         int64
-			verdict      resumeVerdict
+			s, through, confirmed int64
+			next                  int64
+			verdict               resumeVerdict
 		}{
-			"all was read":               {last, 0, last + 1, resumeOK},
-			"the oldest comes next":      {first - 1, 0, first, resumeOK},
-			"the one before it is gone":  {first - 2, 0, 0, resumeLost},
-			"what is gone was confirmed": {first - 2, first + 1, first + 2, resumeOK},
-			"what is there was, too":     {first, first + 1, first + 1, resumeOK},
-			"not all of it was":          {first - 5, first - 3, 0, resumeLost},
-			"in the middle of the begin": {1, 0, 0, resumeLost},
-			"confirmed in the middle":    {1, last, 0, resumeLost},
-			"below":                      {-1, 0, 0, resumeBadSeq},
-			"above":                      {last + 1, 0, 0, resumeBadSeq},
+			"all was read":               {last, 0, 0, last + 1, resumeOK},
+			"the oldest comes next":      {first - 1, 0, 0, first, resumeOK},
+			"the one before it is gone":  {first - 2, 0, 0, 0, resumeLost},
+			"what is gone was confirmed": {first - 2, first + 1, first - 2, first + 2, resumeOK},
+			"what is there was, too":     {first, first + 1, first, first + 1, resumeOK},
+			"not all of it was":          {first - 5, first - 3, first - 5, 0, resumeLost},
+			"more was confirmed before":  {first - 3, first + 1, first - 2, 0, resumeLost},
+			"in the middle of the begin": {1, 0, 0, 0, resumeLost},
+			"confirmed in the middle":    {1, last, 1, 0, resumeLost},
+			"below":                      {-1, 0, 0, 0, resumeBadSeq},
+			"above":                      {last + 1, 0, 0, 0, resumeBadSeq},
 		} {
-			cs.Seq = tc.confirmed
+			cs.Seq, cs.Through = tc.confirmed, tc.through
 			next, verdict := resumeAt(&cs, tc.s, bot)
 			if verdict != tc.verdict || verdict == resumeOK && int64(next)-cs.Base != tc.next {
 				t.Errorf("%s: %d, %d", name, int64(next)-cs.Base, verdict)
@@ -53,19 +54,19 @@ func TestResumeAt(t *testing.T) {
 func TestTouched(t *testing.T) {
 	now := time.Unix(1000, 0)
 	for name, tc := range map[string]struct {
-		d    string
-		want int64
+		d             string
+		want, through int64
 	}{
-		"nothing":              {"null", 0},
-		"no number":            {`"5"`, 0},
-		"an older event":       {"70", 70},
-		"the last event":       {"80", 95},
-		"one that wasn't sent": {"96", 0},
-		"below 0":              {"-4", 0},
+		"nothing":              {"null", 0, 0},
+		"no number":            {`"5"`, 0, 0},
+		"an older event":       {"70", 70, 0},
+		"the last event":       {"80", 80, 95},
+		"one that wasn't sent": {"96", 0, 0},
+		"below 0":              {"-4", 0, 0},
 	} {
 		s := &session{base: 5, first: 66, next: 101, lastS: 80}
 		got := s.touched([]byte(tc.d), now)
-		if got == nil || got.seq != tc.want || got.until != now.Add(sessionLife).UnixMilli() {
+		if got == nil || got.seq != tc.want || got.through != tc.through || got.until != now.Add(sessionLife).UnixMilli() {
 			t.Errorf("%s: %+v, want %d", name, got, tc.want)
 		}
 		if s.touched([]byte(tc.d), now.Add(touchEvery-1)) != nil || s.touched([]byte(tc.d), now.Add(touchEvery)) == nil {
@@ -73,7 +74,7 @@ func TestTouched(t *testing.T) {
 		}
 	}
 	begun := &session{base: 5, first: 66, next: 101, lastS: 3}
-	if got := begun.touched([]byte("3"), now); got.seq != 3 {
+	if got := begun.touched([]byte("3"), now); got.seq != 3 || got.through != 0 {
 		t.Errorf("in the middle of the begin: %+v", got)
 	}
 }

@@ -12,6 +12,7 @@ type touch struct {
 	bot, sid string
 	attach   uint64
 	seq      int64
+	through  int64
 	until    int64
 }
 
@@ -59,7 +60,7 @@ func (s *Server) tell(t *touch) {
 	// An answer would change nothing: whether the session still is this
 	// connection's is seen in the state.
 	_, _ = s.o.Backend.ProposeState(ctx, func(*fsm.State) fsm.Command {
-		return &fsm.TouchClient{Bot: t.bot, SID: t.sid, Attach: t.attach, Seq: t.seq, Until: t.until}
+		return &fsm.TouchClient{Bot: t.bot, SID: t.sid, Attach: t.attach, Seq: t.seq, Through: t.through, Until: t.until}
 	})
 }
 
