@@ -22,12 +22,14 @@ func (c *conn) sendEvents() <-chan struct{} {
 		return wake
 	}
 	c.batch(func() {
+		n := 0 // heartbeats are answered between two batches
 		for _, it := range items {
-			if c.over != nil || s.replay && it.Pos > s.upTo {
+			if c.over != nil || s.replay && it.Pos > s.upTo || n >= burstSize {
 				return
 			}
 			s.next = it.Pos + 1
 			c.sendEvent(it)
+			n += len(it.Raw)
 		}
 	})
 	return always
