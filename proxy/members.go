@@ -90,6 +90,24 @@ func parseMemberRequest(d []byte) (r memberRequest, ok bool) {
 	return r, true
 }
 
+// ask returns the d of the op 8 that Discord gets: what was understood and may be
+// had, since a payload that Discord can't read ends the bot's own connection.
+func (r *memberRequest) ask(nonce string) []byte {
+	d := append([]byte(`{"guild_id":`), quoted(r.guild)...)
+	if r.byID {
+		ids, _ := json.Marshal(append([]discord.Snowflake{}, r.users...)) // ids always marshal
+		d = append(append(d, `,"user_ids":`...), ids...)
+	} else {
+		query, _ := json.Marshal(r.query) // a string always marshals
+		d = append(append(d, `,"query":`...), query...)
+	}
+	d = append(d, `,"limit":`...)
+	d = strconv.AppendInt(d, min(max(0, r.limit), mostFound), 10)
+	d = append(d, `,"presences":`...)
+	d = strconv.AppendBool(d, r.presences)
+	return append(append(append(d, `,"nonce":"`...), nonce...), '"', '}')
+}
+
 // whole reports whether all members of the guild are asked for.
 func (r *memberRequest) whole() bool { return !r.byID && r.query == "" && r.limit == 0 }
 
@@ -113,7 +131,7 @@ func (c *conn) requestMembers(d []byte) {
 	if knows(frozen, &r) {
 		found, missing := find(frozen, &r)
 		c.answers = append(c.answers, &memberAnswer{
-			memberRequest: r, frozen: frozen, found: found, missing: missing,
+			memberRequest: r, found: found, missing: missing,
 			chunks: max(1, (len(found)+chunkSize-1)/chunkSize),
 		})
 		return
@@ -131,7 +149,7 @@ func (c *conn) requestMembers(d []byte) {
 	c.asked[nonce] = r.nonce
 	bot := s.client.Bot
 	c.enqueue(func(ctx context.Context) {
-		c.say(ctx, bot, discord.ShardOf(r.guild, layout), discord.OpRequestGuildMembers, withNonce(d, nonce))
+		c.say(ctx, bot, discord.ShardOf(r.guild, layout), discord.OpRequestGuildMembers, r.ask(nonce))
 	})
 }
 
@@ -171,7 +189,6 @@ func knows(ca *cache.Cache, r *memberRequest) bool {
 // memberAnswer is a request that is being answered from the cache.
 type memberAnswer struct {
 	memberRequest
-	frozen         *cache.Cache
 	found, missing []discord.Snowflake
 	sent, chunks   int
 }
@@ -186,8 +203,15 @@ func (c *conn) sendMembers() (more bool) {
 		return false
 	}
 	a := c.answers[0]
+	// As it is now: a member that is gone since, and whose event was sent, isn't
+	// brought back, and no copy of the cache is kept for a client that is slow.
+	frozen, _ := c.frozen(c.sess.client.Bot)
+	if frozen == nil {
+		c.answers = nil // without the bot the session ends
+		return false
+	}
 	part := a.found[min(len(a.found), a.sent*chunkSize):min(len(a.found), (a.sent+1)*chunkSize)]
-	d := a.chunk(a.frozen, part, a.missing, a.sent, a.chunks)
+	d := a.chunk(frozen, part, a.missing, a.sent, a.chunks)
 	c.dispatch(discord.EventGuildMembersChunk, c.sess.lastS, &body{d: d})
 	if a.sent++; a.sent == a.chunks {
 		c.answers = c.answers[1:]
