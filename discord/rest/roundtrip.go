@@ -20,8 +20,10 @@ type RoundTripper struct {
 	own       *http.Transport // the transport, if it is ours to close
 	limiter   Limiter
 	local     *localLimiter // the limiter, if it is ours to close
+	cluster   *Cluster      // the limiter, if it is a cluster's
 	refusals  *refusals
-	tickets   atomic.Uint64
+	start     time.Time
+	newest    atomic.Int64 // the Since of the newest request, in nanoseconds from start
 	closed    atomic.Bool
 	stats     counters
 }
@@ -37,7 +39,7 @@ func New(o Options) (*RoundTripper, error) {
 	}
 	t := &RoundTripper{
 		opts: o, base: base, transport: o.Transport, limiter: o.Limiter,
-		refusals: newRefusals(o.InvalidLimit),
+		refusals: newRefusals(o.InvalidLimit), start: time.Now(),
 	}
 	if t.transport == nil {
 		t.own = newTransport()
@@ -49,6 +51,10 @@ func New(o Options) (*RoundTripper, error) {
 	if t.limiter == nil {
 		t.local = newLocalLimiter(o.GlobalPerSecond)
 		t.limiter = t.local
+	}
+	t.cluster, _ = t.limiter.(*Cluster)
+	if t.cluster != nil {
+		t.cluster.bind(t.refusals.count)
 	}
 	return t, nil
 }
@@ -121,6 +127,18 @@ func (t *RoundTripper) passThrough(req *http.Request) (*http.Response, error) {
 		req.Header.Del("Authorization")
 	}
 	return t.transport.RoundTrip(req)
+}
+
+// since returns the time now, or a little after the newest request if clocks
+// don't tell them apart: what began first stays first.
+func (t *RoundTripper) since() time.Time {
+	for {
+		newest := t.newest.Load()
+		now := max(int64(time.Since(t.start)), newest+1)
+		if t.newest.CompareAndSwap(newest, now) {
+			return t.start.Add(time.Duration(now)) // has the monotonic clock, as ages must
+		}
+	}
 }
 
 // call is one request on its way, over all its tries.

@@ -47,8 +47,8 @@ func (t *RoundTripper) Stats() Stats {
 			ScopeShared: t.stats.shared.Load(), ScopeEdge: t.stats.edge.Load(),
 		},
 	}
-	if t.local != nil {
-		s.Buckets = t.local.count()
+	if l, ok := t.limiter.(interface{ count() int }); ok {
+		s.Buckets = l.count()
 	}
 	return s
 }
