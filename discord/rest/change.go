@@ -12,13 +12,17 @@ type barrier struct {
 	timer   *time.Timer
 }
 
-// SetView tells the limiter which processes are alive. Views must come in the
-// order of their numbers.
+// SetView tells the limiter which processes are alive. An older view than the
+// one it has is ignored.
 func (c *Cluster) SetView(v View) {
 	next := newViewState(c.o.Self, v)
 	c.here.mu.Lock()
 	defer c.here.mu.Unlock()
-	if c.here.closed || next.digest == c.view.digest {
+	if c.here.closed || next.number < c.view.number {
+		return
+	}
+	if next.digest == c.view.digest {
+		c.view.number = next.number
 		return
 	}
 	now, old := time.Now(), c.view
@@ -41,7 +45,10 @@ func (c *Cluster) SetView(v View) {
 	close(c.changed)
 	c.changed = make(chan struct{})
 	c.flushEarly()
-	c.lookAtLanes(now)
+	for _, l := range c.leases {
+		l.look(now)
+		c.here.pumpLane(l.lane, now)
+	}
 }
 
 // meet starts what tells the new processes things, and ends it for those gone.
@@ -86,6 +93,7 @@ func (c *Cluster) raise(now time.Time) {
 func (c *Cluster) lift(now time.Time) {
 	c.barrier.timer.Stop()
 	c.barrier, c.here.hold = nil, false
+	c.addLosses(now)
 	for _, b := range c.here.buckets {
 		if b.held {
 			b.held = false
@@ -131,6 +139,11 @@ func (c *Cluster) moveAway(old *viewState, now time.Time) map[Member]*inform {
 	for id, p := range c.out {
 		if n := out[c.view.homeOf(p.req.Major, p.req.Identity)]; n != nil {
 			n.flights = append(n.flights, flight{id, p.req})
+		}
+	}
+	for _, l := range c.losses {
+		if n := moved(l.req.Major, l.req.Identity); n != nil {
+			n.losses = append(n.losses, loss{l.req, now.Sub(l.at)})
 		}
 	}
 	for i, l := range c.leases {
@@ -205,6 +218,12 @@ func (c *Cluster) informed(from Member, n *inform, now time.Time) {
 			w.bucket.inflight++
 			c.guests[key] = w
 		}
+	}
+	for _, l := range n.losses {
+		c.strays = append(c.strays, lossAt{l.req, now.Add(-l.age)})
+	}
+	if c.barrier == nil {
+		c.addLosses(now)
 	}
 	if c.view.behind(n.view) || n.view.digest != c.view.digest && n.view.number < c.view.number {
 		return // it will tell of this view, too

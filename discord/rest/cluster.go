@@ -76,6 +76,8 @@ type Cluster struct {
 	ids    uint64             // of the newest permit asked for
 	out    map[uint64]*permit // granted, without an answer yet
 	heard  heard
+	losses []lossAt             // of this node's requests
+	strays []lossAt             // of others', for buckets that may not be known before the barrier falls
 	guests map[guestKey]*waiter // requests in this node's buckets, its own included
 	gone   map[guestKey]bool    // withdrawn before they arrived
 
@@ -89,8 +91,9 @@ type Cluster struct {
 
 var _ Limiter = (*Cluster)(nil)
 
-// NewCluster returns the limiter of a node that is in no view yet: until SetView
-// it counts for itself.
+// NewCluster returns the limiter of a node that is in no view yet. Requests wait
+// for the first view, as they do for a home that is out of reach, for a second;
+// then they are counted by this node for itself.
 func NewCluster(o ClusterOptions) *Cluster {
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
@@ -184,7 +187,7 @@ func (c *Cluster) Acquire(ctx context.Context, r Request) (Permit, error) {
 		if unreached.IsZero() {
 			unreached = time.Now()
 		}
-		if time.Since(unreached) >= aloneTime || !c.inView() {
+		if time.Since(unreached) >= aloneTime {
 			return c.alone(ctx, r)
 		}
 		c.retry(ctx)
@@ -195,13 +198,6 @@ func (c *Cluster) Acquire(ctx context.Context, r Request) (Permit, error) {
 func (c *Cluster) alone(ctx context.Context, r Request) (Permit, error) {
 	r.private = true
 	return c.here.Acquire(ctx, r)
-}
-
-// inView is true while the cluster counts this process among the living.
-func (c *Cluster) inView() bool {
-	c.here.mu.Lock()
-	defer c.here.mu.Unlock()
-	return c.view.has(c.o.Self)
 }
 
 // retry waits a moment, or for the view to change.

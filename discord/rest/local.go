@@ -230,6 +230,7 @@ func (l *localLimiter) pumpLane(lane *lane, now time.Time) {
 	if l.onLane != nil && !l.closed {
 		l.onLane(now)
 	}
+	lane.used(now) // forgets the places that are free again: no timer is for them
 	l.arm(&lane.timer, len(lane.queue) > 0 || lane.watched, lane.wakeAt(now), now, func(now time.Time) { l.pumpLane(lane, now) })
 }
 

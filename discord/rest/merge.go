@@ -49,7 +49,10 @@ func (b *bucket) merge(now time.Time, k bucketKnown) {
 		b.state, b.limit, b.remaining = known, k.limit, k.remaining
 		b.window, b.resetAt, b.rolled = k.window, resetAt, false
 		b.probe = !k.exact && (fresh || b.probe)
-	case k.window >= b.window-sameWindow:
+	case b.rolled || k.window < b.window-sameWindow:
+		// Of a window that is over, as in count.
+		b.probe = b.probe && !k.exact
+	default:
 		b.remaining = min(b.remaining, k.remaining)
 		b.probe = b.probe && !k.exact
 	}
@@ -104,6 +107,40 @@ func (h heard) note(now time.Time, r Request, a Answer) {
 		}
 	}
 	h[key] = n
+}
+
+// lossAt is a loss and when it was known.
+type lossAt struct {
+	req Request
+	at  time.Time
+}
+
+// lossTime is how long a loss is remembered: no window of Discord's that matters is longer.
+const lossTime = time.Minute
+
+// noteLoss keeps in mind that the outcome of a request is unknown. Its report
+// reaches the home that granted it; one that takes over in that moment hears of it from here.
+func (c *Cluster) noteLoss(r Request, a Answer, now time.Time) {
+	if a.Fate == Unsent || a.Fate == Answered && a.Bucket != "" {
+		return
+	}
+	c.losses = slices.DeleteFunc(c.losses, func(l lossAt) bool { return now.Sub(l.at) > lossTime })
+	c.losses = append(c.losses, lossAt{r, now})
+}
+
+// addLosses has the losses that others told of counted in their buckets.
+func (c *Cluster) addLosses(now time.Time) {
+	for _, l := range c.strays {
+		if c.view.homeOf(l.req.Major, l.req.Identity) != c.o.Self {
+			continue
+		}
+		b := c.here.find(l.req)
+		if until := l.at.Add(b.length + pad); b.state == known && until.After(now) {
+			b.lost = append(b.lost, until)
+			slices.SortFunc(b.lost, time.Time.Compare)
+		}
+	}
+	c.strays = nil
 }
 
 // sweep forgets what is old.

@@ -161,6 +161,7 @@ func (p *permit) Done(a Answer) {
 	now := time.Now()
 	delete(c.out, p.id)
 	c.heard.note(now, p.req, a)
+	c.noteLoss(p.req, a, now)
 	if a.Status == http.StatusTooManyRequests {
 		c.spread(p.req.Identity, a)
 	}

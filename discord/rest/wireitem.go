@@ -36,6 +36,13 @@ type inform struct {
 	lanes   []laneHeld
 	buckets []bucketKnown
 	flights []flight
+	losses  []loss
+}
+
+// loss is a request of the teller's whose answer never came.
+type loss struct {
+	req Request
+	age time.Duration // since that was known
 }
 
 // laneHeld is what a node has of a lane that the other hands out from now on.
@@ -157,6 +164,10 @@ func (n *inform) append(b []byte) []byte {
 	for _, f := range n.flights {
 		b = appendRequest(binary.AppendUvarint(b, f.id), f.req)
 	}
+	b = appendCount(b, len(n.losses))
+	for _, l := range n.losses {
+		b = appendWait(appendRequest(b, l.req), l.age)
+	}
 	return b
 }
 
@@ -165,6 +176,7 @@ func (r *reader) inform() *inform {
 	r.list(func() { n.lanes = append(n.lanes, laneHeld{r.identity(), r.uint(), r.count(), r.count()}) })
 	r.list(func() { n.buckets = append(n.buckets, r.bucketKnown()) })
 	r.list(func() { n.flights = append(n.flights, flight{r.uint(), r.request()}) })
+	r.list(func() { n.losses = append(n.losses, loss{r.request(), r.wait()}) })
 	return n
 }
 
