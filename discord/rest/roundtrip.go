@@ -269,7 +269,7 @@ func (c *call) allowed() error {
 // refused returns the reason for sending nothing, if there is one.
 func (t *RoundTripper) refused(c *call) error {
 	now := time.Now()
-	switch wait := t.refusals.wait(now); {
+	switch wait := t.refusals.wait(now, t.othersInvalid()); {
 	case t.closed.Load():
 		return ErrClosed
 	case c.token != "" && t.refusals.tokenRefused(c.token):
@@ -282,14 +282,33 @@ func (t *RoundTripper) refused(c *call) error {
 	return nil
 }
 
+// othersInvalid is how many invalid requests other nodes count, as far as they
+// are taken to share the address.
+func (t *RoundTripper) othersInvalid() int {
+	if t.cluster == nil {
+		return 0
+	}
+	return t.cluster.othersInvalid()
+}
+
+// warnInvalid is loud when half of what may be sent wrongly is used up, and when all is.
+func (t *RoundTripper) warnInvalid(own int) {
+	n := own + t.othersInvalid()
+	switch t.refusals.rise(n) {
+	case invalidAll:
+		t.opts.Logger.Warn("too many invalid requests, none is sent for a while",
+			zap.String("code", "rest-invalid-limit"), zap.Int("invalid", n))
+	case invalidHalf:
+		t.opts.Logger.Warn("half of the invalid requests that Discord forgives are used up",
+			zap.String("code", "rest-invalid-half"), zap.Int("invalid", n), zap.Int("stop_at", t.opts.InvalidLimit))
+	}
+}
+
 // note counts an answer and draws the conclusions that outlive the request.
 func (c *call) note(a Answer, res *http.Response) {
 	t, now := c.t, time.Now()
 	if a.Invalid() {
-		if n := t.refusals.add(now); n == t.opts.InvalidLimit {
-			t.opts.Logger.Warn("too many invalid requests, none is sent for a while",
-				zap.String("code", "rest-invalid-limit"), zap.Int("invalid", n))
-		}
+		t.warnInvalid(t.refusals.add(now))
 	}
 	switch {
 	case res.StatusCode == http.StatusTooManyRequests:
