@@ -142,7 +142,7 @@ func (c *Cluster) moveAway(old *viewState, now time.Time) map[Member]*inform {
 		}
 	}
 	for _, l := range c.losses {
-		if n := moved(l.req.Major, l.req.Identity); n != nil {
+		if n := moved(l.req.Major, l.req.Identity); n != nil && now.Sub(l.at) < lossTime {
 			n.losses = append(n.losses, loss{l.req, now.Sub(l.at)})
 		}
 	}

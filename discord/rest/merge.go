@@ -115,6 +115,9 @@ type lossAt struct {
 	at  time.Time
 }
 
+// maxLosses bounds how many are remembered.
+const maxLosses = 1024
+
 // lossTime is how long a loss is remembered: no window of Discord's that matters is longer.
 const lossTime = time.Minute
 
@@ -124,7 +127,13 @@ func (c *Cluster) noteLoss(r Request, a Answer, now time.Time) {
 	if a.Fate == Unsent || a.Fate == Answered && a.Bucket != "" {
 		return
 	}
-	c.losses = slices.DeleteFunc(c.losses, func(l lossAt) bool { return now.Sub(l.at) > lossTime })
+	if c.heard[heardKey{r.Route, r.Major, r.Identity}] == nil {
+		return // as far as this node knows the route has no bucket
+	}
+	if len(c.losses) >= maxLosses {
+		c.losses = slices.DeleteFunc(c.losses, func(l lossAt) bool { return now.Sub(l.at) > lossTime })
+		c.losses = c.losses[max(0, len(c.losses)-maxLosses/2):]
+	}
 	c.losses = append(c.losses, lossAt{r, now})
 }
 

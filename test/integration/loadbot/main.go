@@ -20,6 +20,7 @@ import (
 
 	"github.com/botnode/botnode"
 	"github.com/botnode/botnode/discord/rest"
+	"github.com/botnode/botnode/shard"
 )
 
 // load is what is to be sent.
@@ -37,8 +38,10 @@ type outcome struct {
 	Offered int `json:"offered"`
 	Sent    int `json:"sent"`
 	// Refused counts those that would have had to wait for too long.
-	Refused int      `json:"refused"`
-	Errors  []string `json:"errors"`
+	Refused int `json:"refused"`
+	// Quiet counts those that weren't sent since the node had lost its leader.
+	Quiet  int      `json:"quiet"`
+	Errors []string `json:"errors"`
 }
 
 func main() {
@@ -90,6 +93,8 @@ func send(b *botnode.Bot, id string, l load) (out outcome) {
 				out.Sent++
 			case errors.Is(err, rest.ErrRateLimited), errors.Is(err, context.DeadlineExceeded):
 				out.Refused++
+			case errors.Is(err, shard.ErrNotFresh):
+				out.Quiet++
 			default:
 				out.Errors = append(out.Errors, err.Error())
 			}
