@@ -251,6 +251,40 @@ func TestGlobalLimitIsTheClusters(t *testing.T) {
 	})
 }
 
+// TestClustersLimitChangesLive raises and lowers the limit of three nodes.
+func TestClustersLimitChangesLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &script{}
+		_, nodes := trio(t, Options{GlobalPerSecond: 6}, api)
+		burst := func(n int) time.Duration {
+			start := time.Now()
+			var wg sync.WaitGroup
+			for i := range n {
+				wg.Go(func() { _, _ = send(t.Context(), nodes[i%3].rt, "GET", fmt.Sprintf("/guilds/%d", i+1), "") })
+			}
+			wg.Wait()
+			return time.Since(start)
+		}
+		set := func(n int) {
+			for _, node := range nodes {
+				node.c.SetGlobalPerSecond(n)
+			}
+		}
+		if took := burst(24); took < 3*time.Second || took > 5*time.Second {
+			t.Errorf("24 requests took %v under a limit of 6", took)
+		}
+		time.AfterFunc(500*time.Millisecond, func() { set(100) })
+		if took := burst(24); took > 2*time.Second {
+			t.Errorf("24 requests took %v after the limit had risen", took)
+		}
+		set(3)
+		time.Sleep(3 * time.Second)
+		if took := burst(9); took < 2*time.Second || took > 5*time.Second {
+			t.Errorf("9 requests took %v under a limit of 3", took)
+		}
+	})
+}
+
 func TestGlobalLimitedIsToldToAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := &script{replies: []func(*http.Request) (*http.Response, error){status(429, limitedBy("global", "3"))}}

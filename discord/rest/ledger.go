@@ -148,7 +148,7 @@ func (l *ledger) allocate(now time.Time) (poke []Member, again time.Time) {
 	})
 	fair := l.fair(order, now)
 	l.grant(order, fair, now)
-	if !l.wanting() {
+	if !l.wanting() && l.taken(now) <= l.limit {
 		for _, m := range order { // nobody waits for another's places: keep what you have
 			if h := l.holders[m]; h.answer != nil {
 				h.reply(h.held)
