@@ -20,6 +20,9 @@ const (
 	sameWindow = 50 // milliseconds
 	// pad is added to each reset, which has a precision of a millisecond.
 	pad = 10 * time.Millisecond
+	// flightTime is how long a request that was sent may take to be counted: what
+	// a process sent that is gone is not known to have arrived before.
+	flightTime = 500 * time.Millisecond
 )
 
 // bucket keeps one limit: a bucket of Discord's for one top-level resource, or a
@@ -52,6 +55,7 @@ type bucket struct {
 	// probe: others may have used more of the window than is known, so one request
 	// goes at a time until one that was sent knowing so has its answer.
 	probe bool
+	sure  time.Time // from when on an answer ends the probe
 	// held: nothing goes before the cluster has told what it knows of the bucket.
 	held bool
 
@@ -169,7 +173,12 @@ func (b *bucket) uncounted(now time.Time, a Answer) {
 			b.state = free
 		}
 	case known:
-		b.lost = append(b.lost, now.Add(b.length+pad))
+		until := now.Add(b.length + pad)
+		if a.orphan {
+			until = until.Add(flightTime)
+		}
+		i, _ := slices.BinarySearchFunc(b.lost, until, time.Time.Compare)
+		b.lost = slices.Insert(b.lost, i, until)
 	}
 }
 
@@ -231,6 +240,9 @@ func (b *bucket) absorb(o *bucket) {
 	o.into = b
 	b.inflight += o.inflight
 	b.probe, b.held = b.probe || o.probe, b.held || o.held
+	if o.sure.After(b.sure) {
+		b.sure = o.sure
+	}
 	if o.blocked.After(b.blocked) {
 		b.blocked, b.scope = o.blocked, o.scope
 	}

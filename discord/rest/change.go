@@ -257,5 +257,6 @@ func (c *Cluster) learnOf(k bucketKnown, now time.Time) {
 	}
 	b := c.here.get(bucketKey{name: k.hash, major: k.major, identity: k.identity})
 	b.merge(now, k)
+	b.sure = c.death.Add(flightTime)
 	c.here.pump(b, now)
 }

@@ -169,26 +169,36 @@ func TestNewHomeAsksWithOneRequest(t *testing.T) {
 			}
 		}
 		m.show(atOnce, left...)
-		start := time.Now()
-		most = 0
-		var waiting []<-chan error
-		for range 4 {
-			waiting = append(waiting, begin(t.Context(), other, "/channels/1/x"))
-		}
-		time.Sleep(90 * time.Millisecond)
-		mu.Lock()
-		first := most
-		mu.Unlock()
-		for _, w := range waiting {
-			if err := <-w; err != nil {
-				t.Error(err)
+		// atATime is how many of four requests are on the wire at a time.
+		atATime := func() int {
+			mu.Lock()
+			most = 0
+			mu.Unlock()
+			var waiting []<-chan error
+			for range 4 {
+				waiting = append(waiting, begin(t.Context(), other, "/channels/1/x"))
 			}
+			for _, w := range waiting {
+				if err := <-w; err != nil {
+					t.Error(err)
+				}
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			return most
 		}
-		if first != 1 || most < 3 {
-			t.Errorf("%d requests at a time before the first answer, %d after", first, most)
+		start := time.Now()
+		if n := atATime(); n != 1 {
+			t.Errorf("%d requests at a time while something of the dead may be on its way", n)
 		}
-		if took := time.Since(start); took > 250*time.Millisecond {
-			t.Errorf("it took %s, though the bucket had room", took)
+		if took := time.Since(start); took > 500*time.Millisecond {
+			t.Errorf("they took %s, though the bucket had room", took)
+		}
+		time.Sleep(flightTime)
+		mustSend(t, other.rt, "GET", "/channels/1/x")
+		time.Sleep(10 * time.Millisecond)
+		if n := atATime(); n < 3 {
+			t.Errorf("%d requests at a time when all is known", n)
 		}
 	})
 }

@@ -76,7 +76,7 @@ func (c *Cluster) bury(now time.Time) {
 			continue
 		}
 		if w.stage == settled {
-			c.report(key, w.req, Answer{Fate: Lost}, now)
+			c.report(key, w.req, Answer{Fate: Lost, orphan: true}, now)
 		} else {
 			c.dismiss(key, now)
 		}

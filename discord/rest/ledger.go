@@ -10,8 +10,9 @@ import (
 const (
 	// staleWant is how old what a node wants may be while another one waits.
 	staleWant = 100 * time.Millisecond
-	// laneRest is how long Discord may still count what a process that is gone has sent.
-	laneRest = laneWindow + pad
+	// laneRest is how long the second may last in which Discord counts what a
+	// process has sent that is gone.
+	laneRest = flightTime + laneWindow + pad
 )
 
 // ledger is a lane's home: it says how many of the lane's places each node

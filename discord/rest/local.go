@@ -198,7 +198,7 @@ func (l *localLimiter) pump(b *bucket, now time.Time) {
 		w := b.queue[0]
 		b.queue = b.queue[1:]
 		b.inflight++
-		w.probes = b.probe
+		w.probes = b.probe && !now.Before(b.sure)
 		if w.lane == nil {
 			w.settle(nil)
 			continue

@@ -8,7 +8,7 @@ type waiter struct {
 	req      Request
 	deadline time.Time // zero: none
 	bucket   *bucket   // follow self: it may have been absorbed; nil if another node keeps it
-	probes   bool      // sent with the bucket's probe set: its answer ends that
+	probes   bool      // its answer ends the bucket's probe
 	// told, if set, is called in place of closing ready, under the limiter's lock.
 	told  func(error)
 	lane  *lane // nil for another node's request: its place is there
