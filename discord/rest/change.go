@@ -23,6 +23,7 @@ func (c *Cluster) SetView(v View) {
 	}
 	if next.digest == c.view.digest {
 		c.view.number = next.number
+		c.flushEarly()
 		return
 	}
 	now, old := time.Now(), c.view
@@ -211,12 +212,20 @@ func (c *Cluster) informed(from Member, n *inform, now time.Time) {
 	for _, k := range n.buckets {
 		c.learnOf(k, now)
 	}
+	flying := make(map[uint64]bool, len(n.flights))
 	for _, f := range n.flights {
+		flying[f.id] = true
 		key := guestKey{from, f.id}
 		if c.guests[key] == nil && c.view.homeOf(f.req.Major, f.req.Identity) == c.o.Self {
 			w := &waiter{limiter: c.here, req: f.req, bucket: c.here.find(f.req), stage: settled}
 			w.bucket.inflight++
 			c.guests[key] = w
+		}
+	}
+	for key, w := range c.guests {
+		if key.node == from && w.stage == settled && !flying[key.id] {
+			// Its end was told to another home, in a view that this node missed.
+			c.report(key, w.req, Answer{Fate: Lost}, now)
 		}
 	}
 	for _, l := range n.losses {

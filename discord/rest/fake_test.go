@@ -36,6 +36,7 @@ type strictAPI struct {
 	hits    []string             // what arrived, in order
 	limited int                  // 429s given
 	globals int                  // those of the global limit
+	cuts    int                  // answers lost
 }
 
 // fakeLimit is the bucket of a route.
@@ -72,6 +73,9 @@ func (s *strictAPI) RoundTrip(req *http.Request) (*http.Response, error) {
 	res := s.answer(req)
 	time.Sleep(s.back())
 	if s.cut != nil && s.cut() {
+		s.mu.Lock()
+		s.cuts++
+		s.mu.Unlock()
 		return nil, errCut
 	}
 	return res, nil
