@@ -142,6 +142,11 @@ func (c *Cluster) moveAway(old *viewState, now time.Time) map[Member]*inform {
 			n.flights = append(n.flights, flight{id, p.req})
 		}
 	}
+	for id, home := range c.asks {
+		if n := out[home]; n != nil {
+			n.asks = append(n.asks, id)
+		}
+	}
 	for _, l := range c.losses {
 		if n := moved(l.req.Major, l.req.Identity); n != nil && now.Sub(l.at) < lossTime {
 			n.losses = append(n.losses, loss{l.req, now.Sub(l.at)})
@@ -221,6 +226,9 @@ func (c *Cluster) informed(from Member, n *inform, now time.Time) {
 			w.bucket.inflight++
 			c.guests[key] = w
 		}
+	}
+	for _, id := range n.asks {
+		flying[id] = true
 	}
 	for key, w := range c.guests {
 		if key.node == from && w.stage == settled && !flying[key.id] {

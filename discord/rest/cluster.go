@@ -74,6 +74,7 @@ type Cluster struct {
 	early   []*early
 
 	ids    uint64             // of the newest permit asked for
+	asks   map[uint64]Member  // asked of other nodes, without an answer yet
 	out    map[uint64]*permit // granted, without an answer yet
 	heard  heard
 	losses []lossAt             // of this node's requests
@@ -100,7 +101,7 @@ func NewCluster(o ClusterOptions) *Cluster {
 	}
 	c := &Cluster{
 		o: o, here: newLocalLimiter(0), view: newViewState(o.Self, View{}), changed: make(chan struct{}),
-		peers: map[string]*peer{}, out: map[uint64]*permit{}, heard: heard{},
+		peers: map[string]*peer{}, asks: map[uint64]Member{}, out: map[uint64]*permit{}, heard: heard{},
 		guests: map[guestKey]*waiter{}, gone: map[guestKey]bool{},
 	}
 	c.ctx, c.cancel = context.WithCancel(context.Background())

@@ -58,6 +58,7 @@ func (c *Cluster) begin(ctx context.Context, r Request) (*permit, *peer, error) 
 		if peer == nil || peer.lost {
 			return nil, nil, errUnreached
 		}
+		c.asks[p.id] = p.home
 		return p, peer, nil
 	}
 	c.admit(guestKey{p.home, p.id}, r, p.w.deadline, now, func(err error) {
@@ -96,6 +97,12 @@ func (c *Cluster) askHome(ctx context.Context, p *permit, peer *peer) error {
 	switch {
 	case err == nil && a.code == ansGranted:
 		return c.take(p)
+	case err == nil:
+		c.here.mu.Lock()
+		delete(c.asks, p.id)
+		c.here.mu.Unlock()
+	}
+	switch {
 	case err == nil && a.code == ansRefused:
 		return &RateLimitError{RetryAfter: a.wait, Route: p.req.Template, Scope: a.scope}
 	case err == nil:
@@ -113,6 +120,7 @@ func (c *Cluster) askHome(ctx context.Context, p *permit, peer *peer) error {
 func (c *Cluster) take(p *permit) error {
 	c.here.mu.Lock()
 	defer c.here.mu.Unlock()
+	delete(c.asks, p.id)
 	if c.here.closed {
 		return ErrClosed
 	}
@@ -142,6 +150,7 @@ func (p *permit) withdraw() {
 	c.here.mu.Lock()
 	defer c.here.mu.Unlock()
 	home := p.home
+	delete(c.asks, p.id)
 	if c.out[p.id] != nil { // it may have moved since
 		delete(c.out, p.id)
 		home = c.view.homeOf(p.req.Major, p.req.Identity)

@@ -37,6 +37,7 @@ type inform struct {
 	buckets []bucketKnown
 	flights []flight
 	losses  []loss
+	asks    []uint64 // requests that wait for the other's answer, or have it on its way
 }
 
 // loss is a request of the teller's whose answer never came.
@@ -168,6 +169,10 @@ func (n *inform) append(b []byte) []byte {
 	for _, l := range n.losses {
 		b = appendWait(appendRequest(b, l.req), l.age)
 	}
+	b = appendCount(b, len(n.asks))
+	for _, id := range n.asks {
+		b = binary.AppendUvarint(b, id)
+	}
 	return b
 }
 
@@ -177,6 +182,7 @@ func (r *reader) inform() *inform {
 	r.list(func() { n.buckets = append(n.buckets, r.bucketKnown()) })
 	r.list(func() { n.flights = append(n.flights, flight{r.uint(), r.request()}) })
 	r.list(func() { n.losses = append(n.losses, loss{r.request(), r.wait()}) })
+	r.list(func() { n.asks = append(n.asks, r.uint()) })
 	return n
 }
 
