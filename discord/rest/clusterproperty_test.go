@@ -101,8 +101,10 @@ func (w clusterWorld) run(t *testing.T) string {
 		if i == w.requests/2 && w.kills {
 			victim = nodes[rng.IntN(len(nodes))]
 			moved = len(w.limits) * w.kept(victim, nodes, late)
-			if w.joins { // the bucket may just be moving for the join: each move has its first request
-				moved *= 2
+			if w.joins {
+				// Any bucket may be moving for the join just then. What the victim has on
+				// the wire in it is told by nobody, and each move has its first request.
+				moved = 2 * len(w.limits) * w.majors
 			}
 			victim.kill()
 			var left []*meshNode
