@@ -127,8 +127,8 @@ func (c *Cluster) noteLoss(r Request, a Answer, now time.Time) {
 	if a.Fate == Unsent || a.Fate == Answered && a.Bucket != "" {
 		return
 	}
-	if c.heard[heardKey{r.Route, r.Major, r.Identity}] == nil {
-		return // as far as this node knows the route has no bucket
+	if a.Fate == Answered && c.heard[heardKey{r.Route, r.Major, r.Identity}] == nil {
+		return // an answer without a bucket, of a route that has none
 	}
 	if len(c.losses) >= maxLosses {
 		c.losses = slices.DeleteFunc(c.losses, func(l lossAt) bool { return now.Sub(l.at) > lossTime })
