@@ -117,16 +117,17 @@ func (l *localLimiter) leave(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	switch {
-	case w.stage == settled:
+	switch w.stage {
+	case settled:
 		return false
-	case w.stage == inLane:
+	case inLane:
 		w.lane.remove(w)
 		if w.bucket != nil {
 			w.bucket.self().inflight--
 		}
-	case w.stage == inBucket:
+	case inBucket:
 		w.bucket.self().remove(w)
+	case elsewhere: // in no queue here
 	}
 	w.stage = settled
 	if w.bucket != nil {
