@@ -53,6 +53,7 @@ var (
 	mBudget      = metric{"identify_remaining", "Session starts that are left today.", gauge, []string{"bot"}}
 	mBudgetLimit = metric{"identify_limit", "Session starts of a day.", gauge, []string{"bot"}}
 	mFatal       = metric{"bot_refused", "1 if Discord refuses the bot.", gauge, []string{"bot"}}
+	mInvalid     = metric{"rest_invalid_requests", "Invalid REST requests (401, 403, 429) of all nodes in the last ten minutes; Discord bans addresses at 10,000.", gauge, []string{"bot"}}
 	mOwned       = metric{"shard_ready", "1 for each shard of this node that is ready, else 0.", gauge, []string{"bot", "shard"}}
 	mLatency     = metric{"shard_latency_seconds", "Heartbeat round trip of each shard of this node.", gauge, []string{"bot", "shard"}}
 	mTakeover    = metric{"shard_takeover_gap_seconds", "Time from the grant of each shard of this node to its first event or RESUMED; the death before it is not in it.", gauge, []string{"bot", "shard", "kind"}}
@@ -166,6 +167,7 @@ func (e emitter) bot(b *Bot) {
 	e.send(mBudget, float64(b.Identify.Remaining), b.Name)
 	e.send(mBudgetLimit, float64(b.Identify.Limit), b.Name)
 	e.send(mFatal, truth(b.Fatal != ""), b.Name)
+	e.send(mInvalid, float64(b.RESTInvalid), b.Name)
 }
 
 func (e emitter) shard(s *Shard) {

@@ -85,6 +85,9 @@ type Bot struct {
 	Gaps          uint64         `json:"gaps"`
 	LastPos       uint64         `json:"last_pos"`
 	RESTPerS      float64        `json:"rest_per_s"`
+	// RESTInvalid is the invalid requests of the last ten minutes, of all nodes, as
+	// the node that answers knows them.
+	RESTInvalid int `json:"rest_invalid"`
 	// OldIntents counts the sessions that have other intents than the
 	// configuration and wait for their turn to be replaced.
 	OldIntents int `json:"old_intents,omitempty"`

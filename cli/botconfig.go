@@ -43,7 +43,7 @@ var botKeyTable = []botKey{
 		set: setNumber(func(c *fsm.Config, n int64) { c.MaxAttempts = int(n) }), effect: effectAtOnce},
 	{name: "identify_reserve", usage: "session starts of the daily limit that stay unused",
 		set: setNumber(func(c *fsm.Config, n int64) { c.IdentifyReserve = int(n) }), effect: effectAtOnce},
-	{name: "rest_per_second", usage: "global limit of REST requests of each node; 0 for Discord's own",
+	{name: "rest_per_second", usage: "global limit of REST requests a second of the whole cluster; 0 for Discord's own",
 		set: setNumber(func(c *fsm.Config, n int64) { c.RESTPerSecond = int(n) }), effect: effectAtOnce},
 	{name: "journal", usage: "event types that the journal takes without a handler (default: all but TYPING_START and PRESENCE_UPDATE)", set: setJournal, effect: "at once, for events from then on"},
 	{name: "presence", usage: "the presence object of IDENTIFY", decode: decodePresence, effect: "at once, in the sessions that there are"},

@@ -39,8 +39,8 @@ type Config struct {
 	MaxAttempts int `json:"max_attempts"`
 	// IdentifyReserve is how many identifies of the daily limit stay unused.
 	IdentifyReserve int `json:"identify_reserve"`
-	// RESTPerSecond is the global limit of REST requests that each node keeps
-	// by itself; 0 means Discord's 50 for Discord's own address, and none else.
+	// RESTPerSecond is the global limit of REST requests that the cluster keeps as
+	// a whole; 0 means Discord's 50 for Discord's own address, and none else.
 	RESTPerSecond int `json:"rest_per_second,omitempty"`
 	// Caches maps a kind of cached object to its policy.
 	Caches map[string]CachePolicy `json:"caches,omitempty"`

@@ -28,6 +28,7 @@ type botRuntime struct {
 
 	mu      sync.Mutex // guards what follows
 	trip    *rest.RoundTripper
+	limiter *rest.Cluster // of trip
 	api     string
 	gateway string // the general gateway address, as Discord last gave it
 	refused string // why Discord refuses the bot, "" if it doesn't
@@ -64,6 +65,7 @@ func (rt *botRuntime) close() error {
 	defer rt.mu.Unlock()
 	if rt.trip != nil {
 		rt.trip.Close()
+		rt.limiter.Close()
 	}
 	return nil
 }
@@ -79,13 +81,17 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	if rt.trip != nil && rt.api == api {
-		rt.trip.SetGlobalPerSecond(globalLimit(api, perSecond))
+		rt.limiter.SetGlobalPerSecond(globalLimit(api, perSecond))
 		return rt.trip, api, nil
 	}
+	limiter := rest.NewCluster(rest.ClusterOptions{
+		Self: rest.Member{ID: rt.n.self.ID, Inc: rt.n.self.Inc}, Peers: restPeers{rt.n, rt.bot.Name},
+		GlobalPerSecond: globalLimit(api, perSecond), Logger: rt.n.log.Named("rest"),
+	})
 	trip, err := rest.New(rest.Options{
 		BaseURL: api, Dial: rt.n.o.dialer(), Token: func() string { return rt.bot.Token },
-		GlobalPerSecond: globalLimit(api, perSecond),
-		UserAgent:       discord.UserAgent(rt.n.o.Version),
+		Limiter:   limiter,
+		UserAgent: discord.UserAgent(rt.n.o.Version),
 		Gate: func(context.Context) error {
 			if !rt.n.manager.Fresh() {
 				return shard.ErrNotFresh
@@ -95,19 +101,19 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 		Logger: rt.n.log.Named("rest"),
 	})
 	if err != nil {
+		limiter.Close()
 		return nil, "", err
 	}
 	if rt.trip != nil {
 		rt.trip.Close()
+		rt.limiter.Close()
 	}
-	rt.trip, rt.api, rt.gateway = trip, api, ""
+	rt.trip, rt.limiter, rt.api, rt.gateway = trip, limiter, api, ""
+	limiter.SetView(rt.n.view())
 	return trip, api, nil
 }
 
-// unlimited is a global limit that nothing reaches.
-const unlimited = 1 << 20
-
-// globalLimit is the number of requests a second that a node sends at most.
+// globalLimit is the number of requests a second that the cluster sends at most.
 // Discord's own limit is 50 (topics/rate-limits.mdx, "Global Rate Limit"); what
 // another address allows is found out by its answers.
 func globalLimit(api string, setting int) int {
@@ -117,7 +123,7 @@ func globalLimit(api string, setting int) int {
 	case err == nil && (u.Hostname() == "discord.com" || strings.HasSuffix(u.Hostname(), ".discord.com")):
 		return 50
 	}
-	return unlimited
+	return rest.Unlimited
 }
 
 // REST returns a bot's way to Discord's REST API and the API's base URL.

@@ -18,6 +18,7 @@ func (n *Node) onLink(e transport.LinkEvent) {
 	r := n.raftOrNil()
 	switch e.State {
 	case transport.Dead:
+		n.setReachable(e.Peer.ID, false)
 		n.linked.Delete(e.Peer.ID)
 		n.log.Info("peer process is dead", zap.String("peer", e.Peer.ID), zap.Uint64("incarnation", e.Peer.Incarnation))
 		if r != nil {
@@ -25,12 +26,14 @@ func (n *Node) onLink(e transport.LinkEvent) {
 		}
 		n.manager.Killed(fsm.NodeRef{ID: e.Peer.ID, Inc: e.Peer.Incarnation})
 	case transport.Up:
+		n.setReachable(e.Peer.ID, true)
 		n.linked.Store(e.Peer.ID, e.Peer.Incarnation)
 		if r != nil {
 			r.NodeAlive(e.Peer.ID)
 		}
 		n.manager.Alive(fsm.NodeRef{ID: e.Peer.ID, Inc: e.Peer.Incarnation})
 	case transport.Lost:
+		n.setReachable(e.Peer.ID, false)
 		n.linked.Delete(e.Peer.ID)
 		n.log.Info("peer is silent", zap.String("peer", e.Peer.ID), zap.Error(e.Err))
 	}

@@ -163,6 +163,7 @@ func (n *Node) listen() error {
 		return n.manager.HandleMessage(ctx, from.ID, req)
 	})
 	t.Handle(methodCluster, n.handleCluster)
+	t.HandleOrdered(methodREST, n.handleREST)
 	return nil
 }
 
@@ -279,6 +280,7 @@ func (n *Node) Start() error {
 	n.wg.Go(n.followMembers)
 	n.wg.Go(n.registerLoop)
 	n.wg.Go(n.followConfigs)
+	n.wg.Go(n.followViews)
 	return n.begin()
 }
 

@@ -177,5 +177,16 @@ func (rt *botRuntime) requests() uint64 {
 	return uint64(rt.trip.Stats().Requests)
 }
 
+// invalid returns the invalid requests of all nodes, as this one knows them.
+func (rt *botRuntime) invalid() int {
+	rt.mu.Lock()
+	defer rt.mu.Unlock()
+	if rt.trip == nil {
+		return 0
+	}
+	s := rt.trip.Stats()
+	return s.Invalid + s.Others
+}
+
 // memberOf is gossip's word on a node, and false where it has none.
 func (n *Node) memberOf(id string) (membership.Member, bool) { return n.members.Lookup(id) }

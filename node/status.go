@@ -45,6 +45,11 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 			st.Shards = append(st.Shards, shards...)
 		}
 	})
+	for i, b := range st.Bots {
+		if rt := n.bots[b.Name]; rt != nil {
+			st.Bots[i].RESTInvalid = rt.invalid()
+		}
+	}
 	for i := range st.Nodes {
 		for _, sh := range st.Shards {
 			if sh.Owner == st.Nodes[i].ID {

@@ -18,6 +18,7 @@ const (
 	methodElection transport.Method = 2
 	methodShard    transport.Method = 3
 	methodCluster  transport.Method = 4
+	methodREST     transport.Method = 5 // a bot's name with its length before it, then a message of package rest
 )
 
 // machine adapts fsm.Machine to consensus.

@@ -6,7 +6,7 @@ import (
 	"math"
 	"slices"
 
-	"github.com/zeebo/xxh3"
+	"github.com/botnode/botnode/internal/rendezvous"
 )
 
 // Target is a node that may get shards.
@@ -270,18 +270,14 @@ func bestTarget(sh Placed, targets []Target, share, load map[string]int) string 
 		if load[t.ID] >= share[t.ID] {
 			continue
 		}
-		if s := rendezvous(t.ID, sh); best == "" || s > score || s == score && t.ID < best {
+		if s := rendezvousScore(t.ID, sh); best == "" || s > score || s == score && t.ID < best {
 			best, score = t.ID, s
 		}
 	}
 	return best
 }
 
-func rendezvous(node string, sh Placed) uint64 {
-	b := make([]byte, 0, 64)
-	b = append(b, node...)
-	b = append(b, 0)
-	b = append(b, sh.Bot...)
-	b = binary.BigEndian.AppendUint32(append(b, 0), sh.Index)
-	return xxh3.Hash(b)
+func rendezvousScore(node string, sh Placed) uint64 {
+	key := append(make([]byte, 0, 32), sh.Bot...)
+	return rendezvous.Score(node, binary.BigEndian.AppendUint32(append(key, 0), sh.Index))
 }

@@ -47,6 +47,8 @@ type Answer struct {
 	RetryAfter time.Duration
 	// Scope is set on a 429.
 	Scope Scope
+	// orphan is set on a Lost of a process that is gone: what it has sent may arrive yet.
+	orphan bool
 }
 
 // edgePause is how long everything waits after a 429 that says nothing at all:

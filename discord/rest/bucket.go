@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"cmp"
 	"net/http"
 	"slices"
 	"time"
@@ -21,6 +20,9 @@ const (
 	sameWindow = 50 // milliseconds
 	// pad is added to each reset, which has a precision of a millisecond.
 	pad = 10 * time.Millisecond
+	// flightTime is how long a request that was sent may take to be counted: what
+	// a process sent that is gone is not known to have arrived before.
+	flightTime = 500 * time.Millisecond
 )
 
 // bucket keeps one limit: a bucket of Discord's for one top-level resource, or a
@@ -43,12 +45,19 @@ type bucket struct {
 	lost []time.Time
 	// window is Discord's reset in its own milliseconds; it only rises.
 	window  int64
+	ours    bool          // window stands for Discord's clock, which the answers lack
 	resetAt time.Time     // when the window is over for certain
 	length  time.Duration // the longest reset that was seen
 	blocked time.Time     // a 429 forbids requests until then
 	scope   Scope         // whose 429 that was
 	used    time.Time     // for the sweep
 	rolled  bool          // the window is over and no answer of the next is here
+	// probe: others may have used more of the window than is known, so one request
+	// goes at a time until one that was sent knowing so has its answer.
+	probe bool
+	sure  time.Time // from when on an answer ends the probe
+	// held: nothing goes before the cluster has told what it knows of the bucket.
+	held bool
 
 	queue []*waiter
 	timer *time.Timer
@@ -60,6 +69,7 @@ type bucketKey struct {
 	name, major string
 	identity    Identity
 	provisional bool
+	private     bool // see Request
 }
 
 // roll starts the next window if the present one is over.
@@ -75,8 +85,10 @@ func (b *bucket) roll(now time.Time) {
 func (b *bucket) available(now time.Time) int {
 	b.roll(now)
 	switch {
-	case now.Before(b.blocked):
+	case b.held, now.Before(b.blocked):
 		return 0
+	case b.state == known && b.probe:
+		return min(b.room(now), 1-b.inflight)
 	case b.state == learning:
 		return 1 - b.inflight
 	case b.state == free:
@@ -161,7 +173,12 @@ func (b *bucket) uncounted(now time.Time, a Answer) {
 			b.state = free
 		}
 	case known:
-		b.lost = append(b.lost, now.Add(b.length+pad))
+		until := now.Add(b.length + pad)
+		if a.orphan {
+			until = until.Add(flightTime)
+		}
+		i, _ := slices.BinarySearchFunc(b.lost, until, time.Time.Compare)
+		b.lost = slices.Insert(b.lost, i, until)
 	}
 }
 
@@ -169,7 +186,8 @@ func (b *bucket) uncounted(now time.Time, a Answer) {
 func (b *bucket) count(now time.Time, a Answer) {
 	resetAt := now.Add(a.ResetAfter + pad)
 	window := a.Reset
-	if window == 0 { // without Discord's clock, ours stands in for it, and sameWindow hides the jitter
+	b.ours = window == 0
+	if b.ours { // without Discord's clock, ours stands in for it, and sameWindow hides the jitter
 		window = resetAt.UnixMilli()
 	}
 	b.length = max(b.length, a.ResetAfter)
@@ -202,10 +220,10 @@ func (b *bucket) idle(now time.Time) bool {
 		now.After(b.blocked) && now.After(b.resetAt)
 }
 
-// push puts a waiter into the queue, in the order of tickets, and returns its place.
+// push puts a waiter into the queue, the oldest request first, and returns its place.
 func (b *bucket) push(w *waiter) int {
 	i, _ := slices.BinarySearchFunc(b.queue, w, func(a, b *waiter) int {
-		return cmp.Compare(a.req.Ticket, b.req.Ticket)
+		return a.req.Since.Compare(b.req.Since)
 	})
 	b.queue = slices.Insert(b.queue, i, w)
 	w.bucket = b
@@ -221,6 +239,10 @@ func (b *bucket) remove(w *waiter) {
 func (b *bucket) absorb(o *bucket) {
 	o.into = b
 	b.inflight += o.inflight
+	b.probe, b.held = b.probe || o.probe, b.held || o.held
+	if o.sure.After(b.sure) {
+		b.sure = o.sure
+	}
 	if o.blocked.After(b.blocked) {
 		b.blocked, b.scope = o.blocked, o.scope
 	}

@@ -35,6 +35,8 @@ type strictAPI struct {
 	cut     func() bool          // loses this answer
 	hits    []string             // what arrived, in order
 	limited int                  // 429s given
+	globals int                  // those of the global limit
+	cuts    int                  // answers lost
 }
 
 // fakeLimit is the bucket of a route.
@@ -71,6 +73,9 @@ func (s *strictAPI) RoundTrip(req *http.Request) (*http.Response, error) {
 	res := s.answer(req)
 	time.Sleep(s.back())
 	if s.cut != nil && s.cut() {
+		s.mu.Lock()
+		s.cuts++
+		s.mu.Unlock()
 		return nil, errCut
 	}
 	return res, nil
@@ -85,6 +90,7 @@ func (s *strictAPI) answer(req *http.Request) *http.Response {
 	s.hits = append(s.hits, req.Method+" "+req.URL.Path)
 	if !r.Interaction && !s.global.take(now, s.perSec, time.Second) {
 		s.limited++
+		s.globals++
 		return reply(req, 429, map[string]string{
 			"Retry-After": ceilSeconds(s.global.ends.Sub(now)), "X-RateLimit-Scope": "global", "X-RateLimit-Global": "true",
 		})

@@ -20,6 +20,7 @@ type refusals struct {
 
 	mu     sync.Mutex // guards all below
 	slots  [invalidSlots]int
+	alarm  alarm // the last one
 	newest int64 // number of the newest slot, counted from start
 	start  time.Time
 	dead   [sha256.Size]byte // hash of the token that was refused
@@ -66,12 +67,43 @@ func (r *refusals) count(now time.Time) int {
 	return r.sum()
 }
 
-// wait returns how long no request may be sent: until the count is below the limit.
-func (r *refusals) wait(now time.Time) time.Duration {
+// alarm is how far the count has come.
+type alarm uint8
+
+const (
+	invalidNone alarm = iota
+	invalidHalf       // half of the limit
+	invalidAll        // the limit
+)
+
+// rise returns the alarm that a count is the first to reach, else invalidNone. A
+// count that has fallen may reach it again.
+func (r *refusals) rise(n int) alarm {
+	level := invalidNone
+	switch {
+	case n >= r.limit:
+		level = invalidAll
+	case 2*n >= r.limit:
+		level = invalidHalf
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	before := r.alarm
+	r.alarm = level
+	if level <= before {
+		return invalidNone
+	}
+	return level
+}
+
+// wait returns how long no request may be sent: until the count, with what other
+// nodes count, is below the limit. How theirs falls is their business: where ours
+// can't bring it down, it is looked at again after a slot.
+func (r *refusals) wait(now time.Time, others int) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.advance(now)
-	over := r.sum() - r.limit + 1
+	over := r.sum() + others - r.limit + 1
 	if over <= 0 {
 		return 0
 	}
@@ -84,7 +116,7 @@ func (r *refusals) wait(now time.Time) time.Duration {
 			return r.start.Add(time.Duration(slot+invalidSlots) * invalidSlot).Sub(now)
 		}
 	}
-	return invalidSlot // unreachable: the slots sum up to more than over
+	return invalidSlot
 }
 
 // refuseToken stops the use of a token.

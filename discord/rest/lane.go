@@ -13,7 +13,11 @@ import (
 // counted from the sending would let a slow request and the next window's first
 // fall together. The price is the latency: limit/(1 s + latency) requests a second.
 type lane struct {
-	limit    int // 0: none is kept
+	none    bool // no limit is kept
+	limit   int  // how many places there are
+	watched bool // the timer runs for onLane, too
+	// whole is the cluster's limit where limit is a part of it that may change; else 0.
+	whole    int
 	inflight int
 	cooling  []time.Time // when the places of the answered are free again, ascending
 	blocked  time.Time
@@ -28,18 +32,14 @@ const laneWindow = time.Second
 
 // available is how many requests may be sent now.
 func (l *lane) available(now time.Time) int {
-	if now.Before(l.blocked) {
+	switch used := l.used(now); {
+	case now.Before(l.blocked):
 		return 0
-	}
-	if l.limit == 0 {
+	case l.none:
 		return 1
+	default:
+		return l.limit - used
 	}
-	done := 0
-	for done < len(l.cooling) && !l.cooling[done].After(now) {
-		done++
-	}
-	l.cooling = slices.Delete(l.cooling, 0, done)
-	return l.limit - l.inflight - len(l.cooling)
 }
 
 // wakeAt is when waiting requests have a chance again without an answer coming; zero if unknown.
@@ -47,7 +47,7 @@ func (l *lane) wakeAt(now time.Time) time.Time {
 	switch {
 	case now.Before(l.blocked):
 		return l.blocked
-	case l.limit > 0 && len(l.cooling) > 0:
+	case !l.none && len(l.cooling) > 0:
 		return l.cooling[0]
 	}
 	return time.Time{}
@@ -59,7 +59,10 @@ func (l *lane) earliest(now time.Time, n int) time.Time {
 	if l.blocked.After(at) {
 		at = l.blocked
 	}
-	if behind := n - max(l.available(now), 0); l.limit > 0 && behind >= 0 && len(l.cooling) > 0 {
+	if l.whole > 0 { // at best all places of the cluster become this node's
+		return at.Add(time.Duration(n/l.whole) * laneWindow)
+	}
+	if behind := n - max(l.available(now), 0); !l.none && behind >= 0 && len(l.cooling) > 0 {
 		if next := l.cooling[min(behind, len(l.cooling)-1)]; next.After(at) {
 			return next
 		}
@@ -70,7 +73,7 @@ func (l *lane) earliest(now time.Time, n int) time.Time {
 // done gives a place back.
 func (l *lane) done(now time.Time, a Answer) {
 	l.inflight--
-	if l.limit > 0 && a.Fate != Unsent {
+	if !l.none && a.Fate != Unsent {
 		l.cooling = append(l.cooling, now.Add(laneWindow+pad))
 	}
 }
@@ -80,6 +83,22 @@ func (l *lane) block(now time.Time, a Answer) {
 	if until := now.Add(a.RetryAfter + pad); until.After(l.blocked) {
 		l.blocked, l.scope = until, a.Scope
 	}
+}
+
+// push puts a waiter into the queue, the oldest request first.
+func (l *lane) push(w *waiter) {
+	i, _ := slices.BinarySearchFunc(l.queue, w, func(a, b *waiter) int { return a.req.Since.Compare(b.req.Since) })
+	l.queue = slices.Insert(l.queue, i, w)
+}
+
+// used returns how many places are taken.
+func (l *lane) used(now time.Time) int {
+	done := 0
+	for done < len(l.cooling) && !l.cooling[done].After(now) {
+		done++
+	}
+	l.cooling = slices.Delete(l.cooling, 0, done)
+	return l.inflight + len(l.cooling)
 }
 
 // remove takes a waiter out of the queue.

@@ -8,7 +8,7 @@ import (
 // find returns the bucket of a request: Discord's if the route's is known, else
 // one of the route's own until an answer names it. The caller holds the lock.
 func (l *localLimiter) find(r Request) *bucket {
-	key := bucketKey{name: r.Route, major: r.Major, identity: r.Identity, provisional: true}
+	key := bucketKey{name: r.Route, major: r.Major, identity: r.Identity, private: r.private, provisional: true}
 	if hash, ok := l.routes[r.Route]; ok {
 		key.name, key.provisional = hash, false
 	}
@@ -19,7 +19,7 @@ func (l *localLimiter) find(r Request) *bucket {
 func (l *localLimiter) get(key bucketKey) *bucket {
 	b, ok := l.buckets[key]
 	if !ok {
-		b = &bucket{key: key}
+		b = &bucket{key: key, held: l.hold && !key.private}
 		l.buckets[key] = b
 	}
 	return b
@@ -28,22 +28,33 @@ func (l *localLimiter) get(key bucketKey) *bucket {
 // learn takes in that a request of bucket b was counted in the bucket that
 // Discord calls hash, and returns that one. Routes that share it share a queue from then on.
 func (l *localLimiter) learn(b *bucket, r Request, hash string) *bucket {
-	key := bucketKey{name: hash, major: r.Major, identity: r.Identity}
+	key := bucketKey{name: hash, major: r.Major, identity: r.Identity, private: r.private}
 	if b.key == key {
 		return b
 	}
-	if l.routes[r.Route] != hash {
-		if _, ok := l.routes[r.Route]; !ok && len(l.routes) >= maxRoutes {
-			return b // the route keeps a bucket of its own: correct, only less shared
-		}
-		l.routes[r.Route] = hash
-		l.settleRoute(r.Route, hash)
+	if !l.nameRoute(r.Route, hash) {
+		return b // the route keeps a bucket of its own: correct, only less shared
 	}
 	target := l.get(key)
 	if b = b.self(); b != target {
 		l.moveRoute(b, target, r.Route)
 	}
 	return target
+}
+
+// nameRoute notes what Discord calls a route's bucket. It returns false if there
+// are too many routes.
+func (l *localLimiter) nameRoute(route, hash string) bool {
+	known, ok := l.routes[route]
+	switch {
+	case known == hash && ok:
+		return true
+	case !ok && len(l.routes) >= maxRoutes:
+		return false
+	}
+	l.routes[route] = hash
+	l.settleRoute(route, hash)
+	return true
 }
 
 // settleRoute gives a route's provisional buckets their real name.
@@ -53,7 +64,7 @@ func (l *localLimiter) settleRoute(route, hash string) {
 			continue
 		}
 		delete(l.buckets, key)
-		learnt := bucketKey{name: hash, major: key.major, identity: key.identity}
+		learnt := bucketKey{name: hash, major: key.major, identity: key.identity, private: key.private}
 		if other, ok := l.buckets[learnt]; ok {
 			other.absorb(b)
 			continue

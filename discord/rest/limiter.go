@@ -1,12 +1,15 @@
 package rest
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // Limiter decides when a request may go on the wire. The one of this package
 // counts for one node; a cluster's asks whoever keeps the bucket.
 type Limiter interface {
 	// Acquire returns once the request may be sent. It keeps the order of the
-	// tickets within a bucket, and lets no bucket wait for another. If the wait
+	// requests' ages within a bucket, and lets no bucket wait for another. If the wait
 	// would outlast the context's deadline it returns a *RateLimitError at once.
 	// It is safe for concurrent use.
 	Acquire(ctx context.Context, r Request) (Permit, error)
@@ -40,9 +43,12 @@ type Request struct {
 	Identity Identity
 	// Exempt is true for what the global limit doesn't bind.
 	Exempt bool
-	// Ticket is the request's place in line: lower goes first. A repeated
-	// request keeps its ticket, and so its place.
-	Ticket uint64
+	// Since is when the request began to wait: who has waited for longest goes
+	// first. A repeated request keeps it, and so its place. No two requests of one
+	// RoundTripper have the same. Another node is told the age, never the time.
+	Since time.Time
 	// Template is shown in errors.
 	Template string
+	// private keeps the request out of the cluster's buckets: this node counts for itself.
+	private bool
 }

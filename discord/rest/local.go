@@ -26,6 +26,8 @@ type localLimiter struct {
 	lanes   [identities + 1]*lane
 	sweepAt int
 	closed  bool
+	hold    bool            // new buckets wait for what the cluster knows of them
+	onLane  func(time.Time) // if set, called when a lane has changed
 }
 
 var (
@@ -39,7 +41,7 @@ func newLocalLimiter(globalPerSecond int) *localLimiter {
 	for i := range l.lanes {
 		l.lanes[i] = &lane{limit: globalPerSecond}
 	}
-	l.lanes[exemptLane].limit = 0
+	l.lanes[exemptLane].none = true
 	return l
 }
 
@@ -60,12 +62,25 @@ func (l *localLimiter) Acquire(ctx context.Context, r Request) (Permit, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
+	w := l.waiter(ctx, r)
+	l.mu.Lock()
+	l.enter(w, time.Now())
+	l.mu.Unlock()
+	return l.wait(ctx, w)
+}
+
+// waiter returns a request that has entered no queue yet.
+func (l *localLimiter) waiter(ctx context.Context, r Request) *waiter {
 	w := &waiter{limiter: l, req: r, ready: make(chan struct{}), lane: l.lanes[r.Identity]}
 	if r.Exempt {
 		w.lane = l.lanes[exemptLane]
 	}
 	w.deadline, _ = ctx.Deadline()
-	l.enter(w)
+	return w
+}
+
+// wait returns when a waiter has its permit or its error, or its context is done.
+func (l *localLimiter) wait(ctx context.Context, w *waiter) (Permit, error) {
 	select {
 	case <-w.ready:
 	case <-ctx.Done():
@@ -79,19 +94,17 @@ func (l *localLimiter) Acquire(ctx context.Context, r Request) (Permit, error) {
 	return w, nil
 }
 
-// enter puts a waiter into its bucket's queue, unless it would wait there in vain.
-func (l *localLimiter) enter(w *waiter) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// enter puts a waiter into its bucket's queue, unless it would wait there in
+// vain. The caller holds the lock.
+func (l *localLimiter) enter(w *waiter, now time.Time) {
 	if l.closed {
 		w.settle(ErrClosed)
 		return
 	}
-	now := time.Now()
 	b := l.find(w.req)
 	b.used = now
 	place := b.push(w)
-	if w.tooLate(now, b.earliest(now, place), b.why(now)) || w.tooLate(now, w.lane.blocked, w.lane.scope) {
+	if w.tooLate(now, b.earliest(now, place), b.why(now)) || w.lane != nil && w.tooLate(now, w.lane.blocked, w.lane.scope) {
 		b.remove(w)
 		return
 	}
@@ -103,18 +116,23 @@ func (l *localLimiter) enter(w *waiter) {
 func (l *localLimiter) leave(w *waiter) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b, now := w.bucket.self(), time.Now()
+	now := time.Now()
 	switch w.stage {
 	case settled:
 		return false
-	case inBucket:
-		b.remove(w)
 	case inLane:
 		w.lane.remove(w)
-		b.inflight--
+		if w.bucket != nil {
+			w.bucket.self().inflight--
+		}
+	case inBucket:
+		w.bucket.self().remove(w)
+	case elsewhere: // in no queue here
 	}
 	w.stage = settled
-	l.pump(b, now)
+	if w.bucket != nil {
+		l.pump(w.bucket.self(), now)
+	}
 	return true
 }
 
@@ -124,26 +142,42 @@ func (w *waiter) Done(a Answer) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
+	l.counted(w, a, now)
+	l.leaveLane(w.lane, a, now)
+	l.sweep(now)
+}
+
+// counted takes in the end of a waiter's request where its bucket is kept.
+func (l *localLimiter) counted(w *waiter, a Answer, now time.Time) {
 	b := w.bucket.self()
 	b.inflight--
-	w.lane.done(now, a)
 	target := b
 	if a.Fate == Answered && a.Bucket != "" {
 		target = l.learn(b, w.req, a.Bucket)
 	}
 	target.observe(now, a)
+	if w.probes && a.Fate == Answered && a.Bucket != "" {
+		target.probe = false
+	}
 	if a.Status == http.StatusTooManyRequests {
-		l.limited(w.lane, target, a, now)
+		target.queue = keep(target.queue, now, target.why(now), target.earliest)
 	}
 	l.pump(target, now)
 	l.pump(b.self(), now)
-	l.pumpLane(w.lane, now)
-	l.sweep(now)
+}
+
+// leaveLane gives the place of a request back that has its answer.
+func (l *localLimiter) leaveLane(own *lane, a Answer, now time.Time) {
+	own.done(now, a)
+	if a.Status == http.StatusTooManyRequests {
+		l.limited(own, a, now)
+	}
+	l.pumpLane(own, now)
 }
 
 // limited obeys a 429 that is about more than a bucket, and fails at once
 // whoever would have to wait too long after it.
-func (l *localLimiter) limited(own *lane, b *bucket, a Answer, now time.Time) {
+func (l *localLimiter) limited(own *lane, a Answer, now time.Time) {
 	switch a.Scope {
 	case ScopeGlobal:
 		own.block(now, a)
@@ -151,8 +185,9 @@ func (l *localLimiter) limited(own *lane, b *bucket, a Answer, now time.Time) {
 		for _, lane := range l.lanes {
 			lane.block(now, a)
 		}
+	default:
+		return
 	}
-	b.queue = keep(b.queue, now, b.why(now), b.earliest)
 	for _, lane := range l.lanes {
 		lane.queue = keep(lane.queue, now, lane.scope, lane.earliest)
 	}
@@ -164,15 +199,25 @@ func (l *localLimiter) pump(b *bucket, now time.Time) {
 		w := b.queue[0]
 		b.queue = b.queue[1:]
 		b.inflight++
-		w.stage = inLane
-		at := w.lane.earliest(now, len(w.lane.queue))
-		if w.tooLate(now, at, w.lane.scope) {
+		w.probes = b.probe && !now.Before(b.sure)
+		if w.lane == nil {
+			w.settle(nil)
 			continue
 		}
-		w.lane.queue = append(w.lane.queue, w)
-		l.pumpLane(w.lane, now)
+		l.enterLane(w, now)
 	}
-	l.arm(&b.timer, len(b.queue) > 0, b.wakeAt(now), now, func(now time.Time) { l.pump(b.self(), now) })
+	l.arm(&b.timer, len(b.queue) > 0 && !b.held, b.wakeAt(now), now, func(now time.Time) { l.pump(b.self(), now) })
+}
+
+// enterLane puts a waiter that has its place in a bucket into its lane, unless
+// it would wait there in vain.
+func (l *localLimiter) enterLane(w *waiter, now time.Time) {
+	w.stage = inLane
+	if w.tooLate(now, w.lane.earliest(now, len(w.lane.queue)), w.lane.scope) {
+		return
+	}
+	w.lane.push(w)
+	l.pumpLane(w.lane, now)
 }
 
 // pumpLane grants permits while the lane has room.
@@ -183,7 +228,11 @@ func (l *localLimiter) pumpLane(lane *lane, now time.Time) {
 		lane.inflight++
 		w.settle(nil)
 	}
-	l.arm(&lane.timer, len(lane.queue) > 0, lane.wakeAt(now), now, func(now time.Time) { l.pumpLane(lane, now) })
+	if l.onLane != nil && !l.closed {
+		l.onLane(now)
+	}
+	lane.used(now) // forgets the places that are free again: no timer is for them
+	l.arm(&lane.timer, len(lane.queue) > 0 || lane.watched, lane.wakeAt(now), now, func(now time.Time) { l.pumpLane(lane, now) })
 }
 
 // arm sets a queue's timer for when it has a chance again, or stops it.

@@ -31,7 +31,7 @@ func (t *RoundTripper) prepare(req *http.Request, attempt *Attempt) (*call, erro
 	}
 	c.limit = Request{
 		Route: c.route.Key + ageClass(c.route, path, time.Now()), Major: c.route.Major,
-		Identity: who, Exempt: c.route.Interaction, Ticket: t.tickets.Add(1), Template: c.route.Template,
+		Identity: who, Exempt: c.route.Interaction, Since: t.since(), Template: c.route.Template,
 	}
 	c.safe = idempotent(c.route.Method) || isSafe(req.Context())
 	if !c.route.CreateMessage() || attempt == nil {

@@ -20,8 +20,10 @@ type RoundTripper struct {
 	own       *http.Transport // the transport, if it is ours to close
 	limiter   Limiter
 	local     *localLimiter // the limiter, if it is ours to close
+	cluster   *Cluster      // the limiter, if it is a cluster's
 	refusals  *refusals
-	tickets   atomic.Uint64
+	start     time.Time
+	newest    atomic.Int64 // the Since of the newest request, in nanoseconds from start
 	closed    atomic.Bool
 	stats     counters
 }
@@ -37,7 +39,7 @@ func New(o Options) (*RoundTripper, error) {
 	}
 	t := &RoundTripper{
 		opts: o, base: base, transport: o.Transport, limiter: o.Limiter,
-		refusals: newRefusals(o.InvalidLimit),
+		refusals: newRefusals(o.InvalidLimit), start: time.Now(),
 	}
 	if t.transport == nil {
 		t.own = newTransport()
@@ -49,6 +51,10 @@ func New(o Options) (*RoundTripper, error) {
 	if t.limiter == nil {
 		t.local = newLocalLimiter(o.GlobalPerSecond)
 		t.limiter = t.local
+	}
+	t.cluster, _ = t.limiter.(*Cluster)
+	if t.cluster != nil {
+		t.cluster.bind(t.refusals.count)
 	}
 	return t, nil
 }
@@ -121,6 +127,18 @@ func (t *RoundTripper) passThrough(req *http.Request) (*http.Response, error) {
 		req.Header.Del("Authorization")
 	}
 	return t.transport.RoundTrip(req)
+}
+
+// since returns the time now, or a little after the newest request if clocks
+// don't tell them apart: what began first stays first.
+func (t *RoundTripper) since() time.Time {
+	for {
+		newest := t.newest.Load()
+		now := max(int64(time.Since(t.start)), newest+1)
+		if t.newest.CompareAndSwap(newest, now) {
+			return t.start.Add(time.Duration(now)) // has the monotonic clock, as ages must
+		}
+	}
 }
 
 // call is one request on its way, over all its tries.
@@ -256,7 +274,7 @@ func (c *call) allowed() error {
 // refused returns the reason for sending nothing, if there is one.
 func (t *RoundTripper) refused(c *call) error {
 	now := time.Now()
-	switch wait := t.refusals.wait(now); {
+	switch wait := t.refusals.wait(now, t.othersInvalid()); {
 	case t.closed.Load():
 		return ErrClosed
 	case c.token != "" && t.refusals.tokenRefused(c.token):
@@ -269,14 +287,33 @@ func (t *RoundTripper) refused(c *call) error {
 	return nil
 }
 
+// othersInvalid is how many invalid requests other nodes count, as far as they
+// are taken to share the address.
+func (t *RoundTripper) othersInvalid() int {
+	if t.cluster == nil {
+		return 0
+	}
+	return t.cluster.othersInvalid()
+}
+
+// warnInvalid is loud when half of what may be sent wrongly is used up, and when all is.
+func (t *RoundTripper) warnInvalid(own int) {
+	n := own + t.othersInvalid()
+	switch t.refusals.rise(n) {
+	case invalidAll:
+		t.opts.Logger.Warn("too many invalid requests, none is sent for a while",
+			zap.String("code", "rest-invalid-limit"), zap.Int("invalid", n))
+	case invalidHalf:
+		t.opts.Logger.Warn("half of the invalid requests that Discord forgives are used up",
+			zap.String("code", "rest-invalid-half"), zap.Int("invalid", n), zap.Int("stop_at", t.opts.InvalidLimit))
+	}
+}
+
 // note counts an answer and draws the conclusions that outlive the request.
 func (c *call) note(a Answer, res *http.Response) {
 	t, now := c.t, time.Now()
 	if a.Invalid() {
-		if n := t.refusals.add(now); n == t.opts.InvalidLimit {
-			t.opts.Logger.Warn("too many invalid requests, none is sent for a while",
-				zap.String("code", "rest-invalid-limit"), zap.Int("invalid", n))
-		}
+		t.warnInvalid(t.refusals.add(now))
 	}
 	switch {
 	case res.StatusCode == http.StatusTooManyRequests:

@@ -13,6 +13,7 @@ type Stats struct {
 	Retries  int64           // repetitions, for whatever reason
 	Limited  map[Scope]int64 // 429s, by scope
 	Invalid  int             // invalid requests of the last ten minutes
+	Others   int             // those of the cluster's other nodes
 	Buckets  int             // buckets kept, if the limiter is this node's own
 }
 
@@ -41,14 +42,14 @@ func (t *RoundTripper) Stats() Stats {
 	s := Stats{
 		Requests: t.stats.requests.Load(), Waiting: t.stats.waiting.Load(),
 		Inflight: t.stats.inflight.Load(), Retries: t.stats.retries.Load(),
-		Invalid: t.refusals.count(time.Now()),
+		Invalid: t.refusals.count(time.Now()), Others: t.othersInvalid(),
 		Limited: map[Scope]int64{
 			ScopeUser: t.stats.user.Load(), ScopeGlobal: t.stats.global.Load(),
 			ScopeShared: t.stats.shared.Load(), ScopeEdge: t.stats.edge.Load(),
 		},
 	}
-	if t.local != nil {
-		s.Buckets = t.local.count()
+	if l, ok := t.limiter.(interface{ count() int }); ok {
+		s.Buckets = l.count()
 	}
 	return s
 }
