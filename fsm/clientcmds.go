@@ -8,6 +8,10 @@ import "github.com/botnode/botnode/discord"
 // have what the session wants. Room is how many numbers are kept for what it
 // begins with.
 //
+// A key has so many sessions at most: the one that would be over first goes then,
+// which is one that nobody has spoken for, if there is any. So a client that
+// identifies again and again crowds out no other.
+//
 // Guard: its key has the right, the process is up, no session has the id.
 // A repeat that comes after the session was closed opens it again; as
 // nobody knows its id any more it lasts until its time is over.
@@ -53,7 +57,9 @@ func (c *OpenClient) apply(s *State) Result {
 		return Result{Version: had.Attach}
 	case had != nil:
 		return Result{Code: Conflict, Version: had.Attach, Msg: "the session exists"}
-	case len(b.clients.sessions) >= MaxClientSessions:
+	}
+	b.clients.makeRoom(cs.Key)
+	if len(b.clients.sessions) >= MaxClientSessions {
 		return refused("the bot has 10000 client sessions; those that are unused end by themselves")
 	}
 	cs.Attach, cs.Seq, cs.Through = 1, 0, 0

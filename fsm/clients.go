@@ -45,8 +45,11 @@ type ClientSession struct {
 // maxApplication bounds the object that is kept of READY, in bytes.
 const maxApplication = 64 << 10
 
-// MaxClientSessions bounds the sessions of a bot's clients.
-const MaxClientSessions = 10_000
+// The most sessions of a bot's clients, and of one key.
+const (
+	MaxClientSessions = 10_000
+	MaxKeySessions    = 2_500
+)
 
 // clients is what a bot's state holds of the proxy's clients.
 type clients struct {
@@ -61,6 +64,25 @@ func newClients() clients {
 	return clients{
 		keys: make(map[string]ClientKey), byHash: make(map[[32]byte]string), dropped: make(map[string]int64),
 		sessions: make(map[string]*ClientSession),
+	}
+}
+
+// makeRoom ends the sessions of a key that are too many for another one: those
+// that would be over first.
+func (c *clients) makeRoom(key string) {
+	own := 0
+	var first *ClientSession
+	for _, cs := range c.sessions {
+		if cs.Key != key {
+			continue
+		}
+		own++
+		if first == nil || cs.Until < first.Until || cs.Until == first.Until && cs.SID < first.SID {
+			first = cs
+		}
+	}
+	if own >= MaxKeySessions {
+		c.drop(func(cs *ClientSession) bool { return cs == first })
 	}
 }
 

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/botnode/botnode/discord"
@@ -184,5 +185,27 @@ func TestChunksAreForWhoAsked(t *testing.T) {
 	b.must(&Interests{Bot: testBot, Rev: b.bot().InterestsRev, List: []Interest{{Type: discord.EventGuildMembersChunk}}})
 	if !journaled(discord.EventGuildMembersChunk, `{"guild_id":"7"}`) {
 		t.Error("somebody else wants them all")
+	}
+}
+
+// TestOneKeyCrowdsOutNoOther fills what a key may have: its session that would be
+// over first makes room, and no other key's.
+func TestOneKeyCrowdsOutNoOther(t *testing.T) {
+	c := newClients()
+	c.sessions["other"] = &ClientSession{SID: "other", Key: "other", Until: 1}
+	for i := range MaxKeySessions {
+		sid := fmt.Sprint(i)
+		c.sessions[sid] = &ClientSession{SID: sid, Key: "web", Until: int64(10 + (i+7)%MaxKeySessions), Intents: uint64(i) & 1}
+	}
+	c.makeRoom("other")
+	if len(c.sessions) != MaxKeySessions+1 {
+		t.Fatalf("%d sessions: one that had room lost one", len(c.sessions))
+	}
+	c.makeRoom("web")
+	if _, there := c.sessions[fmt.Sprint(MaxKeySessions-7)]; there || len(c.sessions) != MaxKeySessions {
+		t.Errorf("%d sessions, the one that would be over first is there: %t", len(c.sessions), there)
+	}
+	if c.sessions["other"] == nil || c.intents != 1 {
+		t.Errorf("intents %v", c.intents)
 	}
 }

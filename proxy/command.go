@@ -78,12 +78,51 @@ func (c *conn) command(f frame) {
 	case discord.OpRequestGuildMembers:
 		c.requestMembers(f.d)
 	default:
+		d, ok := inOurWords(f.op, f.d)
+		if !ok {
+			c.end(closing(discord.CloseDecodeError, "the d of this opcode doesn't have the shape that it must have"))
+			return
+		}
+		f.d = d
 		guilds := guildsOf(f.d)
 		guilds = slices.DeleteFunc(guilds, func(g discord.Snowflake) bool { return g == 0 || !c.sess.owns(g) })
 		if len(guilds) > 0 {
 			c.enqueue(func(ctx context.Context) { c.speak(ctx, bot, f, guilds) })
 		}
 	}
+}
+
+// inOurWords writes what a client asks for anew, from the fields that Discord
+// documents (events/gateway-events.mdx, "Send Events"): what Discord can't read
+// ends the connection that the bot has for everybody.
+func inOurWords(op discord.Opcode, d []byte) (out []byte, ok bool) {
+	var fields any
+	switch op {
+	case discord.OpVoiceStateUpdate:
+		fields = &struct {
+			Guild   discord.Snowflake  `json:"guild_id"`
+			Channel *discord.Snowflake `json:"channel_id"`
+			Mute    bool               `json:"self_mute"`
+			Deaf    bool               `json:"self_deaf"`
+			Video   bool               `json:"self_video,omitempty"`
+		}{}
+	case discord.OpRequestSoundboardSounds:
+		fields = &struct {
+			Guilds []discord.Snowflake `json:"guild_ids"`
+		}{}
+	case discord.OpRequestChannelInfo:
+		fields = &struct {
+			Guild  discord.Snowflake `json:"guild_id"`
+			Fields []string          `json:"fields"`
+		}{}
+	default:
+		return d, json.Valid(d)
+	}
+	if json.Unmarshal(d, fields) != nil {
+		return nil, false
+	}
+	out, err := json.Marshal(fields)
+	return out, err == nil
 }
 
 // guildsOf returns the guilds that a payload is about.

@@ -15,7 +15,7 @@ func TestCommandsGoToTheirShard(t *testing.T) {
 	b := newBed(t, bedOptions{guilds: 4, shards: 4})
 	c := b.nodes[0].dial("")
 	c.begun(bedIntents, `,"shard":[0,2]`)
-	voice := fmt.Sprintf(`{"guild_id":"%d","channel_id":null,"self_mute":false}`, guildID(2))
+	voice := fmt.Sprintf(`{"guild_id":"%d","channel_id":null,"self_mute":false,"self_deaf":false}`, guildID(2))
 	c.send(discord.OpVoiceStateUpdate, voice)
 	c.send(discord.OpVoiceStateUpdate, fmt.Sprintf(`{"guild_id":"%d"}`, guildID(1))) // another client's
 	sounds := fmt.Sprintf(`{"guild_ids":["%d","%d","%d"]}`, guildID(0), guildID(1), guildID(2))
@@ -65,5 +65,31 @@ func TestPresence(t *testing.T) {
 	await(t, "the next", func() bool { of, _ := shown(); return strings.Contains(of[0], `"d"`) })
 	if _, rev := shown(); rev != before+1 {
 		t.Errorf("what was shown already was set again: %d changes", rev-before)
+	}
+}
+
+// What clients ask for reaches Discord in the proxy's own words, or not at all.
+func TestInOurWords(t *testing.T) {
+	for _, x := range []struct {
+		op   discord.Opcode
+		d    string
+		want string // "" for a refusal
+	}{
+		{discord.OpVoiceStateUpdate, `{"guild_id":"1","channel_id":"2","self_mute":true,"self_deaf":false,"x":[1]}`, `{"guild_id":"1","channel_id":"2","self_mute":true,"self_deaf":false}`},
+		{discord.OpVoiceStateUpdate, `{"guild_id":1,"channel_id":null}`, `{"guild_id":"1","channel_id":null,"self_mute":false,"self_deaf":false}`},
+		{discord.OpVoiceStateUpdate, `{"guild_id":"1","channel_id":{}}`, ""},
+		{discord.OpVoiceStateUpdate, `{"guild_id":"1","self_mute":"yes"}`, ""},
+		{discord.OpVoiceStateUpdate, `{"guild_id":"1"`, ""},
+		{discord.OpRequestSoundboardSounds, `{"guild_ids":["1","2"],"junk":null}`, `{"guild_ids":["1","2"]}`},
+		{discord.OpRequestSoundboardSounds, `{"guild_ids":"1"}`, ""},
+		{discord.OpRequestChannelInfo, `{"guild_id":"1","fields":["status"]}`, `{"guild_id":"1","fields":["status"]}`},
+		{discord.OpRequestChannelInfo, `{"guild_id":"1","fields":[1]}`, ""},
+		{opGuildSubscriptions, `{"guild_id":"1","typing":true}`, `{"guild_id":"1","typing":true}`},
+		{opGuildSubscriptions, `{"guild_id":"1",}`, ""},
+	} {
+		got, ok := inOurWords(x.op, []byte(x.d))
+		if ok != (x.want != "") || string(got) != x.want && ok {
+			t.Errorf("%v %s: %s, %t; want %s", x.op, x.d, got, ok, x.want)
+		}
 	}
 }

@@ -260,6 +260,14 @@ func (c *conn) start(sess *session, b *burst, p phase) {
 	sess.end = c.stop
 	sess.feed = c.s.follow(sess.client.Bot)
 	sess.feed.add(&sess.follower)
+	c.s.o.Backend.ViewState(func(st *fsm.State) {
+		// Another connection may have got the session since; the feed looks at the
+		// next change only.
+		if e := sess.judge(st.Bot(sess.client.Bot)); e != nil {
+			e.of = &sess.follower
+			c.stop(e)
+		}
+	})
 	sess.touch = time.Now()
 	c.sess, c.burst, c.phase = sess, b, p
 	c.recognised()
