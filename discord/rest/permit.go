@@ -20,12 +20,12 @@ var _ Permit = (*permit)(nil)
 
 // try asks the home of a request's bucket, then waits for a place in the lane.
 func (c *Cluster) try(ctx context.Context, r Request) (Permit, error) {
-	p, peer, err := c.begin(ctx, r)
+	p, q, err := c.begin(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	if peer != nil {
-		if err := c.askHome(ctx, p, peer); err != nil {
+	if q != nil {
+		if err := c.askHome(ctx, p, q); err != nil {
 			return nil, err
 		}
 	}
@@ -36,9 +36,16 @@ func (c *Cluster) try(ctx context.Context, r Request) (Permit, error) {
 	return p, nil
 }
 
+// question is what another node is asked. What it says of the view is of the
+// moment in which its home was chosen: a later view may have another.
+type question struct {
+	view  stamp
+	reach context.Context // ends when that node is out of reach
+}
+
 // begin makes a permit. If this node is its home, it stands in the queue
-// already; else peer is who has to be asked.
-func (c *Cluster) begin(ctx context.Context, r Request) (*permit, *peer, error) {
+// already; else its home has to be asked.
+func (c *Cluster) begin(ctx context.Context, r Request) (*permit, *question, error) {
 	c.here.mu.Lock()
 	defer c.here.mu.Unlock()
 	if c.here.closed {
@@ -59,7 +66,7 @@ func (c *Cluster) begin(ctx context.Context, r Request) (*permit, *peer, error) 
 			return nil, nil, errUnreached
 		}
 		c.asks[p.id] = p.home
-		return p, peer, nil
+		return p, &question{view: peer.stamp, reach: peer.reach}, nil
 	}
 	c.admit(guestKey{p.home, p.id}, r, p.w.deadline, now, func(err error) {
 		switch {
@@ -81,15 +88,15 @@ func (p *permit) granted(now time.Time) {
 }
 
 // askHome asks another node for a place in a bucket.
-func (c *Cluster) askHome(ctx context.Context, p *permit, peer *peer) error {
-	q := acquireMsg{view: peer.stamp, id: p.id, age: time.Since(p.req.Since), req: p.req}
+func (c *Cluster) askHome(ctx context.Context, p *permit, q *question) error {
+	msg := acquireMsg{view: q.view, id: p.id, age: time.Since(p.req.Since), req: p.req}
 	if !p.w.deadline.IsZero() {
-		q.patience = max(time.Until(p.w.deadline), time.Microsecond)
+		msg.patience = max(time.Until(p.w.deadline), time.Microsecond)
 	}
 	call, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(peer.reach, cancel)()
-	b, err := c.o.Peers.Call(call, p.home, q.append(nil))
+	defer context.AfterFunc(q.reach, cancel)()
+	b, err := c.o.Peers.Call(call, p.home, msg.append(nil))
 	var a acquireAns
 	if err == nil {
 		a, err = decodeAcquireAns(b)
