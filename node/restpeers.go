@@ -19,18 +19,27 @@ type restPeers struct {
 
 var _ rest.Peers = restPeers{}
 
-// Call implements rest.Peers.
+// Call implements rest.Peers. The message names the process that it is for: the
+// next one of the node has the same address, and would take what was meant for
+// another's books into its own, where nobody ever ends it.
 func (p restPeers) Call(ctx context.Context, to rest.Member, msg []byte) ([]byte, error) {
 	addr, ok := p.n.addrOf(to.ID)
 	if !ok {
 		return nil, errors.New("the address of node " + to.ID + " is not known")
 	}
-	b := binary.AppendUvarint(make([]byte, 0, len(p.bot)+len(msg)+2), uint64(len(p.bot)))
+	b := binary.AppendUvarint(make([]byte, 0, len(p.bot)+len(msg)+2*binary.MaxVarintLen64), to.Inc)
+	b = binary.AppendUvarint(b, uint64(len(p.bot)))
 	return p.n.transport.Call(ctx, addr, methodREST, append(append(b, p.bot...), msg...))
 }
 
 // handleREST gives a message to the limiter of the bot that it names. It doesn't block.
 func (n *Node) handleREST(from transport.Peer, req []byte, reply func([]byte, error)) {
+	inc, read := binary.Uvarint(req)
+	if read > 0 && inc != n.self.Inc {
+		reply(nil, errors.New("this is not the process that the message is for"))
+		return
+	}
+	req = req[max(read, 0):]
 	size, read := binary.Uvarint(req)
 	if read <= 0 || size > uint64(len(req)-read) {
 		reply(nil, errors.New("unreadable message of a REST limiter: is the node of another version?"))
