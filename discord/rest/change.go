@@ -65,9 +65,6 @@ func (c *Cluster) meet() {
 			c.peers[m.ID] = c.newPeer(m)
 		}
 	}
-	for _, p := range c.peers {
-		p.stamp = c.view.stamp
-	}
 }
 
 // raise holds new buckets back until all have told what they know.
@@ -118,7 +115,7 @@ func (c *Cluster) moveAway(old *viewState, now time.Time) map[Member]*inform {
 		death = min(now.Sub(c.death), forgotten)
 	}
 	for _, m := range c.view.members {
-		out[m] = &inform{view: c.view.stamp, death: death, invalid: c.told}
+		out[m] = &inform{view: c.view.stamp, death: death, invalid: c.told, newest: c.ids}
 	}
 	moved := func(major string, i Identity) *inform {
 		if to := c.view.homeOf(major, i); to != old.homeOf(major, i) {
@@ -231,7 +228,9 @@ func (c *Cluster) informed(from Member, n *inform, now time.Time) {
 		flying[id] = true
 	}
 	for key, w := range c.guests {
-		if key.node == from && w.stage == settled && !flying[key.id] {
+		// A question isn't bound to come after what was told before it: one that is newer
+		// may have its place already, and its request be on its way.
+		if key.node == from && w.stage == settled && key.id <= n.newest && !flying[key.id] {
 			// Its end was told to another home, in a view that this node missed.
 			c.report(key, w.req, Answer{Fate: Lost}, now)
 		}

@@ -79,6 +79,34 @@ func TestCancelledRequestsLeaveTheHome(t *testing.T) {
 	})
 }
 
+// A question may overtake what its node was about to tell: what that doesn't
+// speak of is then on its way, and not lost.
+func TestAQuestionMayOvertakeWhatIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := trio(t, Options{}, busy(t))
+		home, other := homeOf(nodes, major(1))
+		mustSend(t, other.rt, "GET", "/channels/1/x")
+		time.Sleep(10 * time.Second) // the bucket has room again
+		key := guestKey{other.member, 1000}
+		c := home.c
+		c.here.mu.Lock()
+		defer c.here.mu.Unlock()
+		now, r := time.Now(), Request{Route: "GET /channels/{id}/x", Major: major(1), Identity: IdentityNone}
+		c.admit(key, r, time.Time{}, now, func(error) {})
+		b := c.here.find(r)
+		told := &inform{view: c.view.stamp, newest: 999}
+		c.informed(other.member, told, now)
+		if b.inflight != 1 || len(b.lost) != 0 || c.guests[key] == nil {
+			t.Errorf("a newer request was given up: %d in flight, %d lost", b.inflight, len(b.lost))
+		}
+		told.newest = 1000
+		c.informed(other.member, told, now)
+		if b.inflight != 0 || len(b.lost) != 1 || c.guests[key] != nil {
+			t.Errorf("one that is spoken of no more is still there: %d in flight, %d lost", b.inflight, len(b.lost))
+		}
+	})
+}
+
 func TestRefusalCrossesTheNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		_, nodes := trio(t, Options{}, busy(t))

@@ -22,7 +22,6 @@ const (
 // once, as long as both are in the view.
 type peer struct {
 	member Member
-	stamp  stamp // of the view that this node is in
 	ctx    context.Context
 	cancel context.CancelFunc // when it leaves the view
 	reach  context.Context    // ends with that, too, and when it goes out of reach

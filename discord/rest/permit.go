@@ -66,7 +66,7 @@ func (c *Cluster) begin(ctx context.Context, r Request) (*permit, *question, err
 			return nil, nil, errUnreached
 		}
 		c.asks[p.id] = p.home
-		return p, &question{view: peer.stamp, reach: peer.reach}, nil
+		return p, &question{view: c.view.stamp, reach: peer.reach}, nil
 	}
 	c.admit(guestKey{p.home, p.id}, r, p.w.deadline, now, func(err error) {
 		switch {

@@ -23,7 +23,7 @@ func someMessages() [][]byte {
 	}
 	in := &inform{
 		view: view, death: time.Second, invalid: 3, lanes: []laneHeld{{IdentityNone, 4, 5, 6}},
-		buckets: []bucketKnown{known}, flights: []flight{{8, req}}, losses: []loss{{req, time.Second}}, asks: []uint64{3, 300},
+		buckets: []bucketKnown{known}, flights: []flight{{8, req}}, losses: []loss{{req, time.Second}}, asks: []uint64{3, 300}, newest: 301,
 	}
 	tell := []byte{msgTell, 9}
 	for _, it := range []item{

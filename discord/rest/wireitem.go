@@ -38,6 +38,7 @@ type inform struct {
 	flights []flight
 	losses  []loss
 	asks    []uint64 // requests that wait for the other's answer, or have it on its way
+	newest  uint64   // the newest request of all: later ones are not spoken of
 }
 
 // loss is a request of the teller's whose answer never came.
@@ -173,7 +174,7 @@ func (n *inform) append(b []byte) []byte {
 	for _, id := range n.asks {
 		b = binary.AppendUvarint(b, id)
 	}
-	return b
+	return binary.AppendUvarint(b, n.newest)
 }
 
 func (r *reader) inform() *inform {
@@ -183,6 +184,7 @@ func (r *reader) inform() *inform {
 	r.list(func() { n.flights = append(n.flights, flight{r.uint(), r.request()}) })
 	r.list(func() { n.losses = append(n.losses, loss{r.request(), r.wait()}) })
 	r.list(func() { n.asks = append(n.asks, r.uint()) })
+	n.newest = r.uint()
 	return n
 }
 
