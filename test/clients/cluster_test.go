@@ -229,21 +229,7 @@ var errNotYet = errors.New("not yet")
 // poll tries a condition until it returns nil or the time is up.
 func (c *cluster) poll(what string, limit time.Duration, cond func() error) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(c.t.Context(), limit)
-	defer cancel()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		err := cond()
-		if err == nil {
-			return
-		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			c.t.Fatalf("%s: not within %v: %v", what, limit, err)
-		}
-	}
+	testproc.Poll(c.t, what, limit, 100*time.Millisecond, cond)
 }
 
 // keep copies a log to where BOTNODE_LOGS says.
