@@ -28,7 +28,7 @@ type botRuntime struct {
 
 	mu      sync.Mutex // guards what follows
 	trip    *rest.RoundTripper
-	limiter *rest.Cluster // of trip
+	limiter *rest.Cluster // nil until it is needed
 	api     string
 	gateway string // the general gateway address, as Discord last gave it
 	refused string // why Discord refuses the bot, "" if it doesn't
@@ -65,6 +65,8 @@ func (rt *botRuntime) close() error {
 	defer rt.mu.Unlock()
 	if rt.trip != nil {
 		rt.trip.Close()
+	}
+	if rt.limiter != nil {
 		rt.limiter.Close()
 	}
 	return nil
@@ -80,17 +82,22 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 	})
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
+	if rt.limiter == nil {
+		// One for as long as the process lives, whatever becomes of the API: the other
+		// nodes have its requests and its places in their books.
+		rt.limiter = rest.NewCluster(rest.ClusterOptions{
+			Self: rest.Member{ID: rt.n.self.ID, Inc: rt.n.self.Inc}, Peers: restPeers{rt.n, rt.bot.Name},
+			GlobalPerSecond: globalLimit(api, perSecond), Logger: rt.n.log.Named("rest"),
+		})
+		rt.limiter.SetView(rt.n.view())
+	}
+	rt.limiter.SetGlobalPerSecond(globalLimit(api, perSecond))
 	if rt.trip != nil && rt.api == api {
-		rt.limiter.SetGlobalPerSecond(globalLimit(api, perSecond))
 		return rt.trip, api, nil
 	}
-	limiter := rest.NewCluster(rest.ClusterOptions{
-		Self: rest.Member{ID: rt.n.self.ID, Inc: rt.n.self.Inc}, Peers: restPeers{rt.n, rt.bot.Name},
-		GlobalPerSecond: globalLimit(api, perSecond), Logger: rt.n.log.Named("rest"),
-	})
 	trip, err := rest.New(rest.Options{
 		BaseURL: api, Dial: rt.n.o.dialer(), Token: func() string { return rt.bot.Token },
-		Limiter:   limiter,
+		Limiter:   rt.limiter,
 		UserAgent: discord.UserAgent(rt.n.o.Version),
 		Gate: func(context.Context) error {
 			if !rt.n.manager.Fresh() {
@@ -101,15 +108,12 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 		Logger: rt.n.log.Named("rest"),
 	})
 	if err != nil {
-		limiter.Close()
 		return nil, "", err
 	}
 	if rt.trip != nil {
 		rt.trip.Close()
-		rt.limiter.Close()
 	}
-	rt.trip, rt.limiter, rt.api, rt.gateway = trip, limiter, api, ""
-	limiter.SetView(rt.n.view())
+	rt.trip, rt.api, rt.gateway = trip, api, ""
 	return trip, api, nil
 }
 

@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"testing"
 
+	"go.uber.org/zap"
+
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/transport"
 )
@@ -25,5 +27,26 @@ func TestMessagesOfLimitersAreForOneProcess(t *testing.T) {
 		if calls != 1 {
 			t.Errorf("answered %d times", calls)
 		}
+	}
+}
+
+// A bot keeps its limiter when its API changes: the other nodes have its requests
+// and its places in their books.
+func TestLimiterOutlivesTheAPI(t *testing.T) {
+	n := &Node{self: fsm.NodeRef{ID: "joe", Inc: 5}, machine: fsm.NewMachine(), log: zap.NewNop()}
+	rt := &botRuntime{n: n, bot: &Bot{Name: "default", Seed: fsm.Config{API: "http://127.0.0.1:1/api/v10"}}}
+	defer func() { _ = rt.close() }()
+	first, _, err := rt.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	limiter := rt.clusterLimiter()
+	rt.bot.Seed.API = "http://127.0.0.1:2/api/v10"
+	second, api, err := rt.client()
+	if err != nil || first == second || api != rt.bot.Seed.API {
+		t.Fatalf("the way to %s is the old one: %v", api, err)
+	}
+	if limiter == nil || rt.clusterLimiter() != limiter {
+		t.Error("another limiter")
 	}
 }
