@@ -93,12 +93,7 @@ func (k *ClientKey) encode(w *writer) {
 
 func (k *ClientKey) decode(r *reader) {
 	k.Name = r.string()
-	hash := r.bytes()
-	if len(hash) != len(k.Hash) {
-		r.fail("a hash of another length")
-		return
-	}
-	copy(k.Hash[:], hash)
+	r.hash(&k.Hash)
 	k.Rights, k.At = Rights(r.byte()), r.int()
 }
 
@@ -151,12 +146,7 @@ func (c *DropClientKey) encode(w *writer) { w.string(c.Bot); w.string(c.Name); w
 
 func (c *DropClientKey) decode(r *reader) {
 	c.Bot, c.Name = r.string(), r.string()
-	hash := r.bytes()
-	if len(hash) != len(c.Hash) {
-		r.fail("a hash of another length")
-		return
-	}
-	copy(c.Hash[:], hash)
+	r.hash(&c.Hash)
 }
 
 func (c *DropClientKey) apply(s *State) Result {

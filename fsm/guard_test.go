@@ -22,7 +22,7 @@ type guardCase struct {
 func TestGuards(t *testing.T) {
 	for name, cases := range map[string][]guardCase{
 		"cluster": clusterCases(), "bot": botCases(), "shard": shardCases(), "permit": permitCases(),
-		"events": eventCases(), "entry": entryCases(), "kv": kvCases(), "chore": choreCases(), "manual": manualCases(),
+		"events": eventCases(), "entry": entryCases(), "kv": kvCases(), "chore": choreCases(), "manual": manualCases(), "trust": trustCases(),
 	} {
 		for _, c := range cases {
 			t.Run(name+"/"+c.name, c.run)

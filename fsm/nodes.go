@@ -128,7 +128,7 @@ func (c *Enlist) apply(s *State) Result {
 }
 
 // Forget removes a node that has left the cluster from among the nodes that
-// are up or draining.
+// are up or draining, and makes its certificates void.
 type Forget struct{ ID string }
 
 // Kind implements Command.
@@ -138,8 +138,12 @@ func (c *Forget) encode(w *writer) { w.string(c.ID) }
 func (c *Forget) decode(r *reader) { c.ID = r.string() }
 
 func (c *Forget) apply(s *State) Result {
+	trusted := s.trust.drop(c.ID)
 	n := s.nodes[c.ID]
-	if n == nil {
+	switch {
+	case n == nil && trusted:
+		return Result{}
+	case n == nil:
 		return Result{Code: Old}
 	}
 	s.release(NodeRef{ID: c.ID, Inc: n.Inc})

@@ -191,6 +191,7 @@ type State struct {
 	nodes      map[string]*Node
 	bots       map[string]*Bot
 	programs   map[NodeRef]handlersByBot // of the processes in force, and of those about to come
+	trust      Trust
 
 	changes *Changes // what the entry being applied does to journals; never nil
 	kept    bool     // something refers to the bytes of the entry being applied
@@ -204,6 +205,7 @@ func NewState() *State {
 		nodes:      make(map[string]*Node),
 		bots:       make(map[string]*Bot),
 		programs:   make(map[NodeRef]handlersByBot),
+		trust:      newTrust(),
 		changes:    new(Changes),
 	}
 }
