@@ -77,7 +77,7 @@ type place interface {
 // OpenIdentity locks the directory, creating it if need be, and reads or writes
 // its identity file.
 func OpenIdentity(dir, id string) (*Identity, error) {
-	if !validID(id) {
+	if !ValidID(id) {
 		return nil, fmt.Errorf("%q: %w", id, ErrBadID)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -96,15 +96,15 @@ func OpenIdentity(dir, id string) (*Identity, error) {
 
 // OpenMemory is OpenIdentity on memory in place of a directory.
 func OpenMemory(m *Memory, id string) (*Identity, error) {
-	if !validID(id) {
+	if !ValidID(id) {
 		return nil, fmt.Errorf("%q: %w", id, ErrBadID)
 	}
 	i := &Identity{place: m, now: time.Now}
 	return i, i.load(id)
 }
 
-// validID accepts names that are safe in addresses, paths, labels and URLs.
-func validID(id string) bool {
+// ValidID accepts node ids: names that are safe in addresses, paths, labels and URLs.
+func ValidID(id string) bool {
 	for _, r := range id {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
@@ -145,7 +145,7 @@ func decodeRecord(b []byte) (record, error) {
 			marks++
 		}
 	}
-	if rec.Format != identityFormat || !validID(rec.NodeID) || marks > 1 {
+	if rec.Format != identityFormat || !ValidID(rec.NodeID) || marks > 1 {
 		return record{}, ErrCorruptIdentity
 	}
 	return rec, nil

@@ -41,6 +41,10 @@ func (n *Node) establish(term uint64) bool {
 			return false
 		}
 	}
+	if err := n.establishTrust(ctx); err != nil {
+		n.log.Warn("the cluster's authority is not recorded; the next leader tries again", zap.String("code", "no_quorum"), zap.Error(err))
+		return false
+	}
 	for _, b := range n.o.Bots {
 		if err := n.establishBot(ctx, b); err != nil {
 			n.log.Warn("bot not set up; the next leader tries again", zap.String("bot", b.Name), zap.String("code", "no_quorum"), zap.Error(err))

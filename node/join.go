@@ -136,7 +136,7 @@ func otherVoter(r *consensus.Raft, id string) bool {
 }
 
 // Join implements admin.Backend.
-func (n *Node) Join(ctx context.Context, peer string, stage func(string)) (admin.JoinResult, error) {
+func (n *Node) Join(ctx context.Context, peer, token string, stage func(string)) (admin.JoinResult, error) {
 	begun := time.Now()
 	var result admin.JoinResult
 	reached := func(name string) {
@@ -154,6 +154,9 @@ func (n *Node) Join(ctx context.Context, peer string, stage func(string)) (admin
 	defer n.joinMu.Unlock()
 	if n.inCluster() {
 		return result, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, membership.ErrAlreadyMember), "`botnode leave` first")
+	}
+	if err := n.enrol(ctx, peer, token); err != nil {
+		return result, err
 	}
 	if err := n.identity.MarkJoining(peer); err != nil {
 		return result, fmt.Errorf("%w: %w", admin.ErrRefused, err)

@@ -83,8 +83,14 @@ type Options struct {
 	// have.
 	Weight uint32
 	// MaxShards bounds the shards that the node is given; 0 is no bound.
-	MaxShards   uint32
-	Insecure    bool
+	MaxShards uint32
+	// Insecure permits plain TCP to other nodes beyond loopback.
+	Insecure bool
+	// ClusterTLS has the nodes speak TLS on loopback, too. Beyond it they do
+	// unless Insecure.
+	ClusterTLS bool
+	// JoinToken gets this node a certificate when it joins; it implies ClusterTLS.
+	JoinToken   string
 	Version     string
 	Bots        []*Bot
 	Compression gateway.Compression

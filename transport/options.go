@@ -77,7 +77,7 @@ func (o *Options) validate() error {
 	if err != nil {
 		return fmt.Errorf("--cluster-addr %q: want host:port: %w", o.Bind, err)
 	}
-	if o.Credentials == nil && !o.Insecure && !isLoopback(host) {
+	if o.Credentials == nil && !o.Insecure && !IsLoopback(host) {
 		return fmt.Errorf("--cluster-addr %s: %w: configure TLS, use a loopback address, or pass --insecure", o.Bind, ErrInsecureBind)
 	}
 	if o.Credentials == nil {
@@ -86,8 +86,8 @@ func (o *Options) validate() error {
 	return nil
 }
 
-// isLoopback reports whether all that host stands for is loopback.
-func isLoopback(host string) bool {
+// IsLoopback reports whether all that a host stands for is loopback.
+func IsLoopback(host string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		return ip.IsLoopback()
 	}

@@ -190,6 +190,12 @@ func (k *Keychain) NotAfter() time.Time {
 	return time.Time{}
 }
 
+// SignedBy reports whether the node's certificate is of an authority, DER.
+func (k *Keychain) SignedBy(authority []byte) bool {
+	chain := k.live.Load().rec.Chain
+	return len(chain) > 1 && string(chain[1]) == string(authority)
+}
+
 // Verify returns the node that a chain is made out to, if an authority that is
 // believed signed it and the node isn't refused.
 func (k *Keychain) Verify(chain []*x509.Certificate) (string, error) {
