@@ -293,6 +293,7 @@ func (w *walk) judges() map[string]func() {
 // TestWalkOfTheDocs goes through docs/multi-node.md as a reader does, under load
 // from the moment on in which the bot runs.
 func TestWalkOfTheDocs(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(2))
 	w := &walk{cluster: c, beside: c.Beside("beside"), dir: filepath.Join(c.dir, "walk"), addrs: map[string]string{}}
 	must(t, os.Mkdir(w.dir, 0o755))
