@@ -58,6 +58,7 @@ func (c *cluster) judgeBot(name string, s *sim.Server) sim.Summary {
 // TestTwoBots runs two bots, each with its own Discord and token, on three nodes
 // and kills the leader under the load of both.
 func TestTwoBots(t *testing.T) {
+	parallel(t)
 	const shards = 3
 	c, two := newBots(t, shards, "")
 	c.Three()
@@ -131,6 +132,7 @@ func (c *cluster) apart(id string) {
 // TestWrongTokenOfOneBot leaves the other serving, through the death of the
 // leader too.
 func TestWrongTokenOfOneBot(t *testing.T) {
+	parallel(t)
 	c, two := newBots(t, 2, "x")
 	for _, id := range []string{"joe", "mike", "robert"} {
 		c.Start(id)
@@ -173,6 +175,7 @@ func TestWrongTokenOfOneBot(t *testing.T) {
 // TestTokenOfOneBotIsRevoked has the gateway refuse one bot's token (4004) when
 // its session is to be resumed: the other bot of the same process serves on.
 func TestTokenOfOneBotIsRevoked(t *testing.T) {
+	parallel(t)
 	c, two := newBots(t, 1, "")
 	c.Start("joe", "--bootstrap")
 	c.WaitReady()

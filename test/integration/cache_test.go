@@ -20,6 +20,7 @@ const mutations = 3000
 // and members at random while the leader is killed three times, and compares
 // every cached object of every node with Discord's own.
 func TestCachesAreTrueAfterThreeKills(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	c.Three("--intents", "all")
 	kinds := []string{"guild", "channel", "role", "member", "join", "leave"}

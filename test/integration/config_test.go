@@ -46,6 +46,7 @@ func (c *cluster) cacheOf(id, kind string) admin.CacheStats {
 // under load: limits, cache policies and presence without a new session, intents
 // by one new session of each shard after the other.
 func TestConfigurationChangesWhileTheBotRuns(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	c.Three("--intents", "guilds,guild_messages,message_content,guild_members")
 	id := c.follower()
@@ -156,6 +157,7 @@ func (c *cluster) WaitPresence(status string, n int) {
 // TestIntentsThatDiscordRefusesCostOneShard changes to intents that the bot may
 // not have: the first shard stops, the others serve; the way back mends it.
 func TestIntentsThatDiscordRefusesCostOneShard(t *testing.T) {
+	parallel(t)
 	o := simOptions(2)
 	o.DisallowedIntents = int64(discord.IntentGuildPresences)
 	c := newCluster(t, o)
@@ -183,6 +185,7 @@ func TestIntentsThatDiscordRefusesCostOneShard(t *testing.T) {
 
 // TestConfigIsComparedAndSet lets two operators change one revision over HTTP.
 func TestConfigIsComparedAndSet(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	c.Start("joe", "--bootstrap")
 	c.WaitReady()
@@ -232,6 +235,7 @@ func TestConfigIsComparedAndSet(t *testing.T) {
 // TestJournalFollowsTheConfiguration changes which events readers that follow
 // can see, while the handler goes on getting its own.
 func TestJournalFollowsTheConfiguration(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	c.Start("joe", "--bootstrap", "--intents", "all")
 	c.WaitReady()

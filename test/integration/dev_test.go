@@ -15,6 +15,7 @@ import (
 // TestDev talks to the stock program and to an author's through a pipe. Neither
 // has a token, and neither leaves a file.
 func TestDev(t *testing.T) {
+	parallel(t)
 	for _, tt := range []struct {
 		pkg, input string
 		want       []string

@@ -44,6 +44,7 @@ func (c *cluster) waitFatal(id, want string) {
 }
 
 func TestDiscordRefusesTheToken(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	right := c.token
 	c.Start("joe", "--bootstrap")
@@ -69,6 +70,7 @@ func TestDiscordRefusesTheToken(t *testing.T) {
 }
 
 func TestDiscordRefusesAWrongTokenFromTheStart(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	c.token += "x"
 	c.Start("joe", "--bootstrap")
@@ -76,6 +78,7 @@ func TestDiscordRefusesAWrongTokenFromTheStart(t *testing.T) {
 }
 
 func TestDiscordRefusesTheIntents(t *testing.T) {
+	parallel(t)
 	o := simOptions(1)
 	o.DisallowedIntents = int64(discord.IntentGuildPresences)
 	c := newCluster(t, o)
@@ -89,6 +92,7 @@ func TestDiscordRefusesTheIntents(t *testing.T) {
 // TestDiscordIsUnreachable cuts Discord off for a while that its sessions
 // outlive. Messages wait at Discord, answers at the node.
 func TestDiscordIsUnreachable(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	c.Three()
 	c.Load(2*roundPings, func() {

@@ -32,6 +32,7 @@ func (c *cluster) outgrow(victim, through string) {
 // TestDiskIsFull fills the disk of the leader, owner of a shard: it must end
 // rather than lead a cluster that can't commit, and be back when there is room.
 func TestDiskIsFull(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	dir := c.dir + "/small"
 	// With room for the file after next too: the node that is back may need one before it can delete the first.

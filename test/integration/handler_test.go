@@ -76,6 +76,7 @@ func (c *cluster) deadLetters() (n int) {
 }
 
 func TestHandlerPanicsAndFails(t *testing.T) {
+	parallel(t)
 	c := threeBots(t)
 	c.answered(c.say(0, "!panic once"), "done")
 	c.answered(c.say(1, "!fail once"), "done")
@@ -107,6 +108,7 @@ func (c *cluster) counted() {
 // TestHandlerHangs has a handler that returns never. Its shard goes on; and
 // what it left undone another node does when its own is killed.
 func TestHandlerHangs(t *testing.T) {
+	parallel(t)
 	c := threeBots(t)
 	owner := c.OwnerOf(0)
 	m := c.say(0, "!hang once")
@@ -133,6 +135,7 @@ func TestHandlerHangs(t *testing.T) {
 // whoever runs it. The nodes are started again each time, as a service manager
 // does; the event ends as a dead letter, and takes nothing with it.
 func TestHandlerKillsItsProcess(t *testing.T) {
+	parallel(t)
 	c := threeBots(t)
 	load := c.sim.StartLoad(sim.Load{Kind: "ping", Rate: 50})
 	c.say(0, "!die always")

@@ -33,7 +33,7 @@ type offered struct {
 
 // loadSeconds is how long messages are offered: the long form is for figures.
 func loadSeconds() int {
-	if *roundsFlag > 0 || os.Getenv("BOTNODE_ROUNDS") != "" {
+	if long() {
 		return 60
 	}
 	return 10
@@ -193,6 +193,7 @@ func TestClusterKeepsDiscordsLimits(t *testing.T) {
 
 // TestLimiterOutlivesANode kills a node in the middle of such a load.
 func TestLimiterOutlivesANode(t *testing.T) {
+	parallel(t)
 	c, channels := limited(t)
 	out := c.offer(channels, func() { c.Kill9(c.status().Leader.ID) })
 	j := c.judge(channels)

@@ -15,7 +15,7 @@ import (
 	"github.com/botnode/botnode/internal/testproc"
 )
 
-var roundsFlag = flag.Int("rounds", 0, "rounds of each repeated scenario; 0 is BOTNODE_ROUNDS, else 2")
+var roundsFlag = flag.Int("rounds", 0, "rounds of each repeated scenario; 0 is BOTNODE_ROUNDS, else 1")
 
 // programs builds what the tests run, each program once.
 var programs = struct {
@@ -69,13 +69,36 @@ func build(t *testing.T, pkg, dir string, flags ...string) string {
 	return path
 }
 
+// atOnce is how many tests run beside each other, if -parallel and the cores let
+// so many: each has three nodes or more under load, which sync to one disk.
+const atOnce = 4
+
+var running = make(chan struct{}, atOnce)
+
+// parallel has a test run beside others. It is for scenarios that assert what
+// happens; those that assert how fast have the machine to themselves, and in the
+// long form, whose figures are published, all do.
+func parallel(t *testing.T) {
+	t.Helper()
+	if long() {
+		return
+	}
+	t.Parallel()
+	running <- struct{}{}
+	t.Cleanup(func() { <-running }) // the last of all: the processes are gone by then
+}
+
+// long reports whether the long form is asked for.
+func long() bool { return *roundsFlag > 0 || os.Getenv("BOTNODE_ROUNDS") != "" }
+
 // few is how often a scenario of long rounds runs.
 func few(t *testing.T) int {
 	t.Helper()
 	return min((rounds(t)+1)/2, 10)
 }
 
-// rounds is how often a repeated scenario runs.
+// rounds is how often a repeated scenario runs: once in the short form, in which
+// TestCachesAreTrueAfterThreeKills kills again and again.
 func rounds(t *testing.T) int {
 	t.Helper()
 	if *roundsFlag > 0 {
@@ -83,7 +106,7 @@ func rounds(t *testing.T) int {
 	}
 	text := os.Getenv("BOTNODE_ROUNDS")
 	if text == "" {
-		return 2
+		return 1
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {

@@ -115,6 +115,7 @@ func (c *cluster) figure(what string, r round) {
 // TestShardMovesToAnotherCluster carries both shards of a bot, with their guilds,
 // from one cluster to another under load, by the commands of docs/operations.md.
 func TestShardMovesToAnotherCluster(t *testing.T) {
+	parallel(t)
 	a := newCluster(t, simOptions(2))
 	a.Cluster([3]string{"joe", "mike", "robert"}, "--shards", "manual", "--intents", "all")
 	if out := a.OK("joe", "wait", "--for", "ready"); !strings.HasPrefix(out, "ready after") {
@@ -206,6 +207,7 @@ func (c *cluster) noSessionInLogs(file string) {
 // TestDisconnectOutlivesTheLeader disconnects a shard, kills the leader, and
 // connects the shard again: nobody takes it in between.
 func TestDisconnectOutlivesTheLeader(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	c.Three()
 	var worst round
@@ -238,6 +240,7 @@ func TestDisconnectOutlivesTheLeader(t *testing.T) {
 // TestDisconnectOutlivesARestart stops every node of a cluster while a shard is
 // disconnected.
 func TestDisconnectOutlivesARestart(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(2))
 	c.Three()
 	c.OK("joe", "shard", "disconnect", "1")
@@ -262,6 +265,7 @@ func TestDisconnectOutlivesARestart(t *testing.T) {
 
 // TestClustersShareABot gives two clusters a range of shards each.
 func TestClustersShareABot(t *testing.T) {
+	parallel(t)
 	o := simOptions(4)
 	a := newCluster(t, o)
 	a.Cluster([3]string{"joe", "mike", "robert"}, "--shards", "0-1/4", "--intents", "all")
@@ -314,6 +318,7 @@ func TestClustersShareABot(t *testing.T) {
 // TestManualShardMovesAndNodesLeave: shards that were connected by hand move as
 // others do, and a node that leaves under load has handed everything over.
 func TestManualShardMovesAndNodesLeave(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(2))
 	c.Cluster([3]string{"joe", "mike", "robert"}, "--shards", "manual")
 	c.OK("joe", "shard", "connect", "0", "--of", "2", "--to", "joe")
@@ -344,6 +349,7 @@ func TestManualShardMovesAndNodesLeave(t *testing.T) {
 // shards by hand exactly as they are printed there: only the addresses are those
 // of the test.
 func TestManualCommandsOfTheDocs(t *testing.T) {
+	parallel(t)
 	doc, err := os.ReadFile(filepath.Join("..", "..", "docs", "operations.md"))
 	must(t, err)
 	_, section, found := strings.Cut(string(doc), "\n## Connect shards by hand")
@@ -375,7 +381,7 @@ func TestManualCommandsOfTheDocs(t *testing.T) {
 	for _, command := range commands[:2] { // there are shards from here on
 		run(command)
 	}
-	a.Load(5*roundPings, func() {
+	a.While(func() {
 		for _, command := range commands[2:] {
 			run(command)
 		}

@@ -79,6 +79,7 @@ func (c *cluster) waitMirror(file string, n int) {
 // leads and owns a shard, then the next one, and the mirror itself: it has every
 // position exactly once, in order.
 func TestMirrorOverDeaths(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	c.Three()
 	first := c.Leader()

@@ -17,7 +17,7 @@ func TestShardIsMoved(t *testing.T) {
 	c := newCluster(t, simOptions(1))
 	c.Three()
 	var all []round
-	for range rounds(t) {
+	for range max(2, rounds(t)) { // there and on
 		owner, to := c.OwnerOf(0), ""
 		for _, id := range c.alive() {
 			if id != owner {

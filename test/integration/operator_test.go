@@ -46,6 +46,7 @@ func (c *cluster) refused(id string, code int, words []string, args ...string) {
 }
 
 func TestWhatCannotStartSaysWhy(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	joe := c.Start("joe", "--bootstrap")
 	c.WaitReady()
@@ -88,6 +89,7 @@ func TestWhatCannotStartSaysWhy(t *testing.T) {
 }
 
 func TestJoinsThatMustFail(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	joe := c.Start("joe", "--bootstrap")
 	mike := c.Start("mike")
@@ -124,6 +126,7 @@ func TestJoinsThatMustFail(t *testing.T) {
 // TestCrossedJoins has two fresh nodes join each other at the same time. There
 // must be one cluster in the end, or none and a join that can be repeated.
 func TestCrossedJoins(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	joe, mike := c.Start("joe"), c.Start("mike")
 	first := make(chan testproc.Result)
@@ -154,6 +157,7 @@ func TestCrossedJoins(t *testing.T) {
 }
 
 func TestCommandsThatAreRefused(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	c.Three()
 	c.refused("mike", 1, []string{"77"}, "shard", "move", "77", "--to", "joe")

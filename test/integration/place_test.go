@@ -77,6 +77,7 @@ func TestPreferredNodeDiesAndGetsTheBotBack(t *testing.T) {
 
 // TestPreferredNodeIsBackWithoutFailback leaves the bot where it went.
 func TestPreferredNodeIsBackWithoutFailback(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	c.Trio("--placement", "prefer:joe,mike,robert")
 	c.WaitPlaced(all("joe"))
@@ -146,6 +147,7 @@ func TestTakeoverStays(t *testing.T) {
 
 // TestMovesThatAreRefused asks for moves that can't be done.
 func TestMovesThatAreRefused(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	c.Three()
 	c.OK("joe", "drain", "robert")
@@ -168,6 +170,7 @@ func TestMovesThatAreRefused(t *testing.T) {
 
 // TestWeightsAndLimits starts nodes that are to have more, fewer and no shards.
 func TestWeightsAndLimits(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(4))
 	c.Start("joe", "--weight", "3")
 	c.Start("mike", "--max-shards", "2")

@@ -67,6 +67,7 @@ func (c *proxied) ask(ctx context.Context, client *http.Client, id, method, path
 // another node, when the one that they asked dies or doesn't know what came of
 // it, make each message once. The leader is killed in the middle, and comes back.
 func TestMessagesOutliveANode(t *testing.T) {
+	parallel(t)
 	const messages, workers = 400, 8
 	c := withProxies(t)
 	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: workers}}

@@ -36,6 +36,7 @@ func (c *cluster) waitsFor(id string, missing ...string) {
 // when the cluster is new and after all of its processes have ended, but not
 // when a part of them has.
 func TestTheStartWaitsForNodes(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	args := []string{"--sync-nodes", "joe,mike,robert", "--sync-timeout", "60s"}
 	c.Start("joe", append(args, "--bootstrap")...)
@@ -74,6 +75,7 @@ func TestTheStartWaitsForNodes(t *testing.T) {
 
 // TestTheStartWaitsNoLongerThanItMay starts without a node that doesn't come.
 func TestTheStartWaitsNoLongerThanItMay(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(1))
 	begun := time.Now()
 	c.Start("joe", "--bootstrap", "--sync-nodes", "mike", "--sync-timeout", "3s")
@@ -88,6 +90,7 @@ func TestTheStartWaitsNoLongerThanItMay(t *testing.T) {
 
 // TestShardCountIsObeyed has a bot run three shards where Discord recommends two.
 func TestShardCountIsObeyed(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(2))
 	c.Start("joe", "--bootstrap", "--shards", "3")
 	c.WaitServed()

@@ -10,7 +10,6 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"slices"
 	"strconv"
@@ -338,7 +337,7 @@ func (c *cluster) client(id string) *admin.Client {
 // store holds in the end must be what was said, on every node, to the last unit.
 func TestCountersAreExactUnderKills(t *testing.T) {
 	messages := 2000 // of which each is two Adds, and every fifth an Update
-	if *roundsFlag > 0 || os.Getenv("BOTNODE_ROUNDS") != "" {
+	if long() {
 		messages = 10_000
 	}
 	seed := *seedFlag

@@ -47,6 +47,7 @@ func TestLeaderIsTerminatedAndComesBack(t *testing.T) {
 // TestDrainAndLeave empties a node, fills it again, and takes it out of the
 // cluster for good; the place that it leaves can be taken again.
 func TestDrainAndLeave(t *testing.T) {
+	parallel(t)
 	c := newCluster(t, simOptions(3))
 	c.Three()
 	shards := func(id string) (n int) {

@@ -291,7 +291,8 @@ func (w *walk) judges() map[string]func() {
 }
 
 // TestWalkOfTheDocs goes through docs/multi-node.md as a reader does, under load
-// from the moment on in which the bot runs.
+// from the moment on in which the bot runs. It has the machine to itself: the
+// page looks at where shards are right after its commands.
 func TestWalkOfTheDocs(t *testing.T) {
 	c := newCluster(t, simOptions(2))
 	w := &walk{cluster: c, beside: c.Beside("beside"), dir: filepath.Join(c.dir, "walk"), addrs: map[string]string{}}
