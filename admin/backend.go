@@ -105,6 +105,8 @@ type Backend interface {
 	RotateTLS(ctx context.Context) error
 	// BackupKey returns the key that opens the cluster's backups.
 	BackupKey() (string, error)
+	// Examine has every node examine itself: its disk, its clock, whom it reaches.
+	Examine(ctx context.Context) []Examination
 	// SaveSnapshot writes a snapshot of the applied state.
 	SaveSnapshot(ctx context.Context, w io.Writer) error
 }

@@ -165,6 +165,9 @@ func (f *fake) RevokeJoinToken(_ context.Context, id string) error {
 func (f *fake) TLS() TLS {
 	return TLS{Enabled: true, Epoch: 1, Members: []TLSMember{{ID: "joe", Holds: 1}}, Authorities: []TLSAuthority{}}
 }
+func (f *fake) Examine(context.Context) []Examination {
+	return []Examination{{ID: "joe", SyncMS: 2, Linked: []string{}, Gossips: []string{}}}
+}
 func (f *fake) RotateTLS(context.Context) error { return f.called("rotate") }
 func (f *fake) BackupKey() (string, error)      { return "the-key", f.called("backup key") }
 func (f *fake) Leave(context.Context) error     { return f.called("leave") }

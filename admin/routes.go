@@ -25,6 +25,7 @@ func (s *Server) routes() []route {
 		{"GET /shards/{id}", s.getShard},
 		{"GET /bots", s.getBots},
 		{"GET /digest", s.getDigest},
+		{"GET /examine", s.getExaminations},
 		{"GET /snapshot", s.getSnapshot},
 		{"GET /cache/stats", s.getCacheStats},
 		{"GET /cache/guilds/{id}", s.getGuild},

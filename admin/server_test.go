@@ -84,6 +84,7 @@ func TestRoutes(t *testing.T) {
 		{"GET /v1/shards/9", "", 404, `"code":"unknown_shard"`, "status"},
 		{"GET /v1/bots", "", 200, `[{"name":"default"`, "status"},
 		{"GET /v1/digest", "", 200, `{"applied_index":7,"digest":"abc"}`, ""},
+		{"GET /v1/examine", "", 200, `[{"id":"joe","clock_ahead_ms":0,"clock_within_ms":0,"sync_ms":2`, ""},
 		{"GET /v1/snapshot", "", 200, "SNAPSHOT", "snapshot"},
 		{"GET /v1/cache/guilds/" + testGuild, "", 200, `"future":{"x":1}`, ""},
 		{"GET /v1/cache/guilds/" + testGuild, "", 200, `"G <&>"`, ""},
@@ -192,7 +193,7 @@ func TestRoutes(t *testing.T) {
 
 func TestEveryRouteIsAsked(t *testing.T) {
 	s := &Server{}
-	if n := len(s.routes()); n != 47 {
+	if n := len(s.routes()); n != 48 {
 		t.Errorf("%d routes: add the new one to TestRoutes, then here", n)
 	}
 }

@@ -30,7 +30,7 @@ const stopTimeout = 25 * time.Second
 var configErrors = []error{
 	admin.ErrInsecureBind, transport.ErrInsecureBind,
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
-	membership.ErrJoining, membership.ErrOtherCluster,
+	membership.ErrJoining, membership.ErrDiverged, membership.ErrOtherCluster,
 	trust.ErrCorruptKeychain, trust.ErrOtherNode, node.ErrPlainCluster,
 	proxy.ErrInsecureBind, proxy.ErrCertificate,
 }

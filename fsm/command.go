@@ -65,6 +65,8 @@ const (
 	KindEnrol         Kind = 73
 	KindHold          Kind = 74
 	KindRotate        Kind = 75
+
+	KindStateHash Kind = 85
 )
 
 // Command is one change of the state. Its encoding, its guard and its effect
@@ -131,6 +133,8 @@ var table = map[Kind]func() Command{
 	KindEnrol:         func() Command { return new(Enrol) },
 	KindHold:          func() Command { return new(Hold) },
 	KindRotate:        func() Command { return new(Rotate) },
+
+	KindStateHash: func() Command { return new(StateHash) },
 }
 
 // UnknownKindError reports a command of a kind that this version does not

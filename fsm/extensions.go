@@ -5,12 +5,16 @@ package fsm
 // doesn't use it has the bytes and the digest that it had before.
 
 // The numbers of the extensions. They are never reused.
-const extensionTrust uint64 = 1
+const (
+	extensionTrust  uint64 = 1
+	extensionAgreed uint64 = 4
+)
 
 // extensions lists what stands behind the small part of the state, by number.
 func (s *State) extensions() []extension {
 	return []extension{
 		{extensionTrust, s.trust.Rev > 0, s.trust.encode, s.trust.decode},
+		{extensionAgreed, s.agreed.Index > 0, s.agreed.encode, s.agreed.decode},
 	}
 }
 

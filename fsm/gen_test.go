@@ -70,7 +70,9 @@ func (g *gen) command(s *State) Command {
 
 func (g *gen) rare(s *State) Command {
 	bot := g.botName(s)
-	switch g.n("rare", 0, 18) {
+	switch g.n("rare", 0, 19) {
+	case 19:
+		return &StateHash{HashPoint{Index: g.near(s.agreed.Index + 1), Digest: Digest{Lo: uint64(g.n("digest", 0, 3))}}}
 	case 15, 16, 17, 18:
 		return g.trust(s)
 	case 10, 11:

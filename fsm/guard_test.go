@@ -95,6 +95,8 @@ func clusterCases() []guardCase {
 		{name: "drain a stranger", cmd: &Drain{ID: "x", On: true}, code: Refused},
 		{name: "rules", cmd: &Rules{N: KnownRules}},
 		{name: "older rules", cmd: &Rules{N: 0}, code: Refused, msg: "never go back"},
+		{name: "state hash", cmd: &StateHash{HashPoint{Index: 7}}, holds: func(b *bench) bool { return b.state.Agreed().Index == 7 }},
+		{name: "an older state hash", before: []Command{&StateHash{HashPoint{Index: 7}}}, cmd: &StateHash{HashPoint{Index: 6}}, code: Old},
 		{name: "renew", cmd: &Renew{Generation: 2}, holds: func(b *bench) bool {
 			sh := b.shard(shard0)
 			return sh.Owner.None() && sh.SID == "" && sh.Epoch == 1 && !b.state.IsUp(joe)

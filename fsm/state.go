@@ -192,6 +192,7 @@ type State struct {
 	bots       map[string]*Bot
 	programs   map[NodeRef]handlersByBot // of the processes in force, and of those about to come
 	trust      Trust
+	agreed     HashPoint
 
 	changes *Changes // what the entry being applied does to journals; never nil
 	kept    bool     // something refers to the bytes of the entry being applied

@@ -20,6 +20,7 @@ func (n *Node) lead(ctx context.Context, term uint64) {
 	if !n.establish(term) {
 		return
 	}
+	n.wg.Go(func() { n.followHashes(ctx) })
 	for _, b := range n.o.Bots {
 		if b.Lead != nil {
 			n.wg.Go(func() { b.Lead(ctx, n, n.log.With(zap.String("bot", b.Name))) })

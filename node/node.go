@@ -55,6 +55,7 @@ type Node struct {
 	look      chan struct{} // capacity 1: the peers may have changed
 	rates     rates
 	proxy     atomic.Pointer[proxyInfo] // nil without a proxy
+	differs   atomic.Pointer[uint64]    // the hash point at which no majority agrees; nil if there is none
 }
 
 // cleanup undoes one acquisition.
@@ -84,7 +85,10 @@ func New(o Options) (_ *Node, err error) {
 		return nil, err
 	}
 	n.machine = fsm.NewMachine()
-	n.machine.OnFatal = o.Fatal
+	n.machine.OnFatal = n.stateFatal
+	if o.HashEvery > 0 {
+		n.machine.HashEvery = o.HashEvery
+	}
 	if err := n.openTrust(); err != nil {
 		return nil, err
 	}

@@ -105,6 +105,9 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// StopTimeout bounds how long Stop waits for shards to move away.
 	StopTimeout time.Duration
+	// HashEvery is how many entries lie between two comparisons of the nodes'
+	// states, equal on all nodes; 0 for fsm.DefaultHashEvery. For tests.
+	HashEvery uint64
 	// Metrics may be nil.
 	Metrics Metrics
 	Logger  *zap.Logger
@@ -149,4 +152,13 @@ func (o *Options) validate() error {
 		o.Fatal = func(err error) { panic(err) }
 	}
 	return nil
+}
+
+// hashLook is how often a leader looks for a hash point: often where they are
+// close together.
+func (o *Options) hashLook() time.Duration {
+	if o.HashEvery > 0 {
+		return hashLook / 20
+	}
+	return hashLook
 }
