@@ -70,7 +70,9 @@ func (g *gen) command(s *State) Command {
 
 func (g *gen) rare(s *State) Command {
 	bot := g.botName(s)
-	switch g.n("rare", 0, 19) {
+	switch g.n("rare", 0, 20) {
+	case 20:
+		return &Rules{N: uint64(g.n("rules", 1, KnownRules))}
 	case 19:
 		return &StateHash{HashPoint{Index: g.near(s.agreed.Index + 1), Digest: Digest{Lo: uint64(g.n("digest", 0, 3))}}}
 	case 15, 16, 17, 18:

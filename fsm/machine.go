@@ -186,6 +186,9 @@ func (s *State) judge(c parsed) Result {
 	if c.generation != s.Generation && !timeless(c.cmd) && !s.Mutant.Has(mutant.Generation) {
 		return Result{Code: StaleGeneration, Version: s.Generation, Msg: "proposed under another generation"}
 	}
+	if !s.Allows(c.cmd.Kind()) {
+		return notYet(c.cmd.Kind())
+	}
 	r := c.cmd.apply(s)
 	s.kept = s.kept || keeps(c.cmd)
 	if r.Code == OK {

@@ -178,29 +178,6 @@ func (c *Drain) apply(s *State) Result {
 	return Result{}
 }
 
-// KnownRules is the newest number of rules that this version has the effects
-// of. A node that meets a newer one in a log or a snapshot stops: see
-// NewerRulesError.
-const KnownRules = 1
-
-// Rules raises the number that selects the effects of commands. It is
-// proposed once every node of the cluster knows the new rules.
-type Rules struct{ N uint64 }
-
-// Kind implements Command.
-func (*Rules) Kind() Kind { return KindRules }
-
-func (c *Rules) encode(w *writer) { w.uint(c.N) }
-func (c *Rules) decode(r *reader) { c.N = r.uint() }
-
-func (c *Rules) apply(s *State) Result {
-	if c.N < s.Rules {
-		return refused("rules never go back")
-	}
-	s.Rules = c.N
-	return Result{}
-}
-
 // Renew starts a new generation after a restore or a recovery: whatever was
 // proposed before it is void, every shard is unassigned, every node registers
 // again.

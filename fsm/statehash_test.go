@@ -11,6 +11,7 @@ func hashing() (*Machine, *[]error) {
 	m := NewMachine()
 	fatal := new([]error)
 	m.HashEvery, m.OnFatal = 10, func(err error) { *fatal = append(*fatal, err) }
+	m.state.Rules = 2
 	return m, fatal
 }
 

@@ -11,6 +11,7 @@ func trusted(t *testing.T) *bench {
 	t.Helper()
 	b := setup(t)
 	b.must(
+		&Rules{N: 2},
 		&Charter{Node: "joe", Authority: Authority{Epoch: 1, Cert: []byte("c1"), Key: []byte("k1")}, NotAfter: 10},
 		&PutJoinToken{Rev: 1, Token: JoinToken{ID: "t", Hash: [32]byte{1}, Expires: 100}, Now: 1},
 		&Enrol{Token: "t", Node: "robert", Enrolment: 2, Holds: 1, Cert: 1, NotAfter: 10, Now: 50},
@@ -49,7 +50,7 @@ func TestGoldenTrust(t *testing.T) {
 // TestTransplant makes a backup's state one of another cluster.
 func TestTransplant(t *testing.T) {
 	now, old := trusted(t), setup(t)
-	old.must(&Charter{Node: "mike", Authority: Authority{Epoch: 1, Cert: []byte("other")}, NotAfter: 5})
+	old.must(&Rules{N: 2}, &Charter{Node: "mike", Authority: Authority{Epoch: 1, Cert: []byte("other")}, NotAfter: 5})
 	old.state.Transplant(now.state)
 	var x, y writer
 	now.state.encodeExtensions(&x)

@@ -21,6 +21,7 @@ func (n *Node) lead(ctx context.Context, term uint64) {
 		return
 	}
 	n.wg.Go(func() { n.followHashes(ctx) })
+	n.wg.Go(func() { n.followRules(ctx) })
 	for _, b := range n.o.Bots {
 		if b.Lead != nil {
 			n.wg.Go(func() { b.Lead(ctx, n, n.log.With(zap.String("bot", b.Name))) })
@@ -42,6 +43,7 @@ func (n *Node) establish(term uint64) bool {
 			return false
 		}
 	}
+	n.raiseRules(ctx)
 	if err := n.establishTrust(ctx); err != nil {
 		n.log.Warn("the cluster's authority is not recorded; the next leader tries again", zap.String("code", "no_quorum"), zap.Error(err))
 		return false

@@ -245,7 +245,7 @@ func (n *Node) openMembership() error {
 func (n *Node) meta() membership.Meta {
 	m := membership.Meta{
 		ID: n.o.ID, Incarnation: n.self.Inc, ClusterAddr: n.transport.Addr(), HTTPAddr: n.o.HTTPAddr,
-		Version: n.o.Version, Rules: 1,
+		Version: n.o.Version, Rules: fsm.KnownRules,
 	}
 	if n.leaving.Load() {
 		m.Flags |= membership.Draining

@@ -32,8 +32,9 @@ func (n *Node) followHashes(ctx context.Context) {
 		}
 		point := n.machine.NewestHash()
 		var agreed fsm.HashPoint
-		n.State(func(s *fsm.State) { agreed = s.Agreed() })
-		if point.Index <= agreed.Index {
+		allowed := false
+		n.State(func(s *fsm.State) { agreed, allowed = s.Agreed(), s.Allows(fsm.KindStateHash) })
+		if !allowed || point.Index <= agreed.Index {
 			continue
 		}
 		n.agree(ctx, point.Index)
