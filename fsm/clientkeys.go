@@ -173,6 +173,9 @@ func (c *DropClientKey) apply(s *State) Result {
 	b.clients.dropped[c.Name] = max(k.At, b.clients.dropped[c.Name])
 	b.clients.trimDropped()
 	b.clients.drop(func(cs *ClientSession) bool { return cs.Key == c.Name })
+	if len(b.clients.keys) == 0 {
+		b.interactions = newInteractions() // nobody is left to answer them
+	}
 	return Result{}
 }
 
@@ -206,6 +209,16 @@ func (b *Bot) ClientKeyOf(hash [32]byte) (ClientKey, bool) {
 		return ClientKey{}, false
 	}
 	return b.clients.keys[name], true
+}
+
+// AnyClientKey reports whether one of the bot's client keys has rights.
+func (b *Bot) AnyClientKey(want Rights) bool {
+	for _, k := range b.clients.keys {
+		if k.Rights.Has(want) {
+			return true
+		}
+	}
+	return false
 }
 
 // ClientKeyNamed returns the client key of a name.

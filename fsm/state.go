@@ -174,6 +174,8 @@ type Bot struct {
 	presences   map[uint32]presence
 	presenceRev uint64
 	clients     clients // of the proxy
+	// interactions are those that clients may answer without a key.
+	interactions interactions
 	// Application is the raw object that the newest READY named the bot's
 	// application by; nil before the first one. Nobody changes its bytes.
 	Application []byte
@@ -220,6 +222,8 @@ func newBot(name string) *Bot {
 		locks:     make(map[string]LockState),
 		presences: make(map[uint32]presence),
 		clients:   newClients(),
+
+		interactions: newInteractions(),
 	}
 }
 
