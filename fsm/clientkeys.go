@@ -67,7 +67,8 @@ const (
 	MaxClientKeyName = 64   // bytes
 )
 
-// PutClientKey makes a client key known.
+// PutClientKey makes a client key known. Without RightEvents it ends the sessions
+// that were opened with the key.
 //
 // Guard: the bot exists, and no key has the name or the hash, but for this very
 // one, whose rights may be changed. A late repeat may bring back a key that was
@@ -124,6 +125,9 @@ func (c *PutClientKey) apply(s *State) Result {
 		return Result{Code: Conflict, Msg: "another client key has that hash"}
 	}
 	b.clients.putKey(k)
+	if !k.Rights.Has(RightEvents) {
+		b.clients.drop(func(cs *ClientSession) bool { return cs.Key == k.Name })
+	}
 	return Result{}
 }
 

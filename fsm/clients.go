@@ -151,6 +151,11 @@ func (s *State) clientSession(bot, sid string) (*Bot, *ClientSession, Result) {
 	return b, cs, Result{}
 }
 
+// ClientsRev changes whenever a session of a client, of whatever bot, may have
+// ended or gone to another connection, or its key lost a right. It is this node's
+// own, and says nothing to another one.
+func (s *State) ClientsRev() uint64 { return s.clientsRev }
+
 // ClientSession returns a session of a client of the proxy.
 func (b *Bot) ClientSession(sid string) (ClientSession, bool) {
 	if cs := b.clients.sessions[sid]; cs != nil {

@@ -194,6 +194,10 @@ type State struct {
 	bots       map[string]*Bot
 	programs   map[NodeRef]handlersByBot // of the processes in force, and of those about to come
 
+	// clientsRev counts what may have ended a client's session or given it to
+	// another connection. It is this node's own: neither replicated nor saved.
+	clientsRev uint64
+
 	changes *Changes // what the entry being applied does to journals; never nil
 	kept    bool     // something refers to the bytes of the entry being applied
 }

@@ -42,6 +42,8 @@ type bed struct {
 	log   [][]byte
 	nodes []*bedNode
 	s     int64 // of the bot's own session
+	sid   string
+	epoch uint64 // of its shard's owner
 	key   string
 	shard fsm.ShardKey // which all events come on
 	spoke []spoken
@@ -88,7 +90,7 @@ func newBed(t tb, o bedOptions) *bed {
 	if o.intents == 0 {
 		o.intents = discord.IntentsAll
 	}
-	b := &bed{t: t, heard: make(chan struct{}), shard: fsm.ShardKey{Layout: uint32(max(1, o.shards))}}
+	b := &bed{t: t, heard: make(chan struct{}), sid: "s1", epoch: 1, shard: fsm.ShardKey{Layout: uint32(max(1, o.shards))}}
 	for i := range max(1, o.nodes) {
 		n := &bedNode{bed: b, machine: fsm.NewMachine(), self: fsm.NodeRef{ID: fmt.Sprint("node", i+1), Inc: 1}}
 		b.nodes = append(b.nodes, n)
@@ -166,7 +168,7 @@ func (b *bed) event(kind string, guild discord.Snowflake, d []byte) *fsm.Events 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.s++
-	return &fsm.Events{Bot: bedBot, Shard: b.shard, Epoch: 1, SID: "s1", Prev: b.s - 1, At: 1, Evs: []fsm.Event{{
+	return &fsm.Events{Bot: bedBot, Shard: b.shard, Epoch: b.epoch, SID: b.sid, Prev: b.s - 1, At: 1, Evs: []fsm.Event{{
 		S: b.s, Type: kind, Guild: guild, Lane: guild, Raw: d, Slices: cache.Slice(d).Slices,
 	}}}
 }

@@ -267,3 +267,37 @@ func BenchmarkBegin(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkManySessions has the feed of a bot with 2,500 sessions on this node
+// take an event that none of them is sent. An operation is an event.
+func BenchmarkManySessions(b *testing.B) {
+	bed := newBed(b, bedOptions{guilds: 1})
+	bed.must(&fsm.Interests{Bot: bedBot, List: []fsm.Interest{{Type: discord.EventTypingStart}}})
+	s := bed.nodes[0].server
+	f := s.follow(bedBot)
+	defer s.leave(f)
+	_, hash := NewKey(bedSelf)
+	bed.must(&fsm.PutClientKey{Bot: bedBot, Key: fsm.ClientKey{Name: "many", Hash: hash, Rights: fsm.RightEvents, At: 1}})
+	for i := range fsm.MaxKeySessions {
+		w := &follower{sid: fmt.Sprint(i), attach: 1, key: hash, generation: 1, end: func(e *ending) { b.Error(e) }}
+		bed.must(&fsm.OpenClient{Bot: bedBot, Session: fsm.ClientSession{SID: w.sid, Key: "many", Shards: 1, Node: bed.nodes[0].self, Conn: 1, Until: 1 << 60}})
+		f.add(w)
+	}
+	b.ResetTimer()
+	before := cpu(b)
+	for range b.N {
+		bed.emit(discord.EventTypingStart, guildID(0), []byte(`{}`))
+		for {
+			f.mu.Lock()
+			wake, next := f.wake, f.next
+			f.mu.Unlock()
+			last := uint64(0)
+			bed.nodes[0].ViewState(func(st *fsm.State) { last = st.Bot(bedBot).LastPos })
+			if next > last {
+				break
+			}
+			<-wake
+		}
+	}
+	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/event")
+}

@@ -13,7 +13,7 @@ func (c *conn) sendEvents() <-chan struct{} {
 		s.lastS = max(s.lastS, s.seq(s.next-1))
 		c.dispatch(discord.EventResumed, s.lastS, &body{d: []byte(`{"_trace":["botnode"]}`)})
 	}
-	items, wake, lost := s.feed.after(s.next)
+	items, wake, lost := s.feed.after(s.generation, s.next)
 	if lost {
 		c.end(invalid())
 		return always

@@ -233,7 +233,7 @@ func (c *conn) begin(sess *session, burst *burst) (ok bool) {
 			return
 		}
 		ok = true
-		sess.take(&cs, b)
+		sess.take(&cs, b, st.Generation)
 		sess.next = b.LastPos + 1
 		burst.frozen, burst.application = b.Cache().Freeze(), b.Application
 	})
@@ -250,20 +250,21 @@ func (c *conn) begin(sess *session, burst *burst) (ok bool) {
 }
 
 // take notes what the state says of a session and of its bot.
-func (s *session) take(cs *fsm.ClientSession, b *fsm.Bot) {
+func (s *session) take(cs *fsm.ClientSession, b *fsm.Bot, generation uint64) {
+	s.generation = generation
 	s.base, s.first = cs.Base, int64(cs.First)-cs.Base
 	s.self = discord.Snowflake(jsonscan.ID(jsonscan.Get(b.Cache().Self(), "id")))
 }
 
 // start makes a session the connection's.
 func (c *conn) start(sess *session, b *burst, p phase) {
-	sess.end = c.stop
+	sess.key, sess.end = sess.client.hash, c.stop
 	sess.feed = c.s.follow(sess.client.Bot)
 	sess.feed.add(&sess.follower)
 	c.s.o.Backend.ViewState(func(st *fsm.State) {
 		// Another connection may have got the session since; the feed looks at the
 		// next change only.
-		if e := sess.judge(st.Bot(sess.client.Bot)); e != nil {
+		if e := sess.judge(st, sess.client.Bot); e != nil {
 			e.of = &sess.follower
 			c.stop(e)
 		}

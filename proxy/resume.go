@@ -112,7 +112,7 @@ func (c *conn) resumed(client Client, p *resumeData, attach uint64) (sess *sessi
 			filter: filter{shard: int(cs.Shard), shards: int(cs.Shards), intents: discord.Intents(cs.Intents)},
 			next:   next, replay: true, upTo: b.LastPos, lastS: *p.Seq,
 		}
-		sess.take(&cs, b)
+		sess.take(&cs, b, st.Generation)
 	})
 	return sess, refusal
 }
