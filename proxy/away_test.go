@@ -99,7 +99,7 @@ func TestWaitsForTheBotsOwnSession(t *testing.T) {
 	if m := c.next(); m.Op != discord.OpHeartbeatACK {
 		t.Errorf("%+v", m)
 	}
-	b.ready()
+	b.ready(0)
 	if r := c.isReady(); r.User.ID != "99" {
 		t.Errorf("%+v", r)
 	}

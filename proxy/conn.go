@@ -20,9 +20,6 @@ const (
 	// beatDeadline how long it may go without a heartbeat after one.
 	firstDeadline = 45 * time.Second
 	beatDeadline  = heartbeatInterval * 3 / 2
-	// identifyDeadline is how long it may beat without a session: libraries
-	// that start many shards have them wait for their turn.
-	identifyDeadline = 3 * time.Minute
 	// writeTimeout bounds a write: whoever doesn't read for so long is dropped.
 	writeTimeout = 30 * time.Second
 	// closeTimeout is how long a client may take to answer a close frame.
@@ -105,7 +102,7 @@ func (c *conn) run() {
 
 func (c *conn) loop() {
 	defer c.recovered()
-	c.until = time.NewTimer(identifyDeadline)
+	c.until = time.NewTimer(c.s.o.times.identify)
 	defer c.until.Stop()
 	c.payload(discord.OpHello, fmt.Sprintf(`{"heartbeat_interval":%d,"_trace":["botnode"]}`, heartbeatInterval.Milliseconds()))
 	for c.over == nil {
@@ -125,7 +122,7 @@ func (c *conn) loop() {
 		case e := <-c.ends:
 			c.end(e)
 		case <-c.until.C:
-			if c.sess == nil {
+			if c.phase == waiting {
 				c.end(closing(discord.CloseSessionTimedOut, "no IDENTIFY or RESUME came in time"))
 			}
 		case <-wake:
@@ -174,7 +171,7 @@ func (c *conn) forget() {
 		c.sess.feed.remove(&c.sess.follower)
 		c.s.leave(c.sess.feed)
 		c.sess = nil
-		c.until.Reset(identifyDeadline)
+		c.until.Reset(c.s.o.times.identify)
 	}
 }
 

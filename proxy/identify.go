@@ -15,12 +15,9 @@ import (
 	"github.com/botnode/botnode/internal/jsonscan"
 )
 
-// serveWait is how long an IDENTIFY or RESUME waits for this node to be able to
-// answer it: to be fresh, and to know the bot.
-const serveWait = 10 * time.Second
-
-// leavingWait is that of a node that will not be, and refusedWait how long the
-// cluster's refusal takes to reach a client, which is likely to try again.
+// leavingWait is how long an IDENTIFY or RESUME waits at a node that will not be
+// able to answer it, and refusedWait how long the cluster's refusal takes to reach a
+// client, which is likely to try again.
 const (
 	leavingWait = time.Second
 	refusedWait = 2 * time.Second
@@ -54,15 +51,15 @@ func (c *conn) identify(d []byte) {
 		if refusal != nil {
 			return c.refused(refusal)
 		}
-		has, refusal := c.awaitSelf(ctx, client.Bot)
+		sess := &session{client: client, filter: filter{shard: int(shard), shards: int(shards)}}
+		has, refusal := c.awaitBot(ctx, sess)
 		if refusal != nil {
 			return c.refused(refusal)
 		}
-		intents, refusal := checkIntents(p.Intents, has)
-		if refusal != nil {
+		if sess.intents, refusal = checkIntents(p.Intents, has); refusal != nil {
 			return c.refused(refusal)
 		}
-		sess := &session{client: client, filter: filter{shard: int(shard), shards: int(shards), intents: intents}}
+		c.awaitGuilds(ctx, sess)
 		return c.open(ctx, sess, &p)
 	})
 }
@@ -71,6 +68,7 @@ func (c *conn) identify(d []byte) {
 func (c *conn) refused(e *ending) func() {
 	return func() {
 		c.phase, c.held = waiting, nil
+		c.until.Reset(c.s.o.times.identify)
 		c.end(e)
 	}
 }
@@ -109,7 +107,7 @@ func (c *conn) awaitServing(ctx context.Context) *ending {
 	// Not at once: a client that knows no other node would be back at once, too.
 	err := poll(ctx, leavingWait, c.s.o.Backend.Serving)
 	if err != nil && !errors.Is(err, ErrLeaving) {
-		err = poll(ctx, serveWait, c.s.o.Backend.Serving)
+		err = poll(ctx, c.s.o.times.serve, c.s.o.Backend.Serving)
 	}
 	if err != nil {
 		return elsewhere("this node can't serve now: " + err.Error())
@@ -135,24 +133,6 @@ func poll(ctx context.Context, most time.Duration, cond func() error) error {
 			return err
 		}
 	}
-}
-
-// awaitSelf waits until the cache knows the bot's own user, which READY shows,
-// and returns the intents that the bot has.
-func (c *conn) awaitSelf(ctx context.Context, bot string) (has discord.Intents, refusal *ending) {
-	err := poll(ctx, serveWait, func() (err error) {
-		err = errNoSelf
-		c.s.o.Backend.ViewState(func(st *fsm.State) {
-			if b := st.Bot(bot); b != nil && len(b.Cache().Self()) > 0 {
-				has, err = discord.Intents(b.Config.Intents), nil
-			}
-		})
-		return err
-	})
-	if err != nil {
-		return 0, elsewhere(err.Error())
-	}
-	return has, nil
 }
 
 // open has the cluster open a session, and begins it from the state in which it

@@ -3,16 +3,12 @@ package proxy
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 )
-
-// errNoSelf means that the bot has had no READY of its own yet.
-var errNoSelf = errors.New("the bot has no session of its own yet; connect again in a while")
 
 // resumeData is the d of an op 6 (events/gateway-events.mdx, "Resume").
 type resumeData struct {

@@ -28,6 +28,8 @@ type Options struct {
 	Metrics Metrics
 	// Logger may be nil.
 	Logger *zap.Logger
+
+	times times // the zero value stands for usualTimes
 }
 
 // Metrics receives what the proxy measures; its methods must not block.
@@ -89,6 +91,9 @@ func New(o Options) (*Server, error) {
 	}
 	if o.Metrics == nil {
 		o.Metrics = noMetrics{}
+	}
+	if o.times == (times{}) {
+		o.times = usualTimes
 	}
 	s := &Server{
 		o: o, log: o.Logger, peers: newPeers(maxPeers, maxSilent), rest: newRESTState(),
