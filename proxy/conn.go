@@ -39,6 +39,7 @@ type conn struct {
 	version int
 	self    string // the address that the client used, for resume_gateway_url
 	addr    string // the client's, for limits
+	seat    *seat
 	log     *zap.Logger
 
 	inbox   chan input
@@ -59,7 +60,6 @@ type conn struct {
 	answers []*memberAnswer // requests for members that are being answered
 	cmds    chan command    // to the worker that speaks to Discord; nil until it is needed
 	over    *ending
-	known   bool // it has had a session: it counts as unknown no more
 	until   *time.Timer
 	head    []byte // scratch
 }

@@ -25,14 +25,14 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is a gateway: connect with a WebSocket; the REST API is under /api/v10/", http.StatusUpgradeRequired)
 		return
 	}
-	addr := peer(r.RemoteAddr)
-	if !s.door.enter(addr) {
+	seat := s.door.enter(peer(r.RemoteAddr))
+	if seat == nil {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "too many connections that have not identified; try again in a while", http.StatusServiceUnavailable)
 		return
 	}
 	if err := s.admits(r.Context()); err != nil {
-		s.door.leave(addr, false)
+		s.door.leave(seat)
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "this node can't serve now: "+err.Error(), http.StatusServiceUnavailable)
 		return
@@ -41,11 +41,11 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 	cork := &corkWriter{ResponseWriter: w}
 	ws, err := upgrader.Upgrade(cork, r, nil)
 	if err != nil {
-		s.door.leave(addr, false)
+		s.door.leave(seat)
 		return
 	}
 	c := &conn{
-		s: s, ws: ws, cork: cork.conn, pack: packer, version: version, self: s.gatewayURL(r), addr: addr, log: s.log,
+		s: s, ws: ws, cork: cork.conn, pack: packer, version: version, self: s.gatewayURL(r), addr: seat.addr, seat: seat, log: s.log,
 		inbox: make(chan input, 8), results: make(chan func()), ends: make(chan *ending, 4),
 		done: make(chan struct{}), gone: make(chan struct{}), over: refusal,
 	}
@@ -53,10 +53,11 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 	if !s.enlist(c) {
 		_ = ws.Close()
 		c.cancel()
-		s.door.leave(addr, false)
+		s.door.leave(seat)
 		return
 	}
 	defer s.delist(c)
+	s.door.seated(seat, func() { c.stop(&ending{quiet: true}) })
 	c.run()
 }
 
@@ -73,7 +74,7 @@ func (s *Server) enlist(c *conn) bool {
 }
 
 func (s *Server) delist(c *conn) {
-	s.door.leave(c.addr, c.known)
+	s.door.leave(c.seat)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)

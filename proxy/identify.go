@@ -46,6 +46,7 @@ func (c *conn) identify(d []byte) {
 		return
 	}
 	c.phase = opening
+	c.s.door.busy(c.seat, true)
 	c.beside(func(ctx context.Context) func() {
 		client, refusal := c.authenticate(ctx, p.Token)
 		if refusal != nil {
@@ -68,6 +69,7 @@ func (c *conn) identify(d []byte) {
 func (c *conn) refused(e *ending) func() {
 	return func() {
 		c.phase, c.held = waiting, nil
+		c.s.door.busy(c.seat, false)
 		c.until.Reset(c.s.o.times.identify)
 		c.end(e)
 	}
@@ -251,7 +253,7 @@ func (c *conn) start(sess *session, b *burst, p phase) {
 	})
 	sess.touch = time.Now()
 	c.sess, c.burst, c.phase = sess, b, p
-	c.recognised()
+	c.s.door.recognise(c.seat)
 	held := c.held
 	c.held = nil
 	for _, f := range held {

@@ -25,6 +25,7 @@ func (c *conn) resume(d []byte) {
 		return
 	}
 	c.phase = opening
+	c.s.door.busy(c.seat, true)
 	c.beside(func(ctx context.Context) func() {
 		client, refusal := c.authenticate(ctx, p.Token)
 		if refusal != nil {
