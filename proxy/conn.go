@@ -285,13 +285,16 @@ func (c *conn) write(head []byte, b *body) {
 // lost ends a connection whose socket takes nothing more.
 func (c *conn) lost() { c.over = &ending{quiet: true} }
 
-// batch sends what f sends in as few pieces as it takes.
+// batch sends what f sends in as few pieces as it takes; what f has sent goes out
+// even if it panics, and what is sent after it isn't collected.
 func (c *conn) batch(f func()) {
 	c.cork.cork()
+	defer func() {
+		if c.cork.flush() != nil {
+			c.lost()
+		}
+	}()
 	f()
-	if c.cork.flush() != nil {
-		c.lost()
-	}
 }
 
 // hangUp tells the client why, waits a moment for its answer, and ends TCP.

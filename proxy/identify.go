@@ -155,7 +155,7 @@ func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() 
 		return c.refused(e)
 	}
 	sess.sid, sess.attach = cs.SID, res.Version
-	b := &burst{threshold: p.LargeThreshold, named: len(p.Shard) > 0}
+	b := &burst{threshold: p.LargeThreshold, named: len(p.Shard) > 0, until: time.Now().Add(c.s.o.times.begin)}
 	if !c.begin(sess, b) {
 		return c.refused(dropped("the session could not be begun; connect again"))
 	}
@@ -235,7 +235,19 @@ func (c *conn) begin(sess *session, burst *burst) (ok bool) {
 func (s *session) take(cs *fsm.ClientSession, b *fsm.Bot, generation uint64) {
 	s.generation = generation
 	s.base, s.first = cs.Base, int64(cs.First)-cs.Base
+	s.teller = teller(b)
 	s.self = discord.Snowflake(jsonscan.ID(jsonscan.Get(b.Cache().Self(), "id")))
+}
+
+// teller is the first of the bot's shards that are connected here: shard 0 may be
+// another cluster's, or be disconnected by an operator.
+func teller(b *fsm.Bot) uint32 {
+	for _, sh := range b.Shards() {
+		if !sh.Parked {
+			return sh.Key.Index
+		}
+	}
+	return 0
 }
 
 // start makes a session the connection's.
