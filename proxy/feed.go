@@ -19,11 +19,15 @@ const (
 	feedBytes = 4 << 20
 )
 
-// deflation is a body that is compressed once for all that want it.
+// deflation is a body that is compressed once for all that want it, in each of
+// the two ways.
 type deflation struct {
-	once sync.Once
+	zlib sync.Once
 	z    []byte
 	err  error
+
+	zstd   sync.Once
+	blocks []byte
 }
 
 // item is a journal entry with what its readers share.

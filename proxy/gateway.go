@@ -37,7 +37,7 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this node can't serve now: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	version, packer, refusal := query(r)
+	version, packer, refusal := s.query(r)
 	cork := &corkWriter{ResponseWriter: w}
 	ws, err := upgrader.Upgrade(cork, r, nil)
 	if err != nil {
@@ -83,13 +83,13 @@ func (s *Server) delist(c *conn) {
 
 // query reads what a client asks of a connection. What can't be had is refused
 // by a close frame, which libraries show.
-func query(r *http.Request) (version int, p packer, refusal *ending) {
+func (s *Server) query(r *http.Request) (version int, p packer, refusal *ending) {
 	q := r.URL.Query()
 	version = 10
 	if v := q.Get("v"); v != "" {
 		version, _ = strconv.Atoi(v)
 	}
-	p, err := newPacker(q.Get("compress"))
+	p, err := s.newPacker(q.Get("compress"))
 	switch {
 	case err != nil:
 		return version, &plainPacker{}, closing(discord.CloseDecodeError, err.Error())

@@ -72,6 +72,7 @@ type Server struct {
 	door     door
 	attempts attempts
 	touches  toucher
+	zstd     *zstdStreams
 
 	serving sync.WaitGroup // gateway connections
 
@@ -98,6 +99,10 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		o: o, log: o.Logger, peers: newPeers(maxPeers, maxSilent), rest: newRESTState(),
 		conns: make(map[*conn]struct{}), feeds: make(map[string]*feed),
+	}
+	var err error
+	if s.zstd, err = newZstdStreams(); err != nil {
+		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{
