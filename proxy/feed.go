@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
@@ -65,6 +66,16 @@ type follower struct {
 	key        [32]byte // the hash of its client key
 	generation uint64   // in which its positions count
 	end        func(*ending)
+	// ended is why the connection may not go on. It is set before anything that was
+	// committed later can be read from the feed, and read after that.
+	ended atomic.Pointer[ending]
+}
+
+// finish has the connection end.
+func (w *follower) finish(e *ending) {
+	e.of = w
+	w.ended.Store(e)
+	w.end(e)
 }
 
 // follow returns the bot's feed; leave gives it back.
@@ -184,8 +195,7 @@ func (f *feed) judge(rewound bool) {
 		}
 	})
 	for w, e := range ends {
-		e.of = w
-		w.end(e)
+		w.finish(e)
 	}
 }
 
@@ -261,12 +271,12 @@ func (f *feed) broadcast() {
 // after returns the entries from a position on, as far as they are known, and a
 // channel that is closed when there are more. lost means that the journal has
 // let go of the position, or that it is one of another generation.
-func (f *feed) after(generation, next uint64) (items []*item, wake <-chan struct{}, lost bool) {
+func (f *feed) after(w *follower, next uint64) (items []*item, wake <-chan struct{}, lost bool) {
 	f.mu.Lock()
 	items, wake, behind := f.items, f.wake, next < f.next
-	if generation != f.generation {
+	if w.generation != f.generation {
 		f.mu.Unlock()
-		return nil, wake, generation < f.generation // else the feed is about to see it
+		return nil, wake, w.generation < f.generation // else the feed is about to see it
 	}
 	if behind && len(items) > 0 && next >= items[0].Pos {
 		items = items[next-items[0].Pos:]
@@ -277,19 +287,27 @@ func (f *feed) after(generation, next uint64) (items []*item, wake <-chan struct
 	if !behind {
 		return nil, wake, false
 	}
-	items, lost = f.lagging(generation, next)
+	items, lost = f.lagging(w, next)
 	return items, wake, lost
 }
 
-// lagging reads for one connection alone.
-func (f *feed) lagging(generation, next uint64) (items []*item, lost bool) {
+// lagging reads for one connection alone, which may not go on with what it finds:
+// the state may be ahead of the feed.
+func (f *feed) lagging(w *follower, next uint64) (items []*item, lost bool) {
 	var entries []*fsm.Entry
+	var over *ending
 	f.s.o.Backend.ViewState(func(st *fsm.State) {
+		if over = w.judge(st, f.bot); over != nil {
+			return
+		}
 		b := st.Bot(f.bot)
-		if lost = b == nil || st.Generation != generation || !has(b, next); !lost {
+		if lost = !has(b, next); !lost {
 			entries = page(b, next)
 		}
 	})
+	if over != nil {
+		w.finish(over)
+	}
 	for i, e := range entries {
 		if e.Pos != next+uint64(i) {
 			return items, i == 0

@@ -141,11 +141,12 @@ func TestFeedKnowsGenerations(t *testing.T) {
 		n    int
 		lost bool
 	}{0: {0, true}, 1: {1, false}, 2: {0, false}} {
-		if items, wake, lost := f.after(generation, first); len(items) != want.n || lost != want.lost || wake == nil {
+		if items, wake, lost := f.after(&follower{generation: generation}, first); len(items) != want.n || lost != want.lost || wake == nil {
 			t.Errorf("generation %d: %d items, lost: %t", generation, len(items), lost)
 		}
 	}
-	if items, lost := f.lagging(0, first); len(items) != 0 || !lost {
-		t.Errorf("read apart: %d items, lost: %t", len(items), lost)
+	w := &follower{end: func(*ending) {}}
+	if items, _ := f.lagging(w, first); len(items) != 0 || w.ended.Load() == nil {
+		t.Errorf("read apart: %d items, %v", len(items), w.ended.Load())
 	}
 }

@@ -259,8 +259,7 @@ func (c *conn) start(sess *session, b *burst, p phase) {
 		// Another connection may have got the session since; the feed looks at the
 		// next change only.
 		if e := sess.judge(st, sess.client.Bot); e != nil {
-			e.of = &sess.follower
-			c.stop(e)
+			sess.finish(e)
 		}
 	})
 	sess.touch = time.Now()
