@@ -10,6 +10,7 @@ import (
 	"github.com/botnode/botnode/cli"
 	"github.com/botnode/botnode/cli/demo"
 	"github.com/botnode/botnode/cli/dev"
+	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/node"
 )
 
@@ -28,10 +29,13 @@ func Run(ctx context.Context, b *Bot, args []string) int {
 	}
 	if b != nil {
 		o.Programs = []cli.Program{program(b)}
-		o.Extra = append(slices.Clone(b.commands), dev.Command(func() cli.Program { return program(b) }))
+		o.Extra = append(slices.Clone(b.commands), dev.Command(func() cli.Program { return program(b) }, nil))
 	} else {
-		// Their nodes run the built-in bot.
-		o.Extra = []*cobra.Command{demo.Command(), dev.Command(func() cli.Program { return program(pingBot()) })}
+		// Their nodes run the built-in bot, unless the bot is a client.
+		o.Extra = []*cobra.Command{demo.Command(), dev.Command(
+			func() cli.Program { return program(pingBot()) },
+			func() cli.Program { return cli.Program{Program: node.Program{Intents: discord.IntentsAll}} },
+		)}
 		o.Builtins = map[string]func() cli.Program{"ping": func() cli.Program { return program(pingBot()) }}
 	}
 	return cli.Run(ctx, o)

@@ -83,6 +83,16 @@ func (c *Changes) note(cmd Command) {
 	c.Topology = true
 }
 
+// endsClients reports whether a command may end sessions of the proxy's clients,
+// give them to other connections, or change what their keys may do.
+func endsClients(cmd Command) bool {
+	switch cmd.(type) {
+	case *OpenClient, *AttachClient, *CloseClient, *ExpireClients, *PutClientKey, *DropClientKey, *Ready, *Renew:
+		return true
+	}
+	return false
+}
+
 func (c *Changes) touch(bot string, k ShardKey) {
 	c.Shards = append(c.Shards, ShardRef{Bot: bot, Shard: k})
 }

@@ -67,7 +67,8 @@ const (
 	MaxClientKeyName = 64   // bytes
 )
 
-// PutClientKey makes a client key known.
+// PutClientKey makes a client key known. Without RightEvents it ends the sessions
+// that were opened with the key.
 //
 // Guard: the bot exists, and no key has the name or the hash, but for this very
 // one, whose rights may be changed. A late repeat may bring back a key that was
@@ -119,6 +120,9 @@ func (c *PutClientKey) apply(s *State) Result {
 		return Result{Code: Conflict, Msg: "another client key has that hash"}
 	}
 	b.clients.putKey(k)
+	if !k.Rights.Has(RightEvents) {
+		b.clients.drop(func(cs *ClientSession) bool { return cs.Key == k.Name })
+	}
 	return Result{}
 }
 
@@ -163,6 +167,9 @@ func (c *DropClientKey) apply(s *State) Result {
 	b.clients.dropped[c.Name] = max(k.At, b.clients.dropped[c.Name])
 	b.clients.trimDropped()
 	b.clients.drop(func(cs *ClientSession) bool { return cs.Key == c.Name })
+	if len(b.clients.keys) == 0 {
+		b.interactions = newInteractions() // nobody is left to answer them
+	}
 	return Result{}
 }
 
@@ -196,6 +203,16 @@ func (b *Bot) ClientKeyOf(hash [32]byte) (ClientKey, bool) {
 		return ClientKey{}, false
 	}
 	return b.clients.keys[name], true
+}
+
+// AnyClientKey reports whether one of the bot's client keys has rights.
+func (b *Bot) AnyClientKey(want Rights) bool {
+	for _, k := range b.clients.keys {
+		if k.Rights.Has(want) {
+			return true
+		}
+	}
+	return false
 }
 
 // ClientKeyNamed returns the client key of a name.

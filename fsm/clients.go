@@ -128,12 +128,15 @@ func (c *clients) drop(gone func(*ClientSession) bool) {
 // shares reports whether a guild may be both of the session's shard and of one of
 // the bot's: then a gap there is one here, and the client has to be told, by the
 // session's end.
-func (cs *ClientSession) shares(k ShardKey) bool {
-	a, b := cs.Shards, max(1, k.Layout)
+func (cs *ClientSession) shares(k ShardKey) bool { return k.Shares(cs.Shard, cs.Shards) }
+
+// Shares reports whether a guild may be both of the shard and of shard i of n.
+func (k ShardKey) Shares(i, n uint32) bool {
+	a, b := n, max(1, k.Layout)
 	for b != 0 {
 		a, b = b, a%b
 	}
-	return a == 0 || cs.Shard%a == k.Index%a
+	return a == 0 || i%a == k.Index%a
 }
 
 // noClient answers for a session that is over, or never was.
@@ -150,6 +153,11 @@ func (s *State) clientSession(bot, sid string) (*Bot, *ClientSession, Result) {
 	}
 	return b, cs, Result{}
 }
+
+// ClientsRev changes whenever a session of a client, of whatever bot, may have
+// ended or gone to another connection, or its key lost a right. It is this node's
+// own, and says nothing to another one.
+func (s *State) ClientsRev() uint64 { return s.clientsRev }
 
 // ClientSession returns a session of a client of the proxy.
 func (b *Bot) ClientSession(sid string) (ClientSession, bool) {

@@ -1,6 +1,7 @@
 package fsm
 
 import (
+	"bytes"
 	"fmt"
 	"testing"
 
@@ -207,5 +208,37 @@ func TestOneKeyCrowdsOutNoOther(t *testing.T) {
 	}
 	if c.sessions["other"] == nil || c.intents != 1 {
 		t.Errorf("intents %v", c.intents)
+	}
+}
+
+// TestClientsRev: whoever looks at sessions only when this changes misses nothing,
+// a replaced state included, and isn't called for heartbeats.
+func TestClientsRev(t *testing.T) {
+	b := setup(t)
+	b.must(&PutClientKey{Bot: testBot, Key: webKey}, opened("a", joe), opened("b", joe))
+	rev := b.state.ClientsRev()
+	quiet := func(what string, want bool) {
+		t.Helper()
+		if now := b.state.ClientsRev(); now == rev != want {
+			t.Errorf("%s: %d, then %d", what, rev, now)
+		}
+		rev = b.state.ClientsRev()
+	}
+	b.must(events(1, 1, message(2, 40)), &TouchClient{Bot: testBot, SID: "a", Attach: 1, Until: 150})
+	quiet("events and heartbeats", true)
+	snapshot := b.snapshot()
+	b.must(&AttachClient{Bot: testBot, SID: "a", Attach: 1, Conn: 9, Node: mike, Until: 200})
+	quiet("another connection", false)
+	b.must(&CloseClient{Bot: testBot, SID: "b", Attach: 1})
+	quiet("a session's end", false)
+	without := webKey
+	without.Rights = RightREST
+	b.must(&PutClientKey{Bot: testBot, Key: without})
+	quiet("a right that is gone", false)
+	if err := b.Restore(bytes.NewReader(snapshot)); err != nil {
+		t.Fatal(err)
+	}
+	if now := b.state.ClientsRev(); now <= rev {
+		t.Errorf("a replaced state has %d after %d", now, rev)
 	}
 }

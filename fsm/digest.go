@@ -92,6 +92,7 @@ func (s *State) Digest() Digest {
 	for _, b := range s.bots {
 		sum.add(b.journal.digest)
 		sum.add(b.kv.digest)
+		sum.add(b.interactions.digest)
 		sum.add(cacheDigest(b.cache.Digest()))
 	}
 	return sum
@@ -117,6 +118,10 @@ func (s *State) Recompute() Digest {
 		})
 		b.kv.items.Scan(func(k string, v KVItem) bool {
 			sum.add(kvDigest(k, v))
+			return true
+		})
+		b.interactions.order.Scan(func(_ uint64, n noted) bool {
+			sum.add(n.digest())
 			return true
 		})
 		sum.add(cacheDigest(b.cache.Recompute()))

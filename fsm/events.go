@@ -188,6 +188,9 @@ func (b *Bot) dispatch(s *State, sh *Shard, in *intake, e *Event) {
 	if len(handlers) > 0 && !e.Deep {
 		before = b.cache.Before(e.Type, e.Raw)
 	}
+	if e.Type == discord.EventInteractionCreate && !e.Deep {
+		b.noteInteraction(e.Raw, in.at)
+	}
 	if !e.Deep {
 		b.cache.ApplySliced(int(sh.Key.Index), int(sh.Key.Layout), e.Type, e.Raw, e.Slices)
 	}

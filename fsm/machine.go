@@ -193,6 +193,9 @@ func (s *State) judge(c parsed) Result {
 	s.kept = s.kept || keeps(c.cmd)
 	if r.Code == OK {
 		s.changes.note(c.cmd)
+		if endsClients(c.cmd) {
+			s.clientsRev++
+		}
 	}
 	return r
 }
@@ -261,7 +264,7 @@ func (m *Machine) Restore(from io.Reader) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	next.Mutant = m.state.Mutant
+	next.Mutant, next.clientsRev = m.state.Mutant, m.state.clientsRev+1
 	m.state, m.index = next, index
 	m.hashes.points = nil // of the state that is no more
 	for _, o := range m.observers {

@@ -25,7 +25,9 @@ const (
 	sectionDead     byte = 4
 	sectionKV       byte = 5
 	sectionCache    byte = 6
-	sectionEnd      byte = 0xff
+	// sectionInteractions is there only if there are any.
+	sectionInteractions byte = 7
+	sectionEnd          byte = 0xff
 )
 
 // Sizes of the chunks of a snapshot, in bytes.
@@ -53,6 +55,8 @@ type botCapture struct {
 	dead     *btree.Map[uint64, *DeadLetter]
 	items    *btree.Map[string, KVItem]
 	cache    *cache.Capture
+
+	interactions *notedTree
 }
 
 // capture costs little time: trees and caches are captured by reference.
@@ -68,6 +72,8 @@ func (s *State) capture(index uint64) *Capture {
 			dead:     b.journal.dead.Copy(),
 			items:    b.kv.items.Copy(),
 			cache:    b.cache.Capture(),
+
+			interactions: b.interactions.order.Copy(),
 		}
 		for _, sh := range b.sortedShards() {
 			bc.pending = append(bc.pending, sh.pending.Copy())

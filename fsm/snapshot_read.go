@@ -81,6 +81,8 @@ func (l *loader) section(id byte, sum []byte) {
 		l.each(func(r *reader) error { return l.s.loadEntry(id, r) })
 	case sectionKV:
 		l.each(l.s.loadItem)
+	case sectionInteractions:
+		l.each(l.s.loadInteraction)
 	case sectionCache:
 		l.caches()
 	case sectionEnd:

@@ -68,6 +68,13 @@ func (b *botCapture) write(w *sectionWriter) {
 		})
 	})
 	w.end()
+	if b.interactions.Len() > 0 {
+		w.section(sectionInteractions)
+		b.interactions.Scan(func(_ uint64, n noted) bool {
+			return w.item(func(e *writer) { e.string(b.name); n.encode(e) })
+		})
+		w.end()
+	}
 	w.section(sectionCache)
 	w.chunk([]byte(b.name))
 	if _, err := b.cache.WriteTo(chunkWriter{w}); err != nil && w.err == nil {

@@ -174,6 +174,8 @@ type Bot struct {
 	presences   map[uint32]presence
 	presenceRev uint64
 	clients     clients // of the proxy
+	// interactions are those that clients may answer without a key.
+	interactions interactions
 	// Application is the raw object that the newest READY named the bot's
 	// application by; nil before the first one. Nobody changes its bytes.
 	Application []byte
@@ -193,6 +195,10 @@ type State struct {
 	programs   map[NodeRef]handlersByBot // of the processes in force, and of those about to come
 	trust      Trust
 	agreed     HashPoint
+
+	// clientsRev counts what may have ended a client's session or given it to
+	// another connection. It is this node's own: neither replicated nor saved.
+	clientsRev uint64
 
 	changes *Changes // what the entry being applied does to journals; never nil
 	kept    bool     // something refers to the bytes of the entry being applied
@@ -223,6 +229,8 @@ func newBot(name string) *Bot {
 		locks:     make(map[string]LockState),
 		presences: make(map[uint32]presence),
 		clients:   newClients(),
+
+		interactions: newInteractions(),
 	}
 }
 

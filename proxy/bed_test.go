@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -37,15 +38,18 @@ type tb interface {
 
 // bed is a log and the nodes that apply it: what package proxy sees of a cluster.
 type bed struct {
-	t     tb
-	mu    sync.Mutex // guards what follows, and the order of the log
-	log   [][]byte
-	nodes []*bedNode
-	s     int64 // of the bot's own session
-	key   string
-	shard fsm.ShardKey // which all events come on
-	spoke []spoken
-	heard chan struct{} // closed and replaced when something is spoken
+	t      tb
+	mu     sync.Mutex // guards what follows, and the order of the log
+	log    [][]byte
+	nodes  []*bedNode
+	s      int64 // of the bot's own session
+	sid    string
+	others map[int]int64 // the same of the bot's other shards
+	epoch  uint64        // of its shard's owner
+	key    string
+	shard  fsm.ShardKey // the bot's own first one, on which all events come
+	spoke  []spoken
+	heard  chan struct{} // closed and replaced when something is spoken
 }
 
 // spoken is what was to be sent to Discord.
@@ -77,6 +81,8 @@ type bedOptions struct {
 	retain  int64
 	intents discord.Intents // of the bot itself; 0 is all
 	noReady bool
+	begun   int // how many of the bot's shards have a session; 0 is all
+	times   times
 	config  string // more of the configuration's JSON
 }
 
@@ -88,7 +94,7 @@ func newBed(t tb, o bedOptions) *bed {
 	if o.intents == 0 {
 		o.intents = discord.IntentsAll
 	}
-	b := &bed{t: t, heard: make(chan struct{}), shard: fsm.ShardKey{Layout: uint32(max(1, o.shards))}}
+	b := &bed{t: t, heard: make(chan struct{}), others: make(map[int]int64), sid: "s1", epoch: 1, shard: fsm.ShardKey{Layout: uint32(max(1, o.shards))}}
 	for i := range max(1, o.nodes) {
 		n := &bedNode{bed: b, machine: fsm.NewMachine(), self: fsm.NodeRef{ID: fmt.Sprint("node", i+1), Inc: 1}}
 		b.nodes = append(b.nodes, n)
@@ -102,11 +108,18 @@ func newBed(t tb, o bedOptions) *bed {
 	b.must(
 		&fsm.Configure{Bot: bedBot, Config: fmt.Appendf(nil, `{"intents":%d,"retain_bytes":%d%s}`, o.intents, o.retain, o.config)},
 		&fsm.Layout{Bot: bedBot, Total: b.shard.Layout, To: b.shard.Layout - 1},
-		&fsm.Grant{Bot: bedBot, Shard: b.shard, To: b.nodes[0].self},
 		&fsm.PutClientKey{Bot: bedBot, Key: fsm.ClientKey{Name: "web", Hash: hash, Rights: fsm.RightEvents, At: 1}},
 	)
+	for i := range b.shard.Layout {
+		b.must(&fsm.Grant{Bot: bedBot, Shard: b.own(int(i)), To: b.nodes[0].self})
+	}
+	if o.begun == 0 {
+		o.begun = int(b.shard.Layout)
+	}
 	if !o.noReady {
-		b.ready()
+		for i := range o.begun {
+			b.ready(i)
+		}
 	}
 	for i := range o.guilds {
 		b.guild(guildID(i), o.members)
@@ -116,7 +129,7 @@ func newBed(t tb, o bedOptions) *bed {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n.server, err = New(Options{Listener: ln, Backend: n}); err != nil {
+		if n.server, err = New(Options{Listener: ln, Backend: n, times: o.times}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -137,12 +150,23 @@ func (b *bed) close() {
 	}
 }
 
-// ready has the bot's own session begin.
-func (b *bed) ready() {
-	b.s = 1
+// own names a shard of the bot's own.
+func (b *bed) own(i int) fsm.ShardKey { return fsm.ShardKey{Layout: b.shard.Layout, Index: uint32(i)} }
+
+// ready has the own session of a shard of the bot begin. Its READY names guilds.
+func (b *bed) ready(shard int, guilds ...discord.Snowflake) {
+	b.t.Helper()
+	if b.others[shard] = 1; shard == 0 {
+		b.s = 1
+	}
+	list := make([]string, 0, len(guilds))
+	for _, g := range guilds {
+		list = append(list, fmt.Sprintf(`{"id":"%d","unavailable":true}`, g))
+	}
 	b.must(&fsm.Ready{
-		Bot: bedBot, Shard: b.shard, Epoch: 1, SID: "s1", URL: "wss://a", S: 1, At: 1,
-		Raw: fmt.Appendf(nil, `{"v":10,"user":{"id":"%d","username":"bot"},"guilds":[],"application":{"id":"%d","flags":5}}`, bedSelf, bedSelf),
+		Bot: bedBot, Shard: b.own(shard), Epoch: 1, SID: "s" + fmt.Sprint(shard+1), URL: "wss://a", S: 1, At: 1,
+		Raw: fmt.Appendf(nil, `{"v":10,"user":{"id":"%d","username":"bot"},"guilds":[%s],"application":{"id":"%d","flags":5}}`,
+			bedSelf, strings.Join(list, ","), bedSelf),
 	})
 }
 
@@ -157,6 +181,12 @@ func (b *bed) guild(id discord.Snowflake, members int) {
 	b.emit(discord.EventGuildCreate, id, d)
 }
 
+// lost has the own session of a shard of the bot end.
+func (b *bed) lost(shard int) {
+	b.t.Helper()
+	b.must(&fsm.Lost{Bot: bedBot, Shard: b.own(shard), Epoch: 1, SID: "s" + fmt.Sprint(shard+1)})
+}
+
 // emit has an event of the bot's own session committed.
 func (b *bed) emit(kind string, guild discord.Snowflake, d []byte) {
 	b.must(b.event(kind, guild, d))
@@ -166,7 +196,7 @@ func (b *bed) event(kind string, guild discord.Snowflake, d []byte) *fsm.Events 
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.s++
-	return &fsm.Events{Bot: bedBot, Shard: b.shard, Epoch: 1, SID: "s1", Prev: b.s - 1, At: 1, Evs: []fsm.Event{{
+	return &fsm.Events{Bot: bedBot, Shard: b.shard, Epoch: b.epoch, SID: b.sid, Prev: b.s - 1, At: 1, Evs: []fsm.Event{{
 		S: b.s, Type: kind, Guild: guild, Lane: guild, Raw: d, Slices: cache.Slice(d).Slices,
 	}}}
 }

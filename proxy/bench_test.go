@@ -107,11 +107,24 @@ func cpu(tb tb) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// zstdBlocks is zstd-stream of a node at which no stream looks back.
+const zstdBlocks = "zstd-stream-blocks"
+
+// compression makes a node compress in a way, and returns its name in a query.
+func (n *bedNode) compression(kind string) string {
+	n.server.zstd.most = 1 << 20
+	if kind == zstdBlocks {
+		n.server.zstd.most = 0
+		return "zstd-stream"
+	}
+	return kind
+}
+
 // BenchmarkFanOut sends events of 1.1 KB to clients that read them as fast as
 // they can, and is at most 512 events ahead of them. An operation is an event, for all clients. The CPU is that of the
 // whole process: what commits the events and what reads them included.
 func BenchmarkFanOut(b *testing.B) {
-	for _, kind := range []string{"none", "zlib-stream", "zstd-stream"} {
+	for _, kind := range []string{"none", "zlib-stream", "zstd-stream", zstdBlocks} {
 		for _, clients := range []int{0, 1, 4, 16} {
 			b.Run(fmt.Sprintf("%s/clients=%d", kind, clients), func(b *testing.B) { benchFanOut(b, kind, clients) })
 		}
@@ -121,6 +134,7 @@ func BenchmarkFanOut(b *testing.B) {
 func benchFanOut(b *testing.B, kind string, clients int) {
 	const batch, ahead, different = 64, 8, 1024
 	bed := newBed(b, bedOptions{guilds: 1, retain: 256 << 20})
+	kind = bed.nodes[0].compression(kind)
 	var evs []fsm.Event
 	for i := range different {
 		d := benchMessage(i)
@@ -187,10 +201,11 @@ func benchFanOut(b *testing.B, kind string, clients int) {
 // sent some events keeps in memory, goroutines included.
 func BenchmarkMemoryOfAClient(b *testing.B) {
 	const clients = 100
-	for _, kind := range []string{"none", "zlib-stream", "zstd-stream"} {
+	for _, kind := range []string{"none", "zlib-stream", "zstd-stream", zstdBlocks} {
 		b.Run(kind, func(b *testing.B) {
 			for b.Loop() {
 				bed := newBed(b, bedOptions{guilds: 1})
+				kind := bed.nodes[0].compression(kind)
 				before := inUse()
 				var all []*rawClient
 				for range clients {
@@ -266,4 +281,38 @@ func BenchmarkBegin(b *testing.B) {
 			b.ReportMetric(float64(held.Microseconds()), "held-us")
 		})
 	}
+}
+
+// BenchmarkManySessions has the feed of a bot with 2,500 sessions on this node
+// take an event that none of them is sent. An operation is an event.
+func BenchmarkManySessions(b *testing.B) {
+	bed := newBed(b, bedOptions{guilds: 1})
+	bed.must(&fsm.Interests{Bot: bedBot, List: []fsm.Interest{{Type: discord.EventTypingStart}}})
+	s := bed.nodes[0].server
+	f := s.follow(bedBot)
+	defer s.leave(f)
+	_, hash := NewKey(bedSelf)
+	bed.must(&fsm.PutClientKey{Bot: bedBot, Key: fsm.ClientKey{Name: "many", Hash: hash, Rights: fsm.RightEvents, At: 1}})
+	for i := range fsm.MaxKeySessions {
+		w := &follower{sid: fmt.Sprint(i), attach: 1, key: hash, generation: 1, end: func(e *ending) { b.Error(e) }}
+		bed.must(&fsm.OpenClient{Bot: bedBot, Session: fsm.ClientSession{SID: w.sid, Key: "many", Shards: 1, Node: bed.nodes[0].self, Conn: 1, Until: 1 << 60}})
+		f.add(w)
+	}
+	b.ResetTimer()
+	before := cpu(b)
+	for range b.N {
+		bed.emit(discord.EventTypingStart, guildID(0), []byte(`{}`))
+		for {
+			f.mu.Lock()
+			wake, next := f.wake, f.next
+			f.mu.Unlock()
+			last := uint64(0)
+			bed.nodes[0].ViewState(func(st *fsm.State) { last = st.Bot(bedBot).LastPos })
+			if next > last {
+				break
+			}
+			<-wake
+		}
+	}
+	b.ReportMetric(float64((cpu(b)-before).Nanoseconds())/float64(b.N), "cpu-ns/event")
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/json"
+	"time"
 
 	"github.com/botnode/botnode/cache"
 	"github.com/botnode/botnode/discord"
@@ -15,10 +16,11 @@ type burst struct {
 	frozen      *cache.Cache
 	application []byte // the bot's, as READY has it
 	guilds      []discord.Snowflake
-	threshold   int  // large_threshold of IDENTIFY
-	named       bool // IDENTIFY named a shard
-	sent        int  // guilds so far
-	ready       bool // READY was sent
+	threshold   int       // large_threshold of IDENTIFY
+	named       bool      // IDENTIFY named a shard
+	sent        int       // guilds so far
+	until       time.Time // when all must have been read
+	ready       bool      // READY was sent
 }
 
 // burstSize is how much goes out before the loop looks around again, in bytes.
@@ -36,6 +38,10 @@ func (c *conn) sendGuilds() {
 			c.dispatch(discord.EventReady, b.number(s), &body{d: d})
 		}
 		for n < burstSize && b.sent < len(b.guilds) && c.over == nil {
+			if time.Now().After(b.until) {
+				c.end(dropped("READY and the guilds were not read in time; connect again"))
+				return
+			}
 			guild := b.guilds[b.sent]
 			b.sent++
 			name, d := b.event(guild, s)

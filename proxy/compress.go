@@ -6,7 +6,6 @@ import (
 	"fmt"
 
 	"github.com/klauspost/compress/flate"
-	"github.com/klauspost/compress/zstd"
 )
 
 // packer turns messages into WebSocket messages. A message comes in two parts,
@@ -38,14 +37,14 @@ func (b *body) append(dst []byte) []byte {
 
 // newPacker returns the packer of a transport compression
 // (events/gateway.mdx, "Transport Compression"); "" and "none" are none.
-func newPacker(name string) (packer, error) {
+func (s *Server) newPacker(name string) (packer, error) {
 	switch name {
 	case "", "none":
 		return &plainPacker{}, nil
 	case "zlib-stream":
 		return &zlibPacker{}, nil
 	case "zstd-stream":
-		return &zstdPacker{}, nil
+		return &zstdPacker{streams: s.zstd}, nil
 	}
 	return nil, fmt.Errorf("compress=%.20q is not known here: leave it out, or use zlib-stream or zstd-stream", name)
 }
@@ -107,7 +106,7 @@ func (b *body) deflated() ([]byte, error) {
 	if b.shared == nil {
 		return deflate(b.append(nil))
 	}
-	b.shared.once.Do(func() { b.shared.z, b.shared.err = deflate(b.append(nil)) })
+	b.shared.zlib.Do(func() { b.shared.z, b.shared.err = deflate(b.append(nil)) })
 	return b.shared.z, b.shared.err
 }
 
@@ -115,48 +114,4 @@ func deflate(p []byte) ([]byte, error) {
 	out := bytes.NewBuffer(make([]byte, 0, len(p)/2+16))
 	err := flate.StatelessDeflate(out, p, false, nil)
 	return out.Bytes(), err
-}
-
-// zstdWindow is how far back a zstd stream refers: a small window costs little
-// memory and finds what the last few events had in common.
-const zstdWindow = 32 << 10
-
-// zstdPacker is one zstd frame for the whole connection, made when it is first
-// needed.
-type zstdPacker struct {
-	enc *zstd.Encoder
-	out bytes.Buffer
-	in  []byte
-}
-
-func (p *zstdPacker) pack(head []byte, b *body) ([]byte, error) {
-	if p.enc == nil {
-		enc, err := zstd.NewWriter(&p.out, zstd.WithEncoderConcurrency(1), zstd.WithEncoderLevel(zstd.SpeedFastest),
-			zstd.WithWindowSize(zstdWindow), zstd.WithLowerEncoderMem(true), zstd.WithEncoderCRC(false))
-		if err != nil {
-			return nil, err
-		}
-		p.enc = enc
-	}
-	if p.out.Cap() > keepBytes {
-		p.out = bytes.Buffer{}
-	}
-	p.out.Reset()
-	p.in = b.append(append(recycle(p.in), head...))
-	if _, err := p.enc.Write(p.in); err != nil {
-		return nil, err
-	}
-	if err := p.enc.Flush(); err != nil {
-		return nil, err
-	}
-	return p.out.Bytes(), nil
-}
-
-func (*zstdPacker) binary() bool { return true }
-
-func (p *zstdPacker) close() {
-	if p.enc != nil {
-		p.enc.Reset(nil) // or Close would write the frame's end
-		_ = p.enc.Close()
-	}
 }

@@ -20,9 +20,6 @@ const (
 	// beatDeadline how long it may go without a heartbeat after one.
 	firstDeadline = 45 * time.Second
 	beatDeadline  = heartbeatInterval * 3 / 2
-	// identifyDeadline is how long it may beat without a session: libraries
-	// that start many shards have them wait for their turn.
-	identifyDeadline = 3 * time.Minute
 	// writeTimeout bounds a write: whoever doesn't read for so long is dropped.
 	writeTimeout = 30 * time.Second
 	// closeTimeout is how long a client may take to answer a close frame.
@@ -42,6 +39,7 @@ type conn struct {
 	version int
 	self    string // the address that the client used, for resume_gateway_url
 	addr    string // the client's, for limits
+	seat    *seat
 	log     *zap.Logger
 
 	inbox   chan input
@@ -62,7 +60,6 @@ type conn struct {
 	answers []*memberAnswer // requests for members that are being answered
 	cmds    chan command    // to the worker that speaks to Discord; nil until it is needed
 	over    *ending
-	known   bool // it has had a session: it counts as unknown no more
 	until   *time.Timer
 	head    []byte // scratch
 }
@@ -105,7 +102,7 @@ func (c *conn) run() {
 
 func (c *conn) loop() {
 	defer c.recovered()
-	c.until = time.NewTimer(identifyDeadline)
+	c.until = time.NewTimer(c.s.o.times.identify)
 	defer c.until.Stop()
 	c.payload(discord.OpHello, fmt.Sprintf(`{"heartbeat_interval":%d,"_trace":["botnode"]}`, heartbeatInterval.Milliseconds()))
 	for c.over == nil {
@@ -125,7 +122,7 @@ func (c *conn) loop() {
 		case e := <-c.ends:
 			c.end(e)
 		case <-c.until.C:
-			if c.sess == nil {
+			if c.phase == waiting {
 				c.end(closing(discord.CloseSessionTimedOut, "no IDENTIFY or RESUME came in time"))
 			}
 		case <-wake:
@@ -174,7 +171,7 @@ func (c *conn) forget() {
 		c.sess.feed.remove(&c.sess.follower)
 		c.s.leave(c.sess.feed)
 		c.sess = nil
-		c.until.Reset(identifyDeadline)
+		c.until.Reset(c.s.o.times.identify)
 	}
 }
 
@@ -288,13 +285,16 @@ func (c *conn) write(head []byte, b *body) {
 // lost ends a connection whose socket takes nothing more.
 func (c *conn) lost() { c.over = &ending{quiet: true} }
 
-// batch sends what f sends in as few pieces as it takes.
+// batch sends what f sends in as few pieces as it takes; what f has sent goes out
+// even if it panics, and what is sent after it isn't collected.
 func (c *conn) batch(f func()) {
 	c.cork.cork()
+	defer func() {
+		if c.cork.flush() != nil {
+			c.lost()
+		}
+	}()
 	f()
-	if c.cork.flush() != nil {
-		c.lost()
-	}
 }
 
 // hangUp tells the client why, waits a moment for its answer, and ends TCP.

@@ -13,7 +13,11 @@ func (c *conn) sendEvents() <-chan struct{} {
 		s.lastS = max(s.lastS, s.seq(s.next-1))
 		c.dispatch(discord.EventResumed, s.lastS, &body{d: []byte(`{"_trace":["botnode"]}`)})
 	}
-	items, wake, lost := s.feed.after(s.next)
+	items, wake, lost := s.feed.after(&s.follower, s.next)
+	if e := s.ended.Load(); e != nil {
+		c.end(e)
+		return always
+	}
 	if lost {
 		c.end(invalid())
 		return always

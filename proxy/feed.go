@@ -2,8 +2,12 @@ package proxy
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
+	"sync/atomic"
 
+	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 )
 
@@ -16,11 +20,15 @@ const (
 	feedBytes = 4 << 20
 )
 
-// deflation is a body that is compressed once for all that want it.
+// deflation is a body that is compressed once for all that want it, in each of
+// the two ways.
 type deflation struct {
-	once sync.Once
+	zlib sync.Once
 	z    []byte
 	err  error
+
+	zstd   sync.Once
+	blocks []byte
 }
 
 // item is a journal entry with what its readers share.
@@ -37,19 +45,37 @@ type feed struct {
 	cancel context.CancelFunc
 	users  int // guarded by Server.mu
 
-	mu        sync.Mutex // guards what follows
-	items     []*item    // consecutive; the last one is before next
-	bytes     int        // of their payloads
-	next      uint64     // the position to read next
-	wake      chan struct{}
-	followers map[*follower]struct{}
+	judged verdict // run's own: when all followers were judged last
+
+	mu         sync.Mutex // guards what follows
+	items      []*item    // consecutive; the last one is before next
+	bytes      int        // of their payloads
+	next       uint64     // the position to read next
+	generation uint64     // in which the positions count
+	wake       chan struct{}
+	followers  map[*follower]struct{}
 }
+
+// verdict names a state of all clients' sessions.
+type verdict struct{ generation, rev uint64 }
 
 // follower is a connection that serves a session as long as the state says so.
 type follower struct {
-	sid    string
-	attach uint64
-	end    func(*ending)
+	sid        string
+	attach     uint64
+	key        [32]byte // the hash of its client key
+	generation uint64   // in which its positions count
+	end        func(*ending)
+	// ended is why the connection may not go on. It is set before anything that was
+	// committed later can be read from the feed, and read after that.
+	ended atomic.Pointer[ending]
+}
+
+// finish has the connection end.
+func (w *follower) finish(e *ending) {
+	e.of = w
+	w.ended.Store(e)
+	w.end(e)
 }
 
 // follow returns the bot's feed; leave gives it back.
@@ -61,6 +87,7 @@ func (s *Server) follow(bot string) *feed {
 		ctx, cancel := context.WithCancel(s.ctx)
 		f = &feed{s: s, bot: bot, cancel: cancel, wake: make(chan struct{}), followers: make(map[*follower]struct{})}
 		s.o.Backend.ViewState(func(st *fsm.State) {
+			f.judged, f.generation = verdict{st.Generation, st.ClientsRev()}, st.Generation
 			if b := st.Bot(bot); b != nil {
 				f.next = b.LastPos + 1
 			}
@@ -114,41 +141,72 @@ func (f *feed) run(ctx context.Context) {
 // may be more.
 func (f *feed) read() bool {
 	f.mu.Lock()
-	watched := make([]*follower, 0, len(f.followers))
-	for w := range f.followers {
-		watched = append(watched, w)
-	}
 	next := f.next
 	f.mu.Unlock()
 	var entries []*fsm.Entry
 	last := next - 1
-	ends := make(map[*follower]*ending)
+	replaced := false // the state by another, in which positions mean something else
+	now := f.judged
 	f.s.o.Backend.ViewState(func(st *fsm.State) {
+		now = verdict{st.Generation, st.ClientsRev()}
 		b := st.Bot(f.bot)
-		for _, w := range watched {
-			if e := w.judge(b); e != nil {
-				ends[w] = e
-			}
-		}
 		if b == nil {
 			return
 		}
 		last = b.LastPos
-		if last >= next {
+		replaced = now.generation != f.judged.generation || last+1 < next
+		if last >= next && !replaced {
 			entries = page(b, next)
 		}
 	})
-	for w, e := range ends {
-		e.of = w
-		w.end(e)
+	if replaced || last >= next && len(entries) == 0 {
+		f.restart(last+1, now.generation)
 	}
-	return f.take(entries, last)
+	if now != f.judged || replaced {
+		f.judge(replaced)
+		f.judged = now
+	}
+	return f.take(entries)
+}
+
+// restart forgets what was read: the positions are those of another state.
+func (f *feed) restart(next, generation uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.items, f.bytes, f.next, f.generation = nil, 0, next, generation
+	f.broadcast()
+}
+
+// judge ends the connections that may not go on: all whose numbers went back.
+// It is called only when something has changed for them; one that comes later
+// judges itself.
+func (f *feed) judge(rewound bool) {
+	f.mu.Lock()
+	watched := slices.Collect(maps.Keys(f.followers))
+	f.mu.Unlock()
+	ends := make(map[*follower]*ending)
+	f.s.o.Backend.ViewState(func(st *fsm.State) {
+		for _, w := range watched {
+			if e := w.judge(st, f.bot); e != nil {
+				ends[w] = e
+			} else if rewound {
+				ends[w] = invalid()
+			}
+		}
+	})
+	for w, e := range ends {
+		w.finish(e)
+	}
 }
 
 // judge returns why a connection may not go on, or nil.
-func (w *follower) judge(b *fsm.Bot) *ending {
-	if b == nil {
+func (w *follower) judge(st *fsm.State, bot string) *ending {
+	b := st.Bot(bot)
+	if b == nil || st.Generation != w.generation {
 		return invalid()
+	}
+	if k, ok := b.ClientKeyOf(w.key); !ok || !k.Rights.Has(fsm.RightEvents) {
+		return closing(discord.CloseAuthenticationFailed, "the client key was revoked, or has lost its right to events")
 	}
 	switch cs, ok := b.ClientSession(w.sid); {
 	case !ok:
@@ -171,15 +229,11 @@ func page(b *fsm.Bot, from uint64) []*fsm.Entry {
 	return entries
 }
 
-// take adds what was read; last is the newest position.
-func (f *feed) take(entries []*fsm.Entry, last uint64) (more bool) {
+// take adds what was read.
+func (f *feed) take(entries []*fsm.Entry) (more bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if len(entries) == 0 {
-		if last+1 != f.next { // the state was replaced
-			f.items, f.bytes, f.next = nil, 0, last+1
-			f.broadcast()
-		}
 		return false
 	}
 	for _, e := range entries {
@@ -216,10 +270,14 @@ func (f *feed) broadcast() {
 
 // after returns the entries from a position on, as far as they are known, and a
 // channel that is closed when there are more. lost means that the journal has
-// let go of the position.
-func (f *feed) after(next uint64) (items []*item, wake <-chan struct{}, lost bool) {
+// let go of the position, or that it is one of another generation.
+func (f *feed) after(w *follower, next uint64) (items []*item, wake <-chan struct{}, lost bool) {
 	f.mu.Lock()
 	items, wake, behind := f.items, f.wake, next < f.next
+	if w.generation != f.generation {
+		f.mu.Unlock()
+		return nil, wake, w.generation < f.generation // else the feed is about to see it
+	}
 	if behind && len(items) > 0 && next >= items[0].Pos {
 		items = items[next-items[0].Pos:]
 		f.mu.Unlock()
@@ -229,19 +287,27 @@ func (f *feed) after(next uint64) (items []*item, wake <-chan struct{}, lost boo
 	if !behind {
 		return nil, wake, false
 	}
-	items, lost = f.lagging(next)
+	items, lost = f.lagging(w, next)
 	return items, wake, lost
 }
 
-// lagging reads for one connection alone.
-func (f *feed) lagging(next uint64) (items []*item, lost bool) {
+// lagging reads for one connection alone, which may not go on with what it finds:
+// the state may be ahead of the feed.
+func (f *feed) lagging(w *follower, next uint64) (items []*item, lost bool) {
 	var entries []*fsm.Entry
+	var over *ending
 	f.s.o.Backend.ViewState(func(st *fsm.State) {
+		if over = w.judge(st, f.bot); over != nil {
+			return
+		}
 		b := st.Bot(f.bot)
-		if lost = b == nil || !has(b, next); !lost {
+		if lost = !has(b, next); !lost {
 			entries = page(b, next)
 		}
 	})
+	if over != nil {
+		w.finish(over)
+	}
 	for i, e := range entries {
 		if e.Pos != next+uint64(i) {
 			return items, i == 0

@@ -11,6 +11,8 @@ type filter struct {
 	shard, shards int
 	intents       discord.Intents
 	self          discord.Snowflake // the bot's own user
+	// teller is the bot's shard from which USER_UPDATE is taken.
+	teller uint32
 }
 
 // owns reports whether events of a guild, or of none, go to the session's shard
@@ -28,8 +30,10 @@ func (f *filter) passes(e *fsm.Entry) bool {
 	case fsm.EventTick:
 		return false
 	case discord.EventUserUpdate:
-		// It is about no guild and comes on every shard; each session gets one.
-		return e.Shard.Index == 0
+		// It is about no guild and about every shard: libraries show the bot's user by
+		// it, each session apart. So each gets one, whether Discord sends it on one
+		// shard or on all (no document says).
+		return e.Shard.Index == f.teller
 	}
 	if !f.owns(e.Guild) {
 		return false

@@ -25,27 +25,27 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "this is a gateway: connect with a WebSocket; the REST API is under /api/v10/", http.StatusUpgradeRequired)
 		return
 	}
-	addr := peer(r.RemoteAddr)
-	if !s.door.enter(addr) {
+	seat := s.door.enter(peer(r.RemoteAddr))
+	if seat == nil {
 		w.Header().Set("Retry-After", "5")
 		http.Error(w, "too many connections that have not identified; try again in a while", http.StatusServiceUnavailable)
 		return
 	}
 	if err := s.admits(r.Context()); err != nil {
-		s.door.leave(addr, false)
+		s.door.leave(seat)
 		w.Header().Set("Retry-After", "1")
 		http.Error(w, "this node can't serve now: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	version, packer, refusal := query(r)
+	version, packer, refusal := s.query(r)
 	cork := &corkWriter{ResponseWriter: w}
 	ws, err := upgrader.Upgrade(cork, r, nil)
 	if err != nil {
-		s.door.leave(addr, false)
+		s.door.leave(seat)
 		return
 	}
 	c := &conn{
-		s: s, ws: ws, cork: cork.conn, pack: packer, version: version, self: s.gatewayURL(r), addr: addr, log: s.log,
+		s: s, ws: ws, cork: cork.conn, pack: packer, version: version, self: s.gatewayURL(r), addr: seat.addr, seat: seat, log: s.log,
 		inbox: make(chan input, 8), results: make(chan func()), ends: make(chan *ending, 4),
 		done: make(chan struct{}), gone: make(chan struct{}), over: refusal,
 	}
@@ -53,10 +53,11 @@ func (s *Server) serveGateway(w http.ResponseWriter, r *http.Request) {
 	if !s.enlist(c) {
 		_ = ws.Close()
 		c.cancel()
-		s.door.leave(addr, false)
+		s.door.leave(seat)
 		return
 	}
 	defer s.delist(c)
+	s.door.seated(seat, func() { c.stop(&ending{quiet: true}) })
 	c.run()
 }
 
@@ -73,7 +74,7 @@ func (s *Server) enlist(c *conn) bool {
 }
 
 func (s *Server) delist(c *conn) {
-	s.door.leave(c.addr, c.known)
+	s.door.leave(c.seat)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.conns, c)
@@ -82,13 +83,13 @@ func (s *Server) delist(c *conn) {
 
 // query reads what a client asks of a connection. What can't be had is refused
 // by a close frame, which libraries show.
-func query(r *http.Request) (version int, p packer, refusal *ending) {
+func (s *Server) query(r *http.Request) (version int, p packer, refusal *ending) {
 	q := r.URL.Query()
 	version = 10
 	if v := q.Get("v"); v != "" {
 		version, _ = strconv.Atoi(v)
 	}
-	p, err := newPacker(q.Get("compress"))
+	p, err := s.newPacker(q.Get("compress"))
 	switch {
 	case err != nil:
 		return version, &plainPacker{}, closing(discord.CloseDecodeError, err.Error())

@@ -18,40 +18,6 @@ import (
 	"github.com/botnode/botnode/fsm"
 )
 
-// Connections that never identify are bounded, and the others are served.
-func TestHalfOpenConnectionsAreBounded(t *testing.T) {
-	b := newBed(t, bedOptions{guilds: 1})
-	good := b.nodes[0].dial("")
-	good.begun(bedIntents, "")
-	url := "ws://" + b.nodes[0].server.Addr().String()
-	var open []*websocket.Conn
-	for range maxUnknownPerAddr + 20 {
-		ws, res, err := websocket.DefaultDialer.Dial(url, nil)
-		if err != nil {
-			if res == nil || res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("Retry-After") == "" {
-				t.Fatalf("%v, %v", res, err)
-			}
-			continue
-		}
-		open = append(open, ws)
-	}
-	if len(open) != maxUnknownPerAddr {
-		t.Errorf("%d connections that have not identified are open", len(open))
-	}
-	b.say(guildID(0), "still here")
-	good.event(discord.EventMessageCreate)
-	for _, ws := range open {
-		_ = ws.Close()
-	}
-	await(t, "room", func() bool {
-		ws, _, err := websocket.DefaultDialer.Dial(url, nil)
-		if err == nil {
-			_ = ws.Close()
-		}
-		return err == nil
-	})
-}
-
 // Bytes that are no payload end the connection that they came on, and no other.
 func TestGarbage(t *testing.T) {
 	b := newBed(t, bedOptions{guilds: 1})

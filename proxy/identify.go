@@ -15,12 +15,9 @@ import (
 	"github.com/botnode/botnode/internal/jsonscan"
 )
 
-// serveWait is how long an IDENTIFY or RESUME waits for this node to be able to
-// answer it: to be fresh, and to know the bot.
-const serveWait = 10 * time.Second
-
-// leavingWait is that of a node that will not be, and refusedWait how long the
-// cluster's refusal takes to reach a client, which is likely to try again.
+// leavingWait is how long an IDENTIFY or RESUME waits at a node that will not be
+// able to answer it, and refusedWait how long the cluster's refusal takes to reach a
+// client, which is likely to try again.
 const (
 	leavingWait = time.Second
 	refusedWait = 2 * time.Second
@@ -49,20 +46,21 @@ func (c *conn) identify(d []byte) {
 		return
 	}
 	c.phase = opening
+	c.s.door.busy(c.seat, true)
 	c.beside(func(ctx context.Context) func() {
 		client, refusal := c.authenticate(ctx, p.Token)
 		if refusal != nil {
 			return c.refused(refusal)
 		}
-		has, refusal := c.awaitSelf(ctx, client.Bot)
+		sess := &session{client: client, filter: filter{shard: int(shard), shards: int(shards)}}
+		has, refusal := c.awaitBot(ctx, sess)
 		if refusal != nil {
 			return c.refused(refusal)
 		}
-		intents, refusal := checkIntents(p.Intents, has)
-		if refusal != nil {
+		if sess.intents, refusal = checkIntents(p.Intents, has); refusal != nil {
 			return c.refused(refusal)
 		}
-		sess := &session{client: client, filter: filter{shard: int(shard), shards: int(shards), intents: intents}}
+		c.awaitGuilds(ctx, sess)
 		return c.open(ctx, sess, &p)
 	})
 }
@@ -71,6 +69,8 @@ func (c *conn) identify(d []byte) {
 func (c *conn) refused(e *ending) func() {
 	return func() {
 		c.phase, c.held = waiting, nil
+		c.s.door.busy(c.seat, false)
+		c.until.Reset(c.s.o.times.identify)
 		c.end(e)
 	}
 }
@@ -109,7 +109,7 @@ func (c *conn) awaitServing(ctx context.Context) *ending {
 	// Not at once: a client that knows no other node would be back at once, too.
 	err := poll(ctx, leavingWait, c.s.o.Backend.Serving)
 	if err != nil && !errors.Is(err, ErrLeaving) {
-		err = poll(ctx, serveWait, c.s.o.Backend.Serving)
+		err = poll(ctx, c.s.o.times.serve, c.s.o.Backend.Serving)
 	}
 	if err != nil {
 		return elsewhere("this node can't serve now: " + err.Error())
@@ -137,24 +137,6 @@ func poll(ctx context.Context, most time.Duration, cond func() error) error {
 	}
 }
 
-// awaitSelf waits until the cache knows the bot's own user, which READY shows,
-// and returns the intents that the bot has.
-func (c *conn) awaitSelf(ctx context.Context, bot string) (has discord.Intents, refusal *ending) {
-	err := poll(ctx, serveWait, func() (err error) {
-		err = errNoSelf
-		c.s.o.Backend.ViewState(func(st *fsm.State) {
-			if b := st.Bot(bot); b != nil && len(b.Cache().Self()) > 0 {
-				has, err = discord.Intents(b.Config.Intents), nil
-			}
-		})
-		return err
-	})
-	if err != nil {
-		return 0, elsewhere(err.Error())
-	}
-	return has, nil
-}
-
 // open has the cluster open a session, and begins it from the state in which it
 // was opened: from there on the journal has what the session wants.
 func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() {
@@ -173,7 +155,7 @@ func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() 
 		return c.refused(e)
 	}
 	sess.sid, sess.attach = cs.SID, res.Version
-	b := &burst{threshold: p.LargeThreshold, named: len(p.Shard) > 0}
+	b := &burst{threshold: p.LargeThreshold, named: len(p.Shard) > 0, until: time.Now().Add(c.s.o.times.begin)}
 	if !c.begin(sess, b) {
 		return c.refused(dropped("the session could not be begun; connect again"))
 	}
@@ -233,7 +215,7 @@ func (c *conn) begin(sess *session, burst *burst) (ok bool) {
 			return
 		}
 		ok = true
-		sess.take(&cs, b)
+		sess.take(&cs, b, st.Generation)
 		sess.next = b.LastPos + 1
 		burst.frozen, burst.application = b.Cache().Freeze(), b.Application
 	})
@@ -250,27 +232,39 @@ func (c *conn) begin(sess *session, burst *burst) (ok bool) {
 }
 
 // take notes what the state says of a session and of its bot.
-func (s *session) take(cs *fsm.ClientSession, b *fsm.Bot) {
+func (s *session) take(cs *fsm.ClientSession, b *fsm.Bot, generation uint64) {
+	s.generation = generation
 	s.base, s.first = cs.Base, int64(cs.First)-cs.Base
+	s.teller = teller(b)
 	s.self = discord.Snowflake(jsonscan.ID(jsonscan.Get(b.Cache().Self(), "id")))
+}
+
+// teller is the first of the bot's shards that are connected here: shard 0 may be
+// another cluster's, or be disconnected by an operator.
+func teller(b *fsm.Bot) uint32 {
+	for _, sh := range b.Shards() {
+		if !sh.Parked {
+			return sh.Key.Index
+		}
+	}
+	return 0
 }
 
 // start makes a session the connection's.
 func (c *conn) start(sess *session, b *burst, p phase) {
-	sess.end = c.stop
+	sess.key, sess.end = sess.client.hash, c.stop
 	sess.feed = c.s.follow(sess.client.Bot)
 	sess.feed.add(&sess.follower)
 	c.s.o.Backend.ViewState(func(st *fsm.State) {
 		// Another connection may have got the session since; the feed looks at the
 		// next change only.
-		if e := sess.judge(st.Bot(sess.client.Bot)); e != nil {
-			e.of = &sess.follower
-			c.stop(e)
+		if e := sess.judge(st, sess.client.Bot); e != nil {
+			sess.finish(e)
 		}
 	})
 	sess.touch = time.Now()
 	c.sess, c.burst, c.phase = sess, b, p
-	c.recognised()
+	c.s.door.recognise(c.seat)
 	held := c.held
 	c.held = nil
 	for _, f := range held {

@@ -7,65 +7,6 @@ import (
 	"time"
 )
 
-// The most connections of clients in all, of those nobody knows yet, and of the
-// latter from one address.
-const (
-	maxConns          = 20_000
-	maxUnknown        = 1024
-	maxUnknownPerAddr = 128
-)
-
-// door bounds the connections that wait without a session.
-type door struct {
-	mu      sync.Mutex // guards what follows
-	all     int
-	unknown int
-	byAddr  map[string]int
-}
-
-// enter admits a connection that nobody knows, if there is room.
-func (d *door) enter(addr string) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.all >= maxConns || d.unknown >= maxUnknown || d.byAddr[addr] >= maxUnknownPerAddr {
-		return false
-	}
-	if d.byAddr == nil {
-		d.byAddr = make(map[string]int)
-	}
-	d.all++
-	d.unknown++
-	d.byAddr[addr]++
-	return true
-}
-
-// recognise counts a connection as known from here on.
-func (d *door) recognise(addr string) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.unknown--
-	if d.byAddr[addr]--; d.byAddr[addr] <= 0 {
-		delete(d.byAddr, addr)
-	}
-}
-
-func (d *door) leave(addr string, known bool) {
-	if !known {
-		d.recognise(addr)
-	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.all--
-}
-
-// recognised notes that a client has shown a key.
-func (c *conn) recognised() {
-	if !c.known {
-		c.known = true
-		c.s.door.recognise(c.addr)
-	}
-}
-
 // Slowing down of wrong keys: so many are free, then each takes longer than the
 // one before. After a while without any all is forgotten.
 const (

@@ -75,7 +75,7 @@ func (s *Server) forward(a *answer, r *http.Request) *apiError {
 		s.serveGatewayRoute(a, r, path.rest, Client{})
 		return nil
 	}
-	c, refused := s.authenticate(r, rest.ParseRoute(r.Method, path.rest))
+	c, refused := s.authenticate(r, path, rest.ParseRoute(r.Method, path.rest))
 	switch {
 	case refused != nil:
 		return refused // before anything else: strangers learn nothing

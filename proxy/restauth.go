@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/botnode/botnode/discord/rest"
@@ -10,8 +11,9 @@ import (
 
 // authenticate returns whose request it is: by the client key that it shows or,
 // for a route that carries a token of its own and that libraries call without
-// Authorization, by the key that its address showed of late.
-func (s *Server) authenticate(r *http.Request, route rest.Route) (Client, *apiError) {
+// Authorization, by that token if it is that of an interaction which the bot was
+// sent, else by the key that its address showed of late.
+func (s *Server) authenticate(r *http.Request, path apiPath, route rest.Route) (Client, *apiError) {
 	addr, now := addressOf(r.RemoteAddr), time.Now()
 	if shown := r.Header.Get("Authorization"); shown != "" {
 		if c, ok := s.client(shown); ok {
@@ -20,17 +22,9 @@ func (s *Server) authenticate(r *http.Request, route rest.Route) (Client, *apiEr
 			}
 			return c, nil
 		}
-	} else if route.OwnToken() && !ofBrowser(r.Header) {
-		if hash, ok := s.rest.addresses.vouchedFor(addr, now); ok {
-			c, ok := s.clientOf(hash)
-			wait := s.rest.addresses.refusedFor(addr, now)
-			if ok && wait > 0 {
-				return Client{}, tooMany(wait, "refused_tokens")
-			}
-			if ok {
-				c.vouched = true
-				return c, nil
-			}
+	} else if route.OwnToken() {
+		if c, ok, e := s.keyless(r, path, route, addr, now); ok || e != nil {
+			return c, e
 		}
 	}
 	if s.o.Backend.Serving() != nil {
@@ -44,6 +38,29 @@ func (s *Server) authenticate(r *http.Request, route rest.Route) (Client, *apiEr
 		return Client{}, e
 	}
 	return Client{}, errUnauthorized
+}
+
+// keyless is authenticate for a request whose path carries a token of its own.
+func (s *Server) keyless(r *http.Request, path apiPath, route rest.Route, addr netip.Prefix, now time.Time) (c Client, ok bool, e *apiError) {
+	in, readable := parseInteraction(path.rest)
+	if readable {
+		if c, ok = s.answering(in, now); ok {
+			return c, true, nil
+		}
+	}
+	if hash, known := s.rest.addresses.vouchedFor(addr, now); known && !ofBrowser(r.Header) {
+		if c, ok = s.clientOf(hash); ok {
+			if wait := s.rest.addresses.refusedFor(addr, now); wait > 0 {
+				return Client{}, false, tooMany(wait, "refused_tokens")
+			}
+			c.vouched = true
+			return c, true, nil
+		}
+	}
+	if readable && route.Interaction {
+		c, ok = s.awaitInteraction(r.Context(), addr, in)
+	}
+	return c, ok, nil
 }
 
 // ofBrowser reports whether a web page sent a request: one that runs beside a

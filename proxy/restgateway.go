@@ -13,6 +13,14 @@ import (
 // have shards.
 const starts = 1000
 
+// A client is told that it may start so many shards in five seconds, and all of
+// them in so many times five: some libraries connect all at once and have them
+// wait for their turn, for which there isn't more time than times.identify.
+const (
+	concurrency = 64
+	turns       = 4
+)
+
 // gatewayRoute reports whether the proxy itself answers a path.
 func gatewayRoute(path string) bool { return path == "/gateway" || path == "/gateway/bot" }
 
@@ -34,7 +42,7 @@ func (s *Server) serveGatewayRoute(w http.ResponseWriter, r *http.Request, path 
 		})
 		answer["shards"] = shards
 		answer["session_start_limit"] = map[string]int{
-			"total": max(starts, shards), "remaining": max(starts, shards), "reset_after": 0, "max_concurrency": 16,
+			"total": max(starts, shards), "remaining": max(starts, shards), "reset_after": 0, "max_concurrency": max(concurrency, (shards+turns-1)/turns),
 		}
 	}
 	text, _ := json.Marshal(answer) // plain values

@@ -19,14 +19,14 @@ func TestGatewayRoutes(t *testing.T) {
 			t.Errorf("%s: %d %s", path, g.status, g.text)
 		}
 	}
-	want := func(shards, starts string) string {
-		return `{"session_start_limit":{"max_concurrency":16,"remaining":` + starts + `,"reset_after":0,"total":` + starts + `},"shards":` + shards + `,"url":"` + own + `"}`
+	want := func(shards, starts, concurrency string) string {
+		return `{"session_start_limit":{"max_concurrency":` + concurrency + `,"remaining":` + starts + `,"reset_after":0,"total":` + starts + `},"shards":` + shards + `,"url":"` + own + `"}`
 	}
-	if g := st.do("GET", "/api/v10/gateway/bot", nil); g.status != 200 || g.text != want("1", "1000") {
+	if g := st.do("GET", "/api/v10/gateway/bot", nil); g.status != 200 || g.text != want("1", "1000", "64") {
 		t.Errorf("before the bot's shards are known: %s", g.text)
 	}
 	n.apply(&fsm.Layout{Bot: "default", Total: 2000, From: 0, To: 1999})
-	if g := st.do("GET", "/api/v10/gateway/bot", nil); g.text != want("2000", "2000") {
+	if g := st.do("GET", "/api/v10/gateway/bot", nil); g.text != want("2000", "2000", "500") {
 		t.Errorf("of a large bot: %s", g.text)
 	}
 	if g := st.do("POST", "/api/v10/gateway/bot", "{}"); g.status != 405 {

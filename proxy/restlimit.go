@@ -16,6 +16,7 @@ const (
 type restState struct {
 	addresses *addresses
 	requests  *slots
+	waits     *slots // of answers to interactions, by address
 	buffered  *budget
 	pace      pace
 	ctx       context.Context // ends when requests that wait must not wait any more
@@ -27,6 +28,7 @@ func newRESTState() restState {
 	return restState{
 		ctx: ctx, cancel: cancel, pace: usualPace,
 		addresses: newAddresses(), requests: &slots{most: maxRequests, each: maxRequestsOfAKey, of: make(map[[32]byte]int)},
+		waits:    &slots{most: maxInteractionWaits, each: maxInteractionWaitsOf, of: make(map[[32]byte]int)},
 		buffered: &budget{left: maxBuffered},
 	}
 }

@@ -3,16 +3,12 @@ package proxy
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"math/rand/v2"
 	"time"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 )
-
-// errNoSelf means that the bot has had no READY of its own yet.
-var errNoSelf = errors.New("the bot has no session of its own yet; connect again in a while")
 
 // resumeData is the d of an op 6 (events/gateway-events.mdx, "Resume").
 type resumeData struct {
@@ -29,6 +25,7 @@ func (c *conn) resume(d []byte) {
 		return
 	}
 	c.phase = opening
+	c.s.door.busy(c.seat, true)
 	c.beside(func(ctx context.Context) func() {
 		client, refusal := c.authenticate(ctx, p.Token)
 		if refusal != nil {
@@ -112,7 +109,7 @@ func (c *conn) resumed(client Client, p *resumeData, attach uint64) (sess *sessi
 			filter: filter{shard: int(cs.Shard), shards: int(cs.Shards), intents: discord.Intents(cs.Intents)},
 			next:   next, replay: true, upTo: b.LastPos, lastS: *p.Seq,
 		}
-		sess.take(&cs, b)
+		sess.take(&cs, b, st.Generation)
 	})
 	return sess, refusal
 }

@@ -28,6 +28,8 @@ type Options struct {
 	Metrics Metrics
 	// Logger may be nil.
 	Logger *zap.Logger
+
+	times times // the zero value stands for usualTimes
 }
 
 // Metrics receives what the proxy measures; its methods must not block.
@@ -70,6 +72,7 @@ type Server struct {
 	door     door
 	attempts attempts
 	touches  toucher
+	zstd     *zstdStreams
 
 	serving sync.WaitGroup // gateway connections
 
@@ -90,9 +93,16 @@ func New(o Options) (*Server, error) {
 	if o.Metrics == nil {
 		o.Metrics = noMetrics{}
 	}
+	if o.times == (times{}) {
+		o.times = usualTimes
+	}
 	s := &Server{
 		o: o, log: o.Logger, peers: newPeers(maxPeers, maxSilent), rest: newRESTState(),
 		conns: make(map[*conn]struct{}), feeds: make(map[string]*feed),
+	}
+	var err error
+	if s.zstd, err = newZstdStreams(); err != nil {
+		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{

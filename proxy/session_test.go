@@ -103,31 +103,7 @@ func TestAttempts(t *testing.T) {
 	}
 }
 
-func TestDoor(t *testing.T) {
-	var d door
-	for range maxUnknownPerAddr {
-		if !d.enter("a") {
-			t.Fatal("no room")
-		}
-	}
-	if d.enter("a") {
-		t.Error("one too many of an address")
-	}
-	if !d.enter("b") {
-		t.Error("another address is kept out")
-	}
-	d.recognise("a")
-	if !d.enter("a") {
-		t.Error("one that is known takes the place of one that isn't")
-	}
-	d.leave("a", true)
-	for range maxUnknownPerAddr {
-		d.leave("a", false)
-	}
-	d.leave("b", false)
-	if d.all != 0 || d.unknown != 0 || len(d.byAddr) != 0 {
-		t.Errorf("left over: %d, %d, %v", d.all, d.unknown, d.byAddr)
-	}
+func TestPeer(t *testing.T) {
 	for remote, want := range map[string]string{
 		"10.0.0.1:5": "10.0.0.1", "[::ffff:10.0.0.1]:5": "10.0.0.1", "[2001:db8:1:2:3::4]:5": "2001:db8:1:2::/64", "pipe": "pipe",
 	} {

@@ -144,6 +144,14 @@ func (s *session) kv(_ context.Context, prefix string) error {
 func (s *session) restart(ctx context.Context, _ string) error {
 	ctx, cancel := context.WithTimeout(ctx, s.o.Patience)
 	defer cancel()
+	addr := ""
+	if s.proxy != nil {
+		addr = s.proxy.Addr().String() // the same again
+	}
+	s.closeProxy()
 	s.lab.Kill(nodeID)
-	return s.lab.Restart(ctx, nodeID)
+	if err := s.lab.Restart(ctx, nodeID); err != nil {
+		return err
+	}
+	return s.openProxy(ctx, addr)
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/node/lab"
+	"github.com/botnode/botnode/proxy"
 )
 
 // nodeID names the only node.
@@ -31,7 +32,8 @@ type session struct {
 	// channels are those of the guild, in their order; current is written to.
 	channels []channel
 	current  channel
-	fatal    chan error // capacity 1
+	fatal    chan error    // capacity 1
+	proxy    *proxy.Server // nil for none
 
 	out  sync.Mutex // guards Stdout, and what follows
 	seen struct{ posted, requests int }
@@ -73,6 +75,10 @@ func start(ctx context.Context, o Options) (*session, error) {
 		s.close()
 		return nil, err
 	}
+	if err := s.openProxy(ctx, o.Proxy); err != nil {
+		s.close()
+		return nil, err
+	}
 	s.guild = s.lab.Discord().GuildIDs()[0]
 	s.channels = channelsOf(s.lab.Discord(), s.guild)
 	s.current = s.channels[0]
@@ -80,6 +86,7 @@ func start(ctx context.Context, o Options) (*session, error) {
 }
 
 func (s *session) close() {
+	s.closeProxy()
 	if err := s.lab.Close(); err != nil {
 		_, _ = fmt.Fprintf(s.o.Stderr, "stopping: %v\n", err)
 	}
@@ -129,8 +136,12 @@ func (s *session) serve(ctx context.Context, in <-chan string) error {
 		case err := <-s.fatal:
 			return fmt.Errorf("the node can't go on: %w", err)
 		case line, ok := <-in:
-			if !ok {
+			if !ok && s.proxy == nil {
 				return s.settle(ctx)
+			}
+			if !ok {
+				in = nil // clients go on
+				continue
 			}
 			if err := s.line(ctx, strings.TrimRight(line, "\r")); errors.Is(err, errQuit) {
 				return nil
