@@ -13,8 +13,10 @@ import (
 const Unlimited = 1 << 20
 
 const (
-	// barrierTime bounds how long a new home waits for what the others know.
-	barrierTime = 50 * time.Millisecond
+	// barrierTime bounds how long a new home waits for what the others know. They
+	// tell at once, but a lost packet or a slow disk takes its time, and what isn't
+	// waited for costs a 429. Nodes that are out of reach are not waited for.
+	barrierTime = 250 * time.Millisecond
 	// earlyTime bounds how long a message waits for the view that it speaks of.
 	earlyTime = 200 * time.Millisecond
 	// retryTime is between two tries of a node that isn't reached.
@@ -22,10 +24,15 @@ const (
 	// aloneTime is how long a home may be out of reach, while the cluster counts
 	// it among the living, before a node counts for itself.
 	aloneTime = time.Second
+	// tryTime is how much of one try that fails counts towards that.
+	tryTime = aloneTime / 4
 )
 
 // errMoved says that a bucket is kept elsewhere by now.
 var errMoved = errors.New("rest: the bucket has moved")
+
+// errAlone says that it hasn't been for long enough: this node counts for itself.
+var errAlone = errors.New("rest: the bucket's home has been out of reach")
 
 // errUnreached says that the home of a bucket can't be reached.
 var errUnreached = errors.New("rest: the bucket's home is out of reach")
@@ -67,13 +74,16 @@ type Cluster struct {
 	here    *localLimiter
 	limit   int // the cluster's global limit
 	view    *viewState
+	stay    uint64        // rises with each view that this node enters
+	entered uint64        // the view's number when it did
 	changed chan struct{} // closed and replaced at each change of the view
 	death   time.Time     // when a process last left the view
 	peers   map[string]*peer
-	barrier *barrier // nil while there is none
+	barrier *barrier
 	early   []*early
 
 	ids    uint64             // of the newest permit asked for
+	tells  uint64             // of the newest message told to anybody
 	asks   map[uint64]Member  // asked of other nodes, without an answer yet
 	out    map[uint64]*permit // granted, without an answer yet
 	heard  heard
@@ -104,6 +114,7 @@ func NewCluster(o ClusterOptions) *Cluster {
 		peers: map[string]*peer{}, asks: map[uint64]Member{}, out: map[uint64]*permit{}, heard: heard{},
 		guests: map[guestKey]*waiter{}, gone: map[guestKey]bool{},
 	}
+	c.barrier = &barrier{timer: time.NewTimer(0)} // of no view
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.here.onLane = c.lookAtLanes
 	for i := range c.leases {
@@ -127,9 +138,7 @@ func (c *Cluster) Close() {
 		e.timer.Stop()
 	}
 	c.early = nil
-	if c.barrier != nil {
-		c.barrier.timer.Stop()
-	}
+	c.barrier.timer.Stop()
 	for i, l := range c.ledgers {
 		if l != nil {
 			l.close(c.view.stamp)
@@ -169,36 +178,34 @@ func (c *Cluster) count() int { return c.here.count() }
 // have no global limit, and each has buckets that nobody else uses.
 func (c *Cluster) Acquire(ctx context.Context, r Request) (Permit, error) {
 	if r.Exempt {
-		return c.alone(ctx, r)
+		r.private = true
+		return c.here.Acquire(ctx, r)
 	}
-	for unreached := (time.Time{}); ; {
+	for unreached := time.Duration(0); ; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		began := time.Now()
 		p, err := c.try(ctx, r)
+		if errors.Is(err, errAlone) || errors.Is(err, errUnreached) && unreached >= aloneTime {
+			p, err = c.alone(ctx, r)
+		}
 		switch {
 		case err == nil:
 			return p, nil
 		case errors.Is(err, errMoved):
-			unreached = time.Time{}
+			unreached = 0
 			continue
 		case !errors.Is(err, errUnreached):
 			return nil, err
 		}
-		if unreached.IsZero() {
-			unreached = time.Now()
-		}
-		if time.Since(unreached) >= aloneTime {
-			return c.alone(ctx, r)
-		}
+		// A try may have waited in the home's queue for long before it failed: that
+		// was no time out of reach.
+		unreached += min(time.Since(began), tryTime)
+		began = time.Now()
 		c.retry(ctx)
+		unreached += time.Since(began)
 	}
-}
-
-// alone has a request counted by this node only.
-func (c *Cluster) alone(ctx context.Context, r Request) (Permit, error) {
-	r.private = true
-	return c.here.Acquire(ctx, r)
 }
 
 // retry waits a moment, or for the view to change.

@@ -68,19 +68,26 @@ func (c *Cluster) report(key guestKey, r Request, a Answer, now time.Time) {
 	c.here.sweep(now)
 }
 
+// dropGuests ends what some processes have in this node's books. Those that live
+// all the same hear that they have to ask again.
+func (c *Cluster) dropGuests(of func(Member) bool, now time.Time) {
+	for key, w := range c.guests {
+		if of(key.node) && w.stage != settled {
+			w.bucket.self().remove(w)
+			w.settle(errMoved)
+		}
+	}
+	for key, w := range c.guests { // now none of these places goes to one of them
+		if of(key.node) {
+			c.report(key, w.req, Answer{Fate: Lost, orphan: true}, now)
+		}
+	}
+}
+
 // bury takes in that processes are gone: who waits of theirs leaves, and what they
 // had on the wire may or may not have been counted.
 func (c *Cluster) bury(now time.Time) {
-	for key, w := range c.guests {
-		if c.view.has(key.node) {
-			continue
-		}
-		if w.stage == settled {
-			c.report(key, w.req, Answer{Fate: Lost, orphan: true}, now)
-		} else {
-			c.dismiss(key, now)
-		}
-	}
+	c.dropGuests(func(m Member) bool { return !c.view.has(m) }, now)
 	for key := range c.gone {
 		if !c.view.has(key.node) {
 			delete(c.gone, key)

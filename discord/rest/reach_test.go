@@ -1,0 +1,180 @@
+package rest
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// without returns the nodes but one.
+func without(nodes []*meshNode, not *meshNode) []*meshNode {
+	var out []*meshNode
+	for _, n := range nodes {
+		if n != not {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// roomy is an API of one bucket, which a request leaves room for four more in.
+func roomy() *strictAPI {
+	return &strictAPI{
+		windows: map[string]*fakeWindow{}, perSec: 1000, there: atOnce, back: atOnce,
+		limits: map[string]fakeLimit{"GET /channels/{id}/x": {"hash", 5, time.Second}},
+	}
+}
+
+// inflight is how many requests a node counts as under way in its buckets.
+func inflight(n *meshNode) int {
+	n.c.here.mu.Lock()
+	defer n.c.here.mu.Unlock()
+	sum := 0
+	for _, b := range n.c.here.buckets {
+		sum += b.inflight
+	}
+	return sum
+}
+
+// acquire gets a permit for a request to the first channel.
+func acquire(t *testing.T, n *meshNode) Permit {
+	t.Helper()
+	p, err := n.c.Acquire(t.Context(), firstChannel())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// firstChannel is such a request.
+func firstChannel() Request {
+	return Request{Route: "GET /channels/{id}/x", Major: major(1), Identity: IdentityNone, Since: time.Now()}
+}
+
+// A node that goes out of reach with places in a bucket stays in the view, maybe
+// for ever. The others get these places.
+func TestPlacesOfASilentNodeAreFreed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := roomy()
+		m, nodes := trio(t, Options{GlobalPerSecond: 1000}, api)
+		home, silent := homeOf(nodes, major(1))
+		mustSend(t, home.rt, "GET", "/channels/1/x")
+		time.Sleep(2 * time.Second)
+		for range 5 {
+			acquire(t, silent)
+		}
+		m.sever(silent)
+		start := time.Now()
+		mustSend(t, home.rt, "GET", "/channels/1/x")
+		if waited := time.Since(start); waited > 5*time.Second {
+			t.Errorf("another node waited %s for places that nobody gives back", waited)
+		}
+	})
+}
+
+// The same for the places of the global limit.
+func TestLeasesOfASilentNodeAreFreed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &script{}
+		m, nodes := trio(t, Options{GlobalPerSecond: 40}, api)
+		home := laneHome(nodes)
+		silent := without(nodes, home)[0]
+		burst := func(on []*meshNode, count int) time.Duration {
+			start := time.Now()
+			var wg sync.WaitGroup
+			for i := range count {
+				wg.Go(func() { _, _ = send(t.Context(), on[i%len(on)].rt, "GET", "/channels/"+fmt.Sprint(i), "") })
+			}
+			wg.Wait()
+			return time.Since(start)
+		}
+		burst([]*meshNode{silent}, 120) // it has all places now
+		m.sever(silent)
+		time.Sleep(5 * time.Second)
+		if took := burst(without(nodes, silent), 90); took > 8*time.Second {
+			t.Errorf("90 requests of the others took %s under a limit of 40 a second", took)
+		}
+		silent.c.here.mu.Lock()
+		defer silent.c.here.mu.Unlock()
+		now := time.Now()
+		lease := silent.c.leases[IdentityNone]
+		lease.look(now)
+		if lease.lane.limit > 10 {
+			t.Errorf("the node that was cut off goes on using %d places", lease.lane.limit)
+		}
+	})
+}
+
+// laneHome returns the node that hands out the places of the lane of the tests.
+func laneHome(nodes []*meshNode) *meshNode {
+	for _, n := range nodes {
+		n.c.here.mu.Lock()
+		at := n.c.view.homeOfLane(IdentityNone)
+		n.c.here.mu.Unlock()
+		if at == n.member {
+			return n
+		}
+	}
+	return nil
+}
+
+// Requests that are counted by their own node while the home is out of reach go to
+// the home when it is back, and not on besides it; and until then the nodes go one
+// at a time each, or each of them would use up the window.
+func TestNodesThatCountAloneComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := roomy()
+		m, nodes := trio(t, Options{GlobalPerSecond: 1000}, api)
+		home, _ := homeOf(nodes, major(1))
+		mustSend(t, home.rt, "GET", "/channels/1/x")
+		time.Sleep(2 * time.Second)
+		m.sever(home)
+		api.there = func() time.Duration { return 20 * time.Millisecond }
+		api.forget()
+		var wg sync.WaitGroup
+		for i := range 60 {
+			wg.Go(func() { _, _ = send(t.Context(), without(nodes, home)[i%2].rt, "GET", "/channels/1/x", "") })
+		}
+		time.Sleep(4 * time.Second)
+		if api.limited > 8 {
+			t.Errorf("%d 429s in 4 windows while two nodes count for themselves", api.limited)
+		}
+		m.mend(home)
+		time.Sleep(time.Second)
+		api.forget()
+		wg.Wait()
+		if api.limited > 0 {
+			t.Errorf("%d 429s after the home was back", api.limited)
+		}
+	})
+}
+
+// A request that waits in the queue of its home, after a try that failed, hasn't
+// been without a home all the time.
+func TestWaitingAtAHomeIsNotBeingAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := busy(t)
+		m, nodes := trio(t, Options{}, api)
+		home, other := homeOf(nodes, major(1))
+		mustSend(t, home.rt, "GET", "/channels/1/x")
+		m.sever(home)
+		got := begin(t.Context(), other, "/channels/1/x")
+		time.Sleep(100 * time.Millisecond)
+		m.mend(home)
+		time.Sleep(2 * time.Second) // it waits in the home's queue
+		home.kill()
+		time.Sleep(100 * time.Millisecond)
+		api.mu.Lock()
+		sent := len(api.at)
+		api.mu.Unlock()
+		if sent != 1 {
+			t.Errorf("it was sent without asking the next home")
+		}
+		m.show(atOnce, without(nodes, home)...)
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+	})
+}
