@@ -214,6 +214,33 @@ func TestNewHomeIsBlindUntilAllHaveTold(t *testing.T) {
 	}
 }
 
+// What a home told before a death, and a joiner hears after, doesn't have what the
+// dead one had on the wire.
+func TestAJoinerHearsOfADeathAfterTheBuckets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := &gauge{}
+		m, nodes := trio(t, Options{}, api)
+		home, victim := homeOf(nodes, major(1))
+		x := stranger(nodes)
+		mustSend(t, home.rt, "GET", "/channels/1/x")
+		time.Sleep(time.Second)
+		joiner := m.start(x.ID, x.Inc, Options{}, api)
+		victim.kill()
+		joined := m.view(append(nodes, joiner)...)
+		left := append(without(nodes, victim), joiner)
+		died := m.view(left...)
+		for _, n := range without(left, joiner) {
+			n.c.SetView(joined)
+			n.c.SetView(died)
+		}
+		joiner.c.SetView(died)
+		time.Sleep(10 * time.Millisecond)
+		if n := api.atATime(t, joiner); n != 1 {
+			t.Errorf("%d requests at a time right after the death", n)
+		}
+	})
+}
+
 // A bucket that nobody living knows is probed after a death as well: what the dead
 // one has sent may arrive after the first answer.
 func TestUnknownBucketsAreProbedAfterADeath(t *testing.T) {

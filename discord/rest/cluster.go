@@ -87,10 +87,10 @@ type Cluster struct {
 	asks   map[uint64]Member  // asked of other nodes, without an answer yet
 	out    map[uint64]*permit // granted, without an answer yet
 	heard  heard
-	losses []lossAt             // of this node's requests
-	strays []lossAt             // of others', for buckets that may not be known before the barrier falls
-	guests map[guestKey]*waiter // requests in this node's buckets, its own included
-	gone   map[guestKey]bool    // withdrawn before they arrived
+	losses []lossAt               // of this node's requests
+	strays []lossAt               // of others', for buckets that may not be known before the barrier falls
+	guests map[guestKey]*waiter   // requests in this node's buckets, its own included
+	gone   map[guestKey]time.Time // when they were withdrawn, before they arrived
 
 	leases  [identities]*lease
 	ledgers [identities]*ledger // nil where another node hands out the places
@@ -112,7 +112,7 @@ func NewCluster(o ClusterOptions) *Cluster {
 	c := &Cluster{
 		o: o, here: newLocalLimiter(0), view: newViewState(o.Self, View{}), changed: make(chan struct{}),
 		peers: map[string]*peer{}, asks: map[uint64]Member{}, out: map[uint64]*permit{}, heard: heard{},
-		guests: map[guestKey]*waiter{}, gone: map[guestKey]bool{},
+		guests: map[guestKey]*waiter{}, gone: map[guestKey]time.Time{},
 	}
 	c.barrier = &barrier{timer: time.NewTimer(0)} // of no view
 	c.ctx, c.cancel = context.WithCancel(context.Background())
@@ -181,31 +181,41 @@ func (c *Cluster) Acquire(ctx context.Context, r Request) (Permit, error) {
 		r.private = true
 		return c.here.Acquire(ctx, r)
 	}
-	for unreached := time.Duration(0); ; {
+	without := time.Duration(0) // a home
+	for stay := uint64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if now := c.stays(); now != stay {
+			stay, without = now, 0
+		}
 		began := time.Now()
 		p, err := c.try(ctx, r)
-		if errors.Is(err, errAlone) || errors.Is(err, errUnreached) && unreached >= aloneTime {
+		if errors.Is(err, errAlone) || without >= aloneTime && (errors.Is(err, errUnreached) || errors.Is(err, errMoved)) {
 			p, err = c.alone(ctx, r)
 		}
 		switch {
 		case err == nil:
 			return p, nil
-		case errors.Is(err, errMoved):
-			unreached = 0
-			continue
-		case !errors.Is(err, errUnreached):
+		case !errors.Is(err, errUnreached) && !errors.Is(err, errMoved):
 			return nil, err
 		}
 		// A try may have waited in the home's queue for long before it failed: that
-		// was no time out of reach.
-		unreached += min(time.Since(began), tryTime)
-		began = time.Now()
-		c.retry(ctx)
-		unreached += time.Since(began)
+		// was no time without one.
+		without += min(time.Since(began), tryTime)
+		if errors.Is(err, errUnreached) {
+			began = time.Now()
+			c.retry(ctx)
+			without += time.Since(began)
+		}
 	}
+}
+
+// stays returns which stay in a view this node's is.
+func (c *Cluster) stays() uint64 {
+	c.here.mu.Lock()
+	defer c.here.mu.Unlock()
+	return c.stay
 }
 
 // retry waits a moment, or for the view to change.

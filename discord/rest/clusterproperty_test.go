@@ -22,6 +22,7 @@ type clusterWorld struct {
 	delay   time.Duration // until a node sees a change of the view, at most
 	kills   bool
 	joins   bool
+	flaps   bool          // a process joins and dies at once, which not all nodes see
 	cuts    int           // percent of the messages between nodes that are lost, or whose answers are
 	stalls  int           // percent that come late, with all after them
 	pause   time.Duration // a node stands still for so long; 0: none does
@@ -34,6 +35,7 @@ func drawClusterWorld(t *rapid.T) clusterWorld {
 		delay:   time.Duration(rapid.IntRange(1, 40).Draw(t, "delay")) * time.Millisecond,
 		kills:   rapid.Bool().Draw(t, "kills"),
 		joins:   rapid.Bool().Draw(t, "joins"),
+		flaps:   rapid.Bool().Draw(t, "flaps"),
 		cuts:    rapid.SampledFrom([]int{0, 0, 1, 10}).Draw(t, "cuts"),
 		stalls:  rapid.SampledFrom([]int{0, 0, 1, 10}).Draw(t, "stalls"),
 		pause:   time.Duration(max(rapid.IntRange(-10, 10).Draw(t, "pause"), 0)) * time.Second,
@@ -122,6 +124,9 @@ func (w clusterWorld) run(t *testing.T) string {
 			nodes = left
 			m.show(see, nodes...)
 		}
+		if i == 2*w.requests/3 && w.flaps {
+			m.flap(see, nodes, func() bool { return rng.IntN(2) == 0 })
+		}
 		if i == w.requests/4 && w.pause > 0 {
 			nodes[rng.IntN(len(nodes))].stop(w.pause, append(nodes, late))
 		}
@@ -151,7 +156,7 @@ func (w clusterWorld) run(t *testing.T) string {
 		<-all
 		return failure
 	}
-	time.Sleep(5 * time.Second)                                              // what is told is heard
+	time.Sleep(w.pause + 5*time.Second)                                      // what is told is heard
 	if api.globals > 0 && w.pause <= silentAfter || api.globals > w.perSec { // what one that stood still had on the wire
 		return fmt.Sprintf("%d global 429s", api.globals)
 	}
@@ -185,6 +190,9 @@ func (w clusterWorld) forgiven(key string, cuts int) int {
 			n += routes - 1
 		}
 	}
+	if w.flaps {
+		n += routes + cuts // a death, of a home that kept the buckets for a moment
+	}
 	if w.joins && (w.cuts+w.stalls > 0 || w.pause > barrierTime) {
 		n += routes + cuts // what a node has on the wire may be told too late
 	}
@@ -193,7 +201,7 @@ func (w clusterWorld) forgiven(key string, cuts int) int {
 		// in a window. What the third had been given it sends when it goes on.
 		for _, l := range w.limits {
 			if strings.HasPrefix(key, l.hash+" ") {
-				n += 2*int(w.pause/l.window) + 2 + l.limit + cuts
+				n += 2*(int(w.pause/l.window)+2) + l.limit + cuts
 			}
 		}
 	}

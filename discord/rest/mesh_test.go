@@ -292,6 +292,27 @@ func (h *harm) draw() hurt {
 	return out
 }
 
+// flap shows nodes two views: one with a process that nobody can reach, and one
+// without it. Those who miss the first one take both changes at a time.
+func (m *mesh) flap(delay func() time.Duration, nodes []*meshNode, misses func() bool) {
+	with := m.view(nodes...)
+	with.Members = append(with.Members, Member{"gone", 1})
+	after := m.view(nodes...)
+	for _, n := range nodes {
+		first := delay()
+		if !misses() {
+			time.AfterFunc(first, func() {
+				n.stand()
+				n.c.SetView(with)
+			})
+		}
+		time.AfterFunc(first+delay(), func() {
+			n.stand()
+			n.c.SetView(after)
+		})
+	}
+}
+
 // atOnce is no delay.
 func atOnce() time.Duration { return 0 }
 

@@ -178,3 +178,20 @@ func TestWaitingAtAHomeIsNotBeingAlone(t *testing.T) {
 		}
 	})
 }
+
+// A node that sees a view for long that is over for the home, or one that the home
+// doesn't see, has no home to ask.
+func TestANodeThatIsBehindCountsForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, nodes := trio(t, Options{}, &script{})
+		home, other := homeOf(nodes, major(1))
+		v := m.view(nodes...)
+		v.Members = append(v.Members, stranger(nodes))
+		home.c.SetView(v)
+		start := time.Now()
+		mustSend(t, other.rt, "GET", "/channels/1/x")
+		if waited := time.Since(start); waited < aloneTime || waited > 3*aloneTime {
+			t.Errorf("it waited %s", waited)
+		}
+	})
+}
