@@ -214,6 +214,35 @@ func TestNewHomeIsBlindUntilAllHaveTold(t *testing.T) {
 	}
 }
 
+// A new home waits for those who haven't told, and not for one that goes out of
+// reach meanwhile.
+func TestNobodyWaitsForWhatASilentNodeKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api, o := &gauge{}, Options{GlobalPerSecond: Unlimited}
+		m, nodes := trio(t, o, api)
+		_, silent := homeOf(nodes, major(1))
+		x := stranger(nodes)
+		joiner := m.start(x.ID, x.Inc, o, api)
+		m.mu.Lock()
+		silent.severed = true
+		m.mu.Unlock()
+		m.show(atOnce, append(nodes, joiner)...)
+		start := time.Now()
+		got := begin(t.Context(), joiner, "/channels/1/x")
+		time.Sleep(barrierTime / 2)
+		if n := inflight(joiner); n != 0 {
+			t.Error("a request is sent before all have told what they have on the wire")
+		}
+		joiner.c.SetReachable(silent.member.ID, false)
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(start); waited > barrierTime/2+110*time.Millisecond { // with the API's latency
+			t.Errorf("it waited %s", waited)
+		}
+	})
+}
+
 // What a home told before a death, and a joiner hears after, doesn't have what the
 // dead one had on the wire.
 func TestAJoinerHearsOfADeathAfterTheBuckets(t *testing.T) {

@@ -1,7 +1,6 @@
 package rest
 
 import (
-	"fmt"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -25,6 +24,17 @@ func roomy() *strictAPI {
 		windows: map[string]*fakeWindow{}, perSec: 1000, there: atOnce, back: atOnce,
 		limits: map[string]fakeLimit{"GET /channels/{id}/x": {"hash", 5, time.Second}},
 	}
+}
+
+// learnt starts three nodes of which one knows the first channel's bucket, which
+// nobody has used for long enough.
+func learnt(t *testing.T) (*mesh, []*meshNode, *strictAPI) {
+	api := roomy()
+	m, nodes := trio(t, Options{GlobalPerSecond: 1000}, api)
+	home, _ := homeOf(nodes, major(1))
+	mustSend(t, home.rt, "GET", "/channels/1/x")
+	time.Sleep(2 * time.Second)
+	return m, nodes, api
 }
 
 // inflight is how many requests a node counts as under way in its buckets.
@@ -57,11 +67,8 @@ func firstChannel() Request {
 // for ever. The others get these places.
 func TestPlacesOfASilentNodeAreFreed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := roomy()
-		m, nodes := trio(t, Options{GlobalPerSecond: 1000}, api)
+		m, nodes, _ := learnt(t)
 		home, silent := homeOf(nodes, major(1))
-		mustSend(t, home.rt, "GET", "/channels/1/x")
-		time.Sleep(2 * time.Second)
 		for range 5 {
 			acquire(t, silent)
 		}
@@ -81,19 +88,11 @@ func TestLeasesOfASilentNodeAreFreed(t *testing.T) {
 		m, nodes := trio(t, Options{GlobalPerSecond: 40}, api)
 		home := laneHome(nodes)
 		silent := without(nodes, home)[0]
-		burst := func(on []*meshNode, count int) time.Duration {
-			start := time.Now()
-			var wg sync.WaitGroup
-			for i := range count {
-				wg.Go(func() { _, _ = send(t.Context(), on[i%len(on)].rt, "GET", "/channels/"+fmt.Sprint(i), "") })
-			}
-			wg.Wait()
-			return time.Since(start)
-		}
-		burst([]*meshNode{silent}, 120) // it has all places now
+		burst(t, 120, silent) // it has all places now
+		time.Sleep(5 * time.Second)
 		m.sever(silent)
 		time.Sleep(5 * time.Second)
-		if took := burst(without(nodes, silent), 90); took > 8*time.Second {
+		if took := burst(t, 90, without(nodes, silent)...); took > 8*time.Second {
 			t.Errorf("90 requests of the others took %s under a limit of 40 a second", took)
 		}
 		silent.c.here.mu.Lock()
@@ -103,6 +102,106 @@ func TestLeasesOfASilentNodeAreFreed(t *testing.T) {
 		lease.look(now)
 		if lease.lane.limit > 10 {
 			t.Errorf("the node that was cut off goes on using %d places", lease.lane.limit)
+		}
+	})
+}
+
+// The same where the home of the lane dies while that node is out of reach.
+func TestANewLedgerFreesTheLeasesOfASilentNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, nodes := trio(t, Options{GlobalPerSecond: 40}, &script{})
+		home := laneHome(nodes)
+		silent, last := without(nodes, home)[0], without(nodes, home)[1]
+		burst(t, 120, silent)
+		m.sever(silent)
+		time.Sleep(2 * aloneTime)
+		home.kill()
+		m.show(atOnce, silent, last)
+		time.Sleep(5 * time.Second)
+		if took := burst(t, 120, last); took > 6*time.Second {
+			t.Errorf("120 requests took %s under a limit of 40 a second, of which it has at least 26", took)
+		}
+	})
+}
+
+// A process that stood still doesn't know of it: when it is back it is asked what it
+// holds.
+func TestANodeThatIsBackIsAskedWhatItHolds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := trio(t, Options{GlobalPerSecond: 40}, &script{})
+		home := laneHome(nodes)
+		back := without(nodes, home)[0]
+		burst(t, 120, back)
+		home.c.SetReachable(back.member.ID, false)
+		time.Sleep(2 * aloneTime)
+		held := func() int {
+			home.c.here.mu.Lock()
+			defer home.c.here.mu.Unlock()
+			return home.c.ledgers[IdentityNone].holder(back.member).held
+		}
+		if n := held(); n != 10 {
+			t.Fatalf("the home counts on %d places of a node that is out of reach", n)
+		}
+		home.c.SetReachable(back.member.ID, true)
+		time.Sleep(10 * time.Millisecond)
+		back.c.here.mu.Lock()
+		holds := back.c.leases[IdentityNone].held
+		back.c.here.mu.Unlock()
+		if n := held(); n != holds {
+			t.Errorf("the home counts on %d places of a node that holds %d", n, holds)
+		}
+	})
+}
+
+// burst sends requests to as many channels, by these nodes in turn, and returns how
+// long it took.
+func burst(t *testing.T, count int, on ...*meshNode) time.Duration {
+	t.Helper()
+	start := time.Now()
+	var wg sync.WaitGroup
+	for i := range count {
+		wg.Go(func() { _, _ = send(t.Context(), on[i%len(on)].rt, "GET", "/"+major(i), "") })
+	}
+	wg.Wait()
+	return time.Since(start)
+}
+
+// What a node has used of a bucket while its home was out of reach is told to it.
+func TestAHomeThatIsBackHearsWhatWasUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, nodes, api := learnt(t)
+		api.limits["GET /channels/{id}/x"] = fakeLimit{"hash", 5, 20 * time.Second}
+		home, other := homeOf(nodes, major(1))
+		m.sever(home)
+		for range 5 {
+			mustSend(t, other.rt, "GET", "/channels/1/x")
+		}
+		m.mend(home)
+		time.Sleep(100 * time.Millisecond)
+		api.forget()
+		mustSend(t, home.rt, "GET", "/channels/1/x")
+		if api.limited > 0 {
+			t.Errorf("%d 429s of a home that doesn't know what was used", api.limited)
+		}
+	})
+}
+
+// A node that isn't in the view any more doesn't wait for the answers of those who are.
+func TestANodeOutsideTheViewCountsForItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, nodes := trio(t, Options{}, busy(t))
+		home, other := homeOf(nodes, major(1))
+		mustSend(t, home.rt, "GET", "/channels/1/x")
+		time.Sleep(10 * time.Millisecond)
+		start := time.Now()
+		got := begin(t.Context(), other, "/channels/1/x") // it waits at the home, for five seconds
+		time.Sleep(10 * time.Millisecond)
+		other.c.SetView(m.view(without(nodes, other)...))
+		if err := <-got; err != nil {
+			t.Error(err)
+		}
+		if waited := time.Since(start); waited > 2*aloneTime {
+			t.Errorf("it waited %s", waited)
 		}
 	})
 }
@@ -125,11 +224,8 @@ func laneHome(nodes []*meshNode) *meshNode {
 // at a time each, or each of them would use up the window.
 func TestNodesThatCountAloneComeBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := roomy()
-		m, nodes := trio(t, Options{GlobalPerSecond: 1000}, api)
+		m, nodes, api := learnt(t)
 		home, _ := homeOf(nodes, major(1))
-		mustSend(t, home.rt, "GET", "/channels/1/x")
-		time.Sleep(2 * time.Second)
 		m.sever(home)
 		api.there = func() time.Duration { return 20 * time.Millisecond }
 		api.forget()
