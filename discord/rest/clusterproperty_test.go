@@ -156,8 +156,12 @@ func (w clusterWorld) run(t *testing.T) string {
 		<-all
 		return failure
 	}
-	time.Sleep(w.pause + 5*time.Second)                                      // what is told is heard
-	if api.globals > 0 && w.pause <= silentAfter || api.globals > w.perSec { // what one that stood still had on the wire
+	time.Sleep(w.pause + 5*time.Second) // what is told is heard
+	burst := 0
+	if w.pause > silentAfter {
+		burst = 2 * w.perSec // what one that stood still had on the wire, and its places until it has asked
+	}
+	if api.globals > burst {
 		return fmt.Sprintf("%d global 429s", api.globals)
 	}
 	for key, t := range api.tallies {
@@ -196,13 +200,17 @@ func (w clusterWorld) forgiven(key string, cuts int) int {
 	if w.joins && (w.cuts+w.stalls > 0 || w.pause > barrierTime) {
 		n += routes + cuts // what a node has on the wire may be told too late
 	}
-	if w.pause > silentAfter {
-		// Two count for themselves, one request at a time: the last of each may be too many
-		// in a window. What the third had been given it sends when it goes on.
-		for _, l := range w.limits {
-			if strings.HasPrefix(key, l.hash+" ") {
-				n += 2*(int(w.pause/l.window)+2) + l.limit + cuts
-			}
+	for _, l := range w.limits {
+		if !strings.HasPrefix(key, l.hash+" ") {
+			continue
+		}
+		if changes := w.joins || w.kills || w.flaps; w.pause > silentAfter || w.pause > barrierTime && changes {
+			n += l.limit // what the node had been given it sends when it goes on
+		}
+		if w.pause > silentAfter {
+			// Two count for themselves, one request at a time: the last of each may be too many
+			// in a window.
+			n += 2*(int(w.pause/l.window)+2) + cuts
 		}
 	}
 	return n

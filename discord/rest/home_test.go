@@ -36,3 +36,22 @@ func TestWithdrawalsAreRememberedForAWhile(t *testing.T) {
 		}
 	})
 }
+
+// What a process had on the wire when it died may arrive yet: it counts for longer
+// than what a living one lost.
+func TestWhatTheDeadHaveSentMayArriveYet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, nodes, _ := learnt(t)
+		home, victim := homeOf(nodes, major(1))
+		acquire(t, victim)
+		victim.kill()
+		home.c.SetView(m.view(without(nodes, victim)...))
+		home.c.here.mu.Lock()
+		defer home.c.here.mu.Unlock()
+		b := home.c.here.find(firstChannel())
+		until := time.Now().Add(time.Second + pad + flightTime)
+		if len(b.lost) != 1 || b.lost[0].Before(until) || b.inflight != 0 {
+			t.Errorf("lost until %v, not %v; %d in flight", b.lost, until, b.inflight)
+		}
+	})
+}
