@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -283,6 +284,49 @@ func TestUnknownBucketsAreProbedAfterADeath(t *testing.T) {
 		time.Sleep(10 * time.Millisecond)
 		if n := api.atATime(t, other); n != 1 {
 			t.Errorf("%d requests at a time right after the death", n)
+		}
+	})
+}
+
+// A grant of places that was on its way when the view changed doesn't count: the
+// home may have begun its books anew in between.
+func TestPlacesGrantedBeforeAViewAreVoid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, nodes := trio(t, Options{}, &script{})
+		home := laneHome(nodes)
+		n := without(nodes, home)[0]
+		l := n.c.leases[IdentityNone]
+		n.c.here.mu.Lock()
+		l.poked = true
+		n.c.here.mu.Unlock()
+		_, q, _, _ := l.question()
+		n.c.SetView(m.view(n, home)) // of which it stays the home
+		l.answered(q.seq, laneAns{code: ansGranted, held: 30, target: 30}, nil)
+		n.c.here.mu.Lock()
+		defer n.c.here.mu.Unlock()
+		if l.held != 0 {
+			t.Errorf("it uses %d places", l.held)
+		}
+	})
+	l, a := newLedger(50), Member{ID: "a"}
+	l.ask(a, laneMsg{seq: 2, held: 5}, time.Unix(100, 0), func(laneAns) {})
+	l.ask(a, laneMsg{seq: 1}, time.Unix(100, 0), func(laneAns) {})
+	if n := l.holder(a).held; n != 5 {
+		t.Errorf("a question that was overtaken says that %d places are held", n)
+	}
+}
+
+// What a node tells of an older view doesn't say what it has on the wire in this one.
+func TestABarrierWaitsForThePresentView(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, nodes := trio(t, Options{}, &script{})
+		c, other := nodes[0].c, nodes[1].member
+		c.here.mu.Lock()
+		defer c.here.mu.Unlock()
+		c.raise(time.Now())
+		c.informed(other, &inform{view: stamp{digest: 1}}, time.Now())
+		if !slices.Contains(c.barrier.missing, other) {
+			t.Error("it waits no more for a node that has told of an older view only")
 		}
 	})
 }

@@ -54,6 +54,13 @@ func (s *strictAPI) forget() {
 	clear(s.tallies)
 }
 
+// refused is how many 429s were given.
+func (s *strictAPI) refused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limited
+}
+
 // note changes a bucket's tally. The caller holds the lock.
 func (s *strictAPI) note(key string, by tally) {
 	if s.tallies == nil {

@@ -180,8 +180,27 @@ func TestAHomeThatIsBackHearsWhatWasUsed(t *testing.T) {
 		time.Sleep(100 * time.Millisecond)
 		api.forget()
 		mustSend(t, home.rt, "GET", "/channels/1/x")
-		if api.limited > 0 {
-			t.Errorf("%d 429s of a home that doesn't know what was used", api.limited)
+		if n := api.refused(); n > 0 {
+			t.Errorf("%d 429s of a home that doesn't know what was used", n)
+		}
+	})
+}
+
+// So is what it had on the wire when the home came back.
+func TestAHomeThatIsBackHearsOfTheLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, nodes, _ := learnt(t)
+		home, other := homeOf(nodes, major(1))
+		m.sever(home)
+		p := acquire(t, other)
+		m.mend(home)
+		time.Sleep(100 * time.Millisecond)
+		p.Done(Answer{Status: 200, Bucket: "hash", Limit: 5, Reset: 1 << 50, ResetAfter: time.Minute})
+		time.Sleep(10 * time.Millisecond)
+		home.c.here.mu.Lock()
+		defer home.c.here.mu.Unlock()
+		if n := home.c.here.find(firstChannel()).available(time.Now()); n > 0 {
+			t.Errorf("the home believes in %d places of a bucket that has none", n)
 		}
 	})
 }
@@ -234,15 +253,15 @@ func TestNodesThatCountAloneComeBack(t *testing.T) {
 			wg.Go(func() { _, _ = send(t.Context(), without(nodes, home)[i%2].rt, "GET", "/channels/1/x", "") })
 		}
 		time.Sleep(4 * time.Second)
-		if api.limited > 8 {
-			t.Errorf("%d 429s in 4 windows while two nodes count for themselves", api.limited)
+		if n := api.refused(); n > 8 {
+			t.Errorf("%d 429s in 4 windows while two nodes count for themselves", n)
 		}
 		m.mend(home)
 		time.Sleep(time.Second)
 		api.forget()
 		wg.Wait()
-		if api.limited > 0 {
-			t.Errorf("%d 429s after the home was back", api.limited)
+		if n := api.refused(); n > 0 {
+			t.Errorf("%d 429s after the home was back", n)
 		}
 	})
 }
