@@ -82,10 +82,9 @@ func TestAGrantFromBeforeAViewIsVoid(t *testing.T) {
 			got <- p
 		}()
 		time.Sleep(time.Millisecond / 2)
-		quick := m.latency
-		m.latency = func() time.Duration { return 100 * time.Millisecond } // of the answer
+		m.slow.Store(int64(100 * time.Millisecond))
 		time.Sleep(time.Millisecond)
-		m.latency = quick
+		m.slow.Store(0)
 		flap(m, nodes, other, append(members(nodes), stranger(nodes)))
 		p := <-got
 		time.Sleep(time.Second)

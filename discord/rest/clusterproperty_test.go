@@ -100,7 +100,9 @@ func (w clusterWorld) run(t *testing.T) string {
 	learnt := len(api.hits)
 	api.forget()
 	if w.cuts+w.stalls > 0 {
+		m.mu.Lock()
 		m.harm = &harm{rng: rand.New(rand.NewPCG(w.seed, 3)), cuts: w.cuts, stall: w.stalls}
+		m.mu.Unlock()
 	}
 	var wg sync.WaitGroup
 	var mu sync.Mutex

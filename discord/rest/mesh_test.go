@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -18,12 +19,13 @@ var errMesh = errors.New("no way there")
 type mesh struct {
 	t       testing.TB
 	latency func() time.Duration
-	harm    *harm // nil: none
+	slow    atomic.Int64 // nanoseconds that answers take longer
 
 	mu      sync.Mutex
 	nodes   map[Member]*meshNode
 	arrival map[[2]Member]time.Time // of the newest message between two
 	number  uint64
+	harm    *harm // nil: none
 }
 
 // meshNode is one process.
@@ -83,8 +85,8 @@ func (n *meshNode) kill() {
 func (n *meshNode) Call(ctx context.Context, to Member, msg []byte) ([]byte, error) {
 	n.stand()
 	m := n.mesh
-	hurt := m.harm.draw()
 	m.mu.Lock()
+	hurt := m.harm.draw()
 	target := m.nodes[to]
 	at := time.Now().Add(m.latency() + hurt.stall)
 	if last := m.arrival[[2]Member{n.member, to}]; !at.After(last) {
@@ -142,7 +144,7 @@ func (m *mesh) deliver(from, to *meshNode, msg []byte, at time.Time, reply func(
 			return
 		}
 		to.c.Handle(from.member, append([]byte(nil), msg...), func(b []byte, err error) {
-			time.AfterFunc(m.latency(), func() {
+			time.AfterFunc(m.latency()+time.Duration(m.slow.Load()), func() {
 				to.stand()
 				reply(b, err)
 			})
@@ -257,9 +259,9 @@ func (m *mesh) show(delay func() time.Duration, nodes ...*meshNode) {
 	}
 }
 
-// harm is what a network does to messages besides taking time, in percent.
+// harm is what a network does to messages besides taking time, in percent. The
+// mesh's lock guards it.
 type harm struct {
-	mu    sync.Mutex
 	rng   *rand.Rand
 	cuts  int // the call fails; the message is lost, or comes all the same, late or not
 	stall int // it and all after it take up to 150 ms more
@@ -276,8 +278,6 @@ func (h *harm) draw() hurt {
 	if h == nil {
 		return hurt{}
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
 	var out hurt
 	ms := func(n int) time.Duration { return time.Duration(h.rng.IntN(n)) * time.Millisecond }
 	switch {
