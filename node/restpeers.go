@@ -89,12 +89,15 @@ func (n *Node) followViews() {
 	for {
 		changed := n.machine.Changed()
 		v := n.view()
-		if !sameMembers(v.Members, last.Members) {
-			last = v
-			for _, rt := range n.bots {
-				if l := rt.clusterLimiter(); l != nil {
-					l.SetView(v)
-				}
+		same := sameMembers(v.Members, last.Members)
+		last = v
+		for _, rt := range n.bots {
+			switch l := rt.clusterLimiter(); {
+			case l == nil:
+			case same: // a view that came and went at one step isn't waited for
+				l.SeenUpTo(v.Number)
+			default:
+				l.SetView(v)
 			}
 		}
 		select {

@@ -58,6 +58,9 @@ type bucket struct {
 	sure  time.Time // from when on an answer ends the probe
 	// held: nothing goes before the cluster has told what it knows of the bucket.
 	held bool
+	// blind: a living process hasn't told what it has on the wire in the bucket, so
+	// one request goes at a time until it has.
+	blind bool
 
 	queue []*waiter
 	timer *time.Timer
@@ -87,7 +90,7 @@ func (b *bucket) available(now time.Time) int {
 	switch {
 	case b.held, now.Before(b.blocked):
 		return 0
-	case b.state == known && b.probe:
+	case b.state == known && (b.probe || b.blind):
 		return min(b.room(now), 1-b.inflight)
 	case b.state == learning:
 		return 1 - b.inflight
@@ -239,7 +242,7 @@ func (b *bucket) remove(w *waiter) {
 func (b *bucket) absorb(o *bucket) {
 	o.into = b
 	b.inflight += o.inflight
-	b.probe, b.held = b.probe || o.probe, b.held || o.held
+	b.probe, b.held, b.blind = b.probe || o.probe, b.held || o.held, b.blind || o.blind
 	if o.sure.After(b.sure) {
 		b.sure = o.sure
 	}

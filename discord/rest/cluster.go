@@ -13,8 +13,10 @@ import (
 const Unlimited = 1 << 20
 
 const (
-	// barrierTime bounds how long a new home waits for what the others know.
-	barrierTime = 50 * time.Millisecond
+	// barrierTime bounds how long a new home waits for what the others know. They
+	// tell at once, but a lost packet or a slow disk takes its time, and what isn't
+	// waited for costs a 429. Nodes that are out of reach are not waited for.
+	barrierTime = 250 * time.Millisecond
 	// earlyTime bounds how long a message waits for the view that it speaks of.
 	earlyTime = 200 * time.Millisecond
 	// retryTime is between two tries of a node that isn't reached.
@@ -22,10 +24,15 @@ const (
 	// aloneTime is how long a home may be out of reach, while the cluster counts
 	// it among the living, before a node counts for itself.
 	aloneTime = time.Second
+	// tryTime is how much of one try that fails counts towards that.
+	tryTime = aloneTime / 4
 )
 
 // errMoved says that a bucket is kept elsewhere by now.
 var errMoved = errors.New("rest: the bucket has moved")
+
+// errAlone says that it hasn't been for long enough: this node counts for itself.
+var errAlone = errors.New("rest: the bucket's home has been out of reach")
 
 // errUnreached says that the home of a bucket can't be reached.
 var errUnreached = errors.New("rest: the bucket's home is out of reach")
@@ -67,20 +74,23 @@ type Cluster struct {
 	here    *localLimiter
 	limit   int // the cluster's global limit
 	view    *viewState
+	stay    uint64        // rises with each view that this node enters
+	entered uint64        // the view's number when it did
 	changed chan struct{} // closed and replaced at each change of the view
 	death   time.Time     // when a process last left the view
 	peers   map[string]*peer
-	barrier *barrier // nil while there is none
+	barrier *barrier
 	early   []*early
 
 	ids    uint64             // of the newest permit asked for
+	tells  uint64             // of the newest message told to anybody
 	asks   map[uint64]Member  // asked of other nodes, without an answer yet
 	out    map[uint64]*permit // granted, without an answer yet
 	heard  heard
-	losses []lossAt             // of this node's requests
-	strays []lossAt             // of others', for buckets that may not be known before the barrier falls
-	guests map[guestKey]*waiter // requests in this node's buckets, its own included
-	gone   map[guestKey]bool    // withdrawn before they arrived
+	losses []lossAt               // of this node's requests
+	strays []lossAt               // of others', for buckets that may not be known before the barrier falls
+	guests map[guestKey]*waiter   // requests in this node's buckets, its own included
+	gone   map[guestKey]time.Time // when they were withdrawn, before they arrived
 
 	leases  [identities]*lease
 	ledgers [identities]*ledger // nil where another node hands out the places
@@ -102,8 +112,9 @@ func NewCluster(o ClusterOptions) *Cluster {
 	c := &Cluster{
 		o: o, here: newLocalLimiter(0), view: newViewState(o.Self, View{}), changed: make(chan struct{}),
 		peers: map[string]*peer{}, asks: map[uint64]Member{}, out: map[uint64]*permit{}, heard: heard{},
-		guests: map[guestKey]*waiter{}, gone: map[guestKey]bool{},
+		guests: map[guestKey]*waiter{}, gone: map[guestKey]time.Time{},
 	}
+	c.barrier = &barrier{timer: time.NewTimer(0)} // of no view
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.here.onLane = c.lookAtLanes
 	for i := range c.leases {
@@ -127,9 +138,7 @@ func (c *Cluster) Close() {
 		e.timer.Stop()
 	}
 	c.early = nil
-	if c.barrier != nil {
-		c.barrier.timer.Stop()
-	}
+	c.barrier.timer.Stop()
 	for i, l := range c.ledgers {
 		if l != nil {
 			l.close(c.view.stamp)
@@ -169,36 +178,44 @@ func (c *Cluster) count() int { return c.here.count() }
 // have no global limit, and each has buckets that nobody else uses.
 func (c *Cluster) Acquire(ctx context.Context, r Request) (Permit, error) {
 	if r.Exempt {
-		return c.alone(ctx, r)
+		r.private = true
+		return c.here.Acquire(ctx, r)
 	}
-	for unreached := (time.Time{}); ; {
+	without := time.Duration(0) // a home
+	for stay := uint64(0); ; {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
+		if now := c.stays(); now != stay {
+			stay, without = now, 0
+		}
+		began := time.Now()
 		p, err := c.try(ctx, r)
+		if errors.Is(err, errAlone) || without >= aloneTime && (errors.Is(err, errUnreached) || errors.Is(err, errMoved)) {
+			p, err = c.alone(ctx, r)
+		}
 		switch {
 		case err == nil:
 			return p, nil
-		case errors.Is(err, errMoved):
-			unreached = time.Time{}
-			continue
-		case !errors.Is(err, errUnreached):
+		case !errors.Is(err, errUnreached) && !errors.Is(err, errMoved):
 			return nil, err
 		}
-		if unreached.IsZero() {
-			unreached = time.Now()
+		// A try may have waited in the home's queue for long before it failed: that
+		// was no time without one.
+		without += min(time.Since(began), tryTime)
+		if errors.Is(err, errUnreached) {
+			began = time.Now()
+			c.retry(ctx)
+			without += time.Since(began)
 		}
-		if time.Since(unreached) >= aloneTime {
-			return c.alone(ctx, r)
-		}
-		c.retry(ctx)
 	}
 }
 
-// alone has a request counted by this node only.
-func (c *Cluster) alone(ctx context.Context, r Request) (Permit, error) {
-	r.private = true
-	return c.here.Acquire(ctx, r)
+// stays returns which stay in a view this node's is.
+func (c *Cluster) stays() uint64 {
+	c.here.mu.Lock()
+	defer c.here.mu.Unlock()
+	return c.stay
 }
 
 // retry waits a moment, or for the view to change.

@@ -134,12 +134,7 @@ func TestWaitersFollowTheirBucket(t *testing.T) {
 		api := busy(t)
 		m, nodes := trio(t, Options{}, api)
 		home, _ := homeOf(nodes, major(1))
-		var left []*meshNode
-		for _, n := range nodes {
-			if n != home {
-				left = append(left, n)
-			}
-		}
+		left := without(nodes, home)
 		const route = "/channels/1/messages/2/reactions/"
 		one := bucketHeaders("0")
 		one["X-RateLimit-Limit"] = "1"
@@ -173,50 +168,14 @@ func TestWaitersFollowTheirBucket(t *testing.T) {
 // used of the window.
 func TestNewHomeAsksWithOneRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var mu sync.Mutex
-		inflight, most := 0, 0
-		api := transportFunc(func(r *http.Request) (*http.Response, error) {
-			mu.Lock()
-			inflight++
-			most = max(most, inflight)
-			mu.Unlock()
-			time.Sleep(100 * time.Millisecond)
-			mu.Lock()
-			inflight--
-			mu.Unlock()
-			return reply(r, 200, bucketHeaders("4")), nil
-		})
+		api := &gauge{}
 		m, nodes := trio(t, Options{}, api)
 		home, other := homeOf(nodes, major(1))
 		mustSend(t, other.rt, "GET", "/channels/1/x")
 		home.kill()
-		var left []*meshNode
-		for _, n := range nodes {
-			if n != home {
-				left = append(left, n)
-			}
-		}
-		m.show(atOnce, left...)
-		// atATime is how many of four requests are on the wire at a time.
-		atATime := func() int {
-			mu.Lock()
-			most = 0
-			mu.Unlock()
-			var waiting []<-chan error
-			for range 4 {
-				waiting = append(waiting, begin(t.Context(), other, "/channels/1/x"))
-			}
-			for _, w := range waiting {
-				if err := <-w; err != nil {
-					t.Error(err)
-				}
-			}
-			mu.Lock()
-			defer mu.Unlock()
-			return most
-		}
+		m.show(atOnce, without(nodes, home)...)
 		start := time.Now()
-		if n := atATime(); n != 1 {
+		if n := api.atATime(t, other); n != 1 {
 			t.Errorf("%d requests at a time while something of the dead may be on its way", n)
 		}
 		if took := time.Since(start); took > 500*time.Millisecond {
@@ -225,7 +184,7 @@ func TestNewHomeAsksWithOneRequest(t *testing.T) {
 		time.Sleep(flightTime)
 		mustSend(t, other.rt, "GET", "/channels/1/x")
 		time.Sleep(10 * time.Millisecond)
-		if n := atATime(); n < 3 {
+		if n := api.atATime(t, other); n < 3 {
 			t.Errorf("%d requests at a time when all is known", n)
 		}
 	})

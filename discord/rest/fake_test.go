@@ -37,6 +37,37 @@ type strictAPI struct {
 	limited int                  // 429s given
 	globals int                  // those of the global limit
 	cuts    int                  // answers lost
+	tallies map[string]tally     // by bucket and resource
+}
+
+// tally counts what went wrong in one bucket.
+type tally struct {
+	limited int // 429s given
+	cuts    int // answers lost
+}
+
+// forget begins to count anew.
+func (s *strictAPI) forget() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.limited, s.globals, s.cuts = 0, 0, 0
+	clear(s.tallies)
+}
+
+// refused is how many 429s were given.
+func (s *strictAPI) refused() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.limited
+}
+
+// note changes a bucket's tally. The caller holds the lock.
+func (s *strictAPI) note(key string, by tally) {
+	if s.tallies == nil {
+		s.tallies = map[string]tally{}
+	}
+	t := s.tallies[key]
+	s.tallies[key] = tally{t.limited + by.limited, t.cuts + by.cuts}
 }
 
 // fakeLimit is the bucket of a route.
@@ -74,7 +105,9 @@ func (s *strictAPI) RoundTrip(req *http.Request) (*http.Response, error) {
 	time.Sleep(s.back())
 	if s.cut != nil && s.cut() {
 		s.mu.Lock()
+		r := ParseRoute(req.Method, req.URL.EscapedPath())
 		s.cuts++
+		s.note(s.limits[r.Key].hash+" "+r.Major, tally{cuts: 1})
 		s.mu.Unlock()
 		return nil, errCut
 	}
@@ -115,6 +148,7 @@ func (s *strictAPI) answer(req *http.Request) *http.Response {
 		return reply(req, 200, h)
 	}
 	s.limited++
+	s.note(l.hash+" "+r.Major, tally{limited: 1})
 	h["Retry-After"], h["X-RateLimit-Scope"] = ceilSeconds(w.ends.Sub(now)), "user"
 	return reply(req, 429, h)
 }

@@ -1,9 +1,17 @@
 package rest
 
-import "time"
+import (
+	"maps"
+	"time"
+)
 
-// maxGone bounds how many withdrawals are remembered that came before what they withdraw.
-const maxWithdrawn = 4096
+const (
+	// maxWithdrawn bounds how many withdrawals are remembered that came before what they withdraw.
+	maxWithdrawn = 4096
+	// withdrawnTime is for how long one is remembered at least, as far as there is room:
+	// what it withdraws may have been lost, or come by a connection that is given up.
+	withdrawnTime = time.Minute
+)
 
 // guestKey names a request in a home's books.
 type guestKey struct {
@@ -14,7 +22,7 @@ type guestKey struct {
 // admit puts a request into the queue of its bucket, which this node keeps. told
 // hears, under the lock, when it has its place or has none to expect.
 func (c *Cluster) admit(key guestKey, r Request, deadline, now time.Time, told func(error)) {
-	if c.gone[key] {
+	if _, ok := c.gone[key]; ok {
 		delete(c.gone, key)
 		told(errMoved)
 		return
@@ -37,9 +45,12 @@ func (c *Cluster) dismiss(key guestKey, now time.Time) {
 	case w == nil:
 		if key.node != c.o.Self { // it may be on its way
 			if len(c.gone) >= maxWithdrawn {
+				maps.DeleteFunc(c.gone, func(_ guestKey, at time.Time) bool { return now.Sub(at) > withdrawnTime })
+			}
+			if len(c.gone) >= maxWithdrawn {
 				clear(c.gone)
 			}
-			c.gone[key] = true
+			c.gone[key] = now
 		}
 		return
 	case w.stage == settled:
@@ -68,19 +79,26 @@ func (c *Cluster) report(key guestKey, r Request, a Answer, now time.Time) {
 	c.here.sweep(now)
 }
 
+// dropGuests ends what some processes have in this node's books. Those that live
+// all the same hear that they have to ask again.
+func (c *Cluster) dropGuests(of func(Member) bool, now time.Time) {
+	for key, w := range c.guests {
+		if of(key.node) && w.stage != settled {
+			w.bucket.self().remove(w)
+			w.settle(errMoved)
+		}
+	}
+	for key, w := range c.guests { // now none of these places goes to one of them
+		if of(key.node) {
+			c.report(key, w.req, Answer{Fate: Lost, orphan: true}, now)
+		}
+	}
+}
+
 // bury takes in that processes are gone: who waits of theirs leaves, and what they
 // had on the wire may or may not have been counted.
 func (c *Cluster) bury(now time.Time) {
-	for key, w := range c.guests {
-		if c.view.has(key.node) {
-			continue
-		}
-		if w.stage == settled {
-			c.report(key, w.req, Answer{Fate: Lost, orphan: true}, now)
-		} else {
-			c.dismiss(key, now)
-		}
-	}
+	c.dropGuests(func(m Member) bool { return !c.view.has(m) }, now)
 	for key := range c.gone {
 		if !c.view.has(key.node) {
 			delete(c.gone, key)

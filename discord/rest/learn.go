@@ -12,14 +12,21 @@ func (l *localLimiter) find(r Request) *bucket {
 	if hash, ok := l.routes[r.Route]; ok {
 		key.name, key.provisional = hash, false
 	}
-	return l.get(key)
+	b := l.get(key)
+	if r.private && !r.Exempt { // the home is out of reach, and others count for themselves, too
+		b.blind = true
+	}
+	return b
 }
 
 // get returns the bucket with a key, a new one if need be.
 func (l *localLimiter) get(key bucketKey) *bucket {
 	b, ok := l.buckets[key]
 	if !ok {
-		b = &bucket{key: key, held: l.hold && !key.private}
+		b = &bucket{key: key}
+		if !key.private {
+			b.held, b.blind, b.sure, b.probe = l.hold, l.blind, l.sure, !l.sure.IsZero()
+		}
 		l.buckets[key] = b
 	}
 	return b
@@ -27,12 +34,12 @@ func (l *localLimiter) get(key bucketKey) *bucket {
 
 // learn takes in that a request of bucket b was counted in the bucket that
 // Discord calls hash, and returns that one. Routes that share it share a queue from then on.
-func (l *localLimiter) learn(b *bucket, r Request, hash string) *bucket {
+func (l *localLimiter) learn(b *bucket, r Request, hash string, now time.Time) *bucket {
 	key := bucketKey{name: hash, major: r.Major, identity: r.Identity, private: r.private}
 	if b.key == key {
 		return b
 	}
-	if !l.nameRoute(r.Route, hash) {
+	if !l.nameRoute(r.Route, hash, now) {
 		return b // the route keeps a bucket of its own: correct, only less shared
 	}
 	target := l.get(key)
@@ -44,7 +51,7 @@ func (l *localLimiter) learn(b *bucket, r Request, hash string) *bucket {
 
 // nameRoute notes what Discord calls a route's bucket. It returns false if there
 // are too many routes.
-func (l *localLimiter) nameRoute(route, hash string) bool {
+func (l *localLimiter) nameRoute(route, hash string, now time.Time) bool {
 	known, ok := l.routes[route]
 	switch {
 	case known == hash && ok:
@@ -53,12 +60,12 @@ func (l *localLimiter) nameRoute(route, hash string) bool {
 		return false
 	}
 	l.routes[route] = hash
-	l.settleRoute(route, hash)
+	l.settleRoute(route, hash, now)
 	return true
 }
 
 // settleRoute gives a route's provisional buckets their real name.
-func (l *localLimiter) settleRoute(route, hash string) {
+func (l *localLimiter) settleRoute(route, hash string, now time.Time) {
 	for key, b := range l.buckets {
 		if !key.provisional || key.name != route {
 			continue
@@ -67,6 +74,7 @@ func (l *localLimiter) settleRoute(route, hash string) {
 		learnt := bucketKey{name: hash, major: key.major, identity: key.identity, private: key.private}
 		if other, ok := l.buckets[learnt]; ok {
 			other.absorb(b)
+			l.pump(other, now) // its timer is for both now
 			continue
 		}
 		b.key = learnt

@@ -35,7 +35,12 @@ func (c *Cluster) lookAtLanes(now time.Time) {
 // look sets how many places may be used, and wakes the one who asks if the home
 // must hear something.
 func (l *lease) look(now time.Time) {
-	l.lane.limit = max(min(l.held, l.target), l.alone(now))
+	if l.alone(now) {
+		l.target = min(l.target, l.c.share())
+		l.lane.limit = l.c.share()
+	} else {
+		l.lane.limit = min(l.held, l.target)
+	}
 	l.lane.watched = l.held > l.target
 	if l.lane.none || l.asking || !l.due(now) {
 		return
@@ -46,14 +51,14 @@ func (l *lease) look(now time.Time) {
 	}
 }
 
-// alone is how many places a node takes that has no home to ask: less than its
-// share, since the others go on.
-func (l *lease) alone(now time.Time) int {
-	apart := !l.c.view.has(l.c.o.Self)
-	if !apart && (l.failing.IsZero() || now.Sub(l.failing) < aloneTime) {
-		return 0
+// alone is true for a node that has no home to ask: the home counts on it to take
+// its share then, and no more.
+func (l *lease) alone(now time.Time) bool {
+	if !l.c.view.has(l.c.o.Self) || !l.failing.IsZero() && now.Sub(l.failing) >= aloneTime {
+		return true
 	}
-	return max(l.c.limit/(len(l.c.view.members)+1), 1)
+	p := l.c.peers[l.c.view.homeOfLane(l.identity).ID]
+	return p != nil && p.out(now) >= aloneTime
 }
 
 // due is true if the home must hear something: requests wait for places, places
@@ -66,7 +71,8 @@ func (l *lease) due(now time.Time) bool {
 	return len(l.lane.queue) > 0 && used >= l.lane.limit && l.held <= l.target && !now.Before(l.lane.blocked)
 }
 
-// rehome ends the question to a home that isn't one any more; its answer doesn't count.
+// rehome ends the question to a home that may have begun its books anew; its
+// answer doesn't count.
 func (l *lease) rehome() {
 	if l.end != nil {
 		l.end()
@@ -146,8 +152,11 @@ func (l *lease) answered(seq uint64, a laneAns, err error) {
 	switch {
 	case err == nil && a.code == ansGranted:
 		l.held, l.target, l.failing = max(a.held, l.held), a.target, time.Time{}
-	case l.failing.IsZero():
-		l.failing = now
+	default: // the home may not have heard what it had asked for, and asks only once
+		l.poked = true
+		if l.failing.IsZero() {
+			l.failing = now
+		}
 	}
 	l.look(now)
 }

@@ -42,6 +42,7 @@ type holder struct {
 	at         time.Time // when it last told what it wants
 	granted    time.Time // when it last got places
 	informed   bool
+	cut        bool          // it is out of reach, and takes its share
 	poked      bool          // it was asked to tell since
 	answer     func(laneAns) // its open question; nil if there is none
 }
@@ -69,6 +70,7 @@ func (l *ledger) inform(m Member, n laneHeld, now time.Time) {
 			l.unsure = max(l.unsure-n.held, 0)
 		}
 		h.seq, h.held, h.want, h.at = n.seq, n.held, n.want, now
+		h.poked, h.answer = false, nil // the question before has been given up, whether poked for or not
 	}
 	h.informed = true
 }
@@ -83,7 +85,24 @@ func (l *ledger) ask(m Member, q laneMsg, now time.Time, answer func(laneAns)) {
 		l.unsure = max(l.unsure-q.held, 0)
 	}
 	h.seq, h.held, h.want, h.at = q.seq, q.held, q.want, now
-	h.informed, h.poked, h.answer = true, false, answer
+	h.informed, h.cut, h.poked, h.answer = true, false, false, answer
+}
+
+// cutOff takes in that one of the members can't be reached. It takes a share then,
+// whatever it held; the rest is free for the others once it has noticed, too.
+func (l *ledger) cutOff(m Member, share int, members []Member, now time.Time) {
+	h := l.holder(m)
+	h.cut = true
+	free := max(h.held-share, 0)
+	h.held -= free
+	silent := slices.DeleteFunc(slices.Clone(members), func(m Member) bool { return l.holder(m).informed })
+	if !slices.ContainsFunc(silent, func(m Member) bool { return !l.holder(m).cut }) {
+		n := max(l.unsure-len(silent)*share, 0) // nobody else may have it
+		l.unsure, free = l.unsure-n, free+n
+	}
+	if free > 0 {
+		l.resting = append(l.resting, rest{free, now.Add(aloneTime + laneRest)})
+	}
 }
 
 // leave takes in that a process is gone: what it had rests.

@@ -27,6 +27,8 @@ type localLimiter struct {
 	sweepAt int
 	closed  bool
 	hold    bool            // new buckets wait for what the cluster knows of them
+	blind   bool            // new buckets are blind
+	sure    time.Time       // until when new buckets are probed, for what the dead have sent
 	onLane  func(time.Time) // if set, called when a lane has changed
 }
 
@@ -153,7 +155,7 @@ func (l *localLimiter) counted(w *waiter, a Answer, now time.Time) {
 	b.inflight--
 	target := b
 	if a.Fate == Answered && a.Bucket != "" {
-		target = l.learn(b, w.req, a.Bucket)
+		target = l.learn(b, w.req, a.Bucket, now)
 	}
 	target.observe(now, a)
 	if w.probes && a.Fate == Answered && a.Bucket != "" {

@@ -31,7 +31,7 @@ func TestLearntRoutesAreBounded(t *testing.T) {
 	for i := range maxRoutes + 10 {
 		r := Request{Route: strconv.Itoa(i)}
 		b := l.find(r)
-		if got := l.learn(b, r, "h"+strconv.Itoa(i)); got != b && len(l.routes) < maxRoutes {
+		if got := l.learn(b, r, "h"+strconv.Itoa(i), time.Now()); got != b && len(l.routes) < maxRoutes {
 			t.Fatal("the route's bucket was not renamed in place")
 		}
 	}
@@ -141,6 +141,35 @@ func TestGlobalLimitChangesWhileRequestsWait(t *testing.T) {
 		rt.SetGlobalPerSecond(1)
 		if took := burst(4); took < 3*time.Second {
 			t.Errorf("4 requests took %v under a limit of 1", took)
+		}
+	})
+}
+
+// Requests that wait for the end of a 429 aren't forgotten when their bucket turns
+// out to be one that is known, and idle.
+func TestWaitersOfABucketThatIsAbsorbedGoOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hash := bucketHeaders("4")
+		limited := map[string]string{"Retry-After": "5", "X-RateLimit-Scope": "user"}
+		api := &script{replies: []func(*http.Request) (*http.Response, error){
+			status(200, hash), status(429, limited), status(200, hash),
+		}}
+		rt := newTest(t, Options{Transport: api})
+		mustSend(t, rt, "GET", "/channels/2/a") // the bucket is known for channel 2
+		waiting := make(chan error, 1)
+		go func() {
+			_, err := send(t.Context(), rt, "GET", "/channels/2/b", "")
+			waiting <- err
+		}()
+		synctest.Wait()                         // its route isn't, and it waits for five seconds
+		mustSend(t, rt, "GET", "/channels/1/b") // now it is
+		select {
+		case err := <-waiting:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(time.Minute):
+			t.Fatal("a request waits for ever")
 		}
 	})
 }

@@ -21,17 +21,20 @@ const (
 // peer is another process of the view. What it is told arrives in order and
 // once, as long as both are in the view.
 type peer struct {
-	member Member
-	ctx    context.Context
-	cancel context.CancelFunc // when it leaves the view
-	reach  context.Context    // ends with that, too, and when it goes out of reach
-	cut    context.CancelFunc
-	lost   bool     // it is out of reach
-	untold [][]byte // messages' items, the last one still open
-	size   int
-	wake   chan struct{} // capacity 1
-	heard  uint64        // sequence of the newest message from it
-	bad    int           // its invalid requests
+	member   Member
+	ctx      context.Context
+	cancel   context.CancelFunc // when it leaves the view
+	reach    context.Context    // ends with that, too, and when it goes out of reach
+	cut      context.CancelFunc
+	lost     bool        // it is out of reach
+	since    time.Time   // when it last came in or out of reach
+	silence  *time.Timer // from when it went out of reach; nil before
+	untold   [][]byte    // messages' items, the last one still open
+	size     int
+	wake     chan struct{} // capacity 1
+	heard    uint64        // sequence of the newest message from it
+	informed bool          // it has told of this node's present view
+	bad      int           // its invalid requests
 }
 
 // newPeer returns a peer in reach and starts what tells it things.
@@ -41,22 +44,6 @@ func (c *Cluster) newPeer(m Member) *peer {
 	p.reach, p.cut = context.WithCancel(p.ctx)
 	c.wg.Go(func() { c.teller(p) })
 	return p
-}
-
-// SetReachable says whether a node answers. Requests don't wait for one that
-// doesn't. Nodes are taken to be in reach until they are said not to be.
-func (c *Cluster) SetReachable(id string, ok bool) {
-	c.here.mu.Lock()
-	defer c.here.mu.Unlock()
-	p := c.peers[id]
-	if p == nil || p.lost == !ok {
-		return
-	}
-	p.lost = !ok
-	p.cut()
-	if ok {
-		p.reach, p.cut = context.WithCancel(p.ctx)
-	}
 }
 
 // tell queues an item for another process. One that isn't in the view hears
@@ -84,34 +71,36 @@ func (c *Cluster) tell(m Member, it item) {
 	}
 }
 
-// untoldNext takes the next message's items.
-func (c *Cluster) untoldNext(p *peer) []byte {
+// untoldNext takes the next message's items and its number. Numbers rise over all
+// that this process ever tells: a peer that has left the view and come back may
+// have been there all along in its own, and goes on counting.
+func (c *Cluster) untoldNext(p *peer) (seq uint64, items []byte) {
 	c.here.mu.Lock()
 	defer c.here.mu.Unlock()
 	if len(p.untold) == 0 {
-		return nil
+		return 0, nil
 	}
-	items := p.untold[0]
+	items = p.untold[0]
 	p.untold = p.untold[1:]
 	p.size -= len(items)
-	return items
+	c.tells++
+	return c.tells, items
 }
 
 // teller brings a peer what it is told, one message at a time: what gathers
 // meanwhile forms the next.
 func (c *Cluster) teller(p *peer) {
-	for seq := uint64(1); ; {
+	for {
 		select {
 		case <-p.ctx.Done():
 			return
 		case <-p.wake:
 		}
-		for items := c.untoldNext(p); items != nil; items = c.untoldNext(p) {
+		for seq, items := c.untoldNext(p); items != nil; seq, items = c.untoldNext(p) {
 			msg := binary.AppendUvarint([]byte{msgTell}, seq)
 			if !c.bring(p, append(msg, items...)) {
 				return
 			}
-			seq++
 		}
 	}
 }

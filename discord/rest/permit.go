@@ -13,6 +13,7 @@ type permit struct {
 	id   uint64
 	req  Request
 	home Member  // who was asked for the bucket
+	stay uint64  // in which it was asked
 	w    *waiter // its way through the lane
 }
 
@@ -53,7 +54,7 @@ func (c *Cluster) begin(ctx context.Context, r Request) (*permit, *question, err
 	}
 	now := time.Now()
 	c.ids++
-	p := &permit{c: c, id: c.ids, req: r, home: c.view.homeOf(r.Major, r.Identity), w: c.here.waiter(ctx, r)}
+	p := &permit{c: c, id: c.ids, req: r, stay: c.stay, home: c.view.homeOf(r.Major, r.Identity), w: c.here.waiter(ctx, r)}
 	p.w.stage = elsewhere
 	switch {
 	case p.w.tooLate(now, p.w.lane.blocked, p.w.lane.scope):
@@ -62,7 +63,10 @@ func (c *Cluster) begin(ctx context.Context, r Request) (*permit, *question, err
 		return nil, nil, errUnreached
 	case p.home != c.o.Self:
 		peer := c.peers[p.home.ID]
-		if peer == nil || peer.lost {
+		switch {
+		case peer != nil && peer.out(now) >= aloneTime:
+			return nil, nil, errAlone
+		case peer == nil || peer.lost:
 			return nil, nil, errUnreached
 		}
 		c.asks[p.id] = p.home
@@ -103,7 +107,7 @@ func (c *Cluster) askHome(ctx context.Context, p *permit, q *question) error {
 	}
 	switch {
 	case err == nil && a.code == ansGranted:
-		return c.take(p)
+		return c.take(p, a.view)
 	case err == nil:
 		c.here.mu.Lock()
 		delete(c.asks, p.id)
@@ -123,20 +127,31 @@ func (c *Cluster) askHome(ctx context.Context, p *permit, q *question) error {
 	return errUnreached
 }
 
-// take uses what a home has granted, if it still is the home.
-func (c *Cluster) take(p *permit) error {
+// take uses what a home has granted, if it still is the home and has been since:
+// one that ceased to be and became it again has let go of what it had granted.
+func (c *Cluster) take(p *permit, granted stamp) error {
 	c.here.mu.Lock()
 	defer c.here.mu.Unlock()
 	delete(c.asks, p.id)
 	if c.here.closed {
 		return ErrClosed
 	}
-	if c.view.homeOf(p.req.Major, p.req.Identity) != p.home {
+	if !c.holds(p, granted) || c.view.homeOf(p.req.Major, p.req.Identity) != p.home {
 		c.tell(p.home, item{kind: itemCancel, id: p.id})
 		return errMoved
 	}
 	p.granted(time.Now())
 	return nil
+}
+
+// holds is true if a grant was given in this node's present view, or in a later
+// one. The same members may have been a view before: a request that was asked for
+// in that one is told apart by the view's number.
+func (c *Cluster) holds(p *permit, granted stamp) bool {
+	if granted.digest != c.view.digest {
+		return c.view.behind(granted)
+	}
+	return p.stay == c.stay || granted.number >= c.entered
 }
 
 // awaitView waits until this node sees the view of a home that isn't one any

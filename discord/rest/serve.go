@@ -147,7 +147,7 @@ func (c *Cluster) serveAcquire(from Member, q acquireMsg, now time.Time, reply f
 		var limited *RateLimitError
 		switch {
 		case err == nil:
-			reply(acquireAns{code: ansGranted}.append(nil), nil)
+			reply(acquireAns{code: ansGranted, view: c.view.stamp}.append(nil), nil)
 		case errors.As(err, &limited):
 			reply(acquireAns{code: ansRefused, wait: limited.RetryAfter, scope: limited.Scope}.append(nil), nil)
 		case errors.Is(err, errMoved):

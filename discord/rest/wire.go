@@ -11,7 +11,7 @@ import (
 // change. All integers are varints, durations are microseconds, strings and lists
 // have their length before them. No token is ever in one: Request holds hashes.
 const (
-	msgAcquire byte = 1 // stamp id age patience request      -> granted | refused wait scope | moved stamp
+	msgAcquire byte = 1 // stamp id age patience request      -> granted stamp | refused wait scope | moved stamp
 	msgTell    byte = 2 // sequence item...                   -> granted
 	msgLane    byte = 3 // stamp sequence identity held want  -> granted held target | moved stamp
 )
@@ -43,7 +43,7 @@ type acquireAns struct {
 	code  byte
 	wait  time.Duration // refused: after so long
 	scope Scope         // refused: this limit
-	view  stamp         // moved: as seen there
+	view  stamp         // granted, moved: as seen there
 }
 
 // laneMsg says which places of a lane a node has and wants.
@@ -197,7 +197,7 @@ func (a acquireAns) append(b []byte) []byte {
 	switch a.code {
 	case ansRefused:
 		b = appendString(appendWait(b, a.wait), string(a.scope))
-	case ansMoved:
+	case ansGranted, ansMoved:
 		b = appendStamp(b, a.view)
 	}
 	return b
@@ -207,10 +207,9 @@ func decodeAcquireAns(b []byte) (acquireAns, error) {
 	r := &reader{b: b}
 	a := acquireAns{code: r.byte()}
 	switch a.code {
-	case ansGranted:
 	case ansRefused:
 		a.wait, a.scope = r.wait(), Scope(r.str())
-	case ansMoved:
+	case ansGranted, ansMoved:
 		a.view = r.stamp()
 	default:
 		r.fail()

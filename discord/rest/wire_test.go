@@ -23,7 +23,7 @@ func someMessages() [][]byte {
 	}
 	in := &inform{
 		view: view, death: time.Second, invalid: 3, lanes: []laneHeld{{IdentityNone, 4, 5, 6}},
-		buckets: []bucketKnown{known}, flights: []flight{{8, req}}, losses: []loss{{req, time.Second}}, asks: []uint64{3, 300}, newest: 301,
+		buckets: []bucketKnown{known}, flights: []flight{{8, req}}, losses: []loss{{req, time.Second}}, asks: []uint64{3, 300}, newest: 301, again: true,
 	}
 	tell := []byte{msgTell, 9}
 	for _, it := range []item{
@@ -72,7 +72,7 @@ func TestMessagesSurviveTheWire(t *testing.T) {
 		}
 	}
 	for _, a := range []acquireAns{
-		{code: ansGranted}, {code: ansRefused, wait: time.Second, scope: ScopeUser}, {code: ansMoved, view: stamp{1, 2}},
+		{code: ansGranted, view: stamp{3, 4}}, {code: ansRefused, wait: time.Second, scope: ScopeUser}, {code: ansMoved, view: stamp{1, 2}},
 	} {
 		if got, err := decodeAcquireAns(a.append(nil)); err != nil || got != a {
 			t.Errorf("%+v became %+v, %v", a, got, err)

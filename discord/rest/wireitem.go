@@ -39,6 +39,7 @@ type inform struct {
 	losses  []loss
 	asks    []uint64 // requests that wait for the other's answer, or have it on its way
 	newest  uint64   // the newest request of all: later ones are not spoken of
+	again   bool     // the view has not changed, but the other says that it had
 }
 
 // loss is a request of the teller's whose answer never came.
@@ -174,7 +175,7 @@ func (n *inform) append(b []byte) []byte {
 	for _, id := range n.asks {
 		b = binary.AppendUvarint(b, id)
 	}
-	return binary.AppendUvarint(b, n.newest)
+	return append(binary.AppendUvarint(b, n.newest), flag(n.again))
 }
 
 func (r *reader) inform() *inform {
@@ -184,7 +185,7 @@ func (r *reader) inform() *inform {
 	r.list(func() { n.flights = append(n.flights, flight{r.uint(), r.request()}) })
 	r.list(func() { n.losses = append(n.losses, loss{r.request(), r.wait()}) })
 	r.list(func() { n.asks = append(n.asks, r.uint()) })
-	n.newest = r.uint()
+	n.newest, n.again = r.uint(), r.flag()
 	return n
 }
 
