@@ -15,6 +15,12 @@ var rulesOf = map[Kind]uint64{
 	KindStateHash: 2,
 }
 
+// Effects that came with a later number of rules, on commands that were there before.
+const (
+	rulesInteractions = 2 // Events note the tokens of interactions
+	rulesRightsEnd    = 2 // PutClientKey ends the sessions of a key that loses RightEvents
+)
+
 // Allows reports whether the rules in force have a kind of command.
 func (s *State) Allows(k Kind) bool { return s.Rules >= rulesOf[k] }
 

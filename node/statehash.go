@@ -113,17 +113,16 @@ func (n *Node) digestsAt(ctx context.Context, index uint64) (map[string]fsm.Dige
 // digestOf asks one voter until it has passed the hash point.
 func (n *Node) digestOf(ctx context.Context, id string, index uint64) (fsm.Digest, error) {
 	for {
-		if id == n.o.ID {
-			if p, ok := n.machine.HashAt(index); ok {
-				return p.Digest, nil
-			}
-			return fsm.Digest{}, errors.New("the hash point is no more")
+		a, err := n.hashAnswer(index), error(nil)
+		if id != n.o.ID {
+			addr, _ := n.addrOf(id)
+			a, err = n.ask(ctx, addr, clusterRequest{Kind: "hash", Index: index})
 		}
-		if addr, ok := n.addrOf(id); ok {
-			a, err := n.ask(ctx, addr, clusterRequest{Kind: "hash", Index: index})
-			if err == nil && a.Hash != nil {
-				return *a.Hash, nil
-			}
+		switch {
+		case err == nil && a.Hash != nil:
+			return *a.Hash, nil
+		case err == nil && a.Index > index:
+			return fsm.Digest{}, errHashGone
 		}
 		if err := pause(ctx, 100*time.Millisecond); err != nil {
 			return fsm.Digest{}, err
@@ -131,13 +130,18 @@ func (n *Node) digestOf(ctx context.Context, id string, index uint64) (fsm.Diges
 	}
 }
 
-// hashAnswer answers a request of kind hash: without a digest if this node hasn't
-// passed the point, or came to its state by a snapshot since.
+// errHashGone is returned for a hash point that a node remembers no more, or
+// passed before it came to its state by a snapshot.
+var errHashGone = errors.New("the hash point is no more")
+
+// hashAnswer answers a request of kind hash: with a digest if this node has it,
+// and with its newest hash point, which says whether it still may.
 func (n *Node) hashAnswer(index uint64) clusterAnswer {
+	a := clusterAnswer{Index: n.machine.NewestHash().Index}
 	if p, ok := n.machine.HashAt(index); ok {
-		return clusterAnswer{Hash: &p.Digest}
+		a.Hash = &p.Digest
 	}
-	return clusterAnswer{}
+	return a
 }
 
 // stateFatal is told that the state machine must not go on. A state that differs
