@@ -40,8 +40,9 @@ type Backend interface {
 	Digest() Digest
 
 	// Join makes this node join the cluster of the node at peer. stage is told
-	// of each step that is reached.
-	Join(ctx context.Context, peer string, stage func(string)) (JoinResult, error)
+	// of each step that is reached. token is a join token, "" where this node has a
+	// certificate or the cluster no TLS.
+	Join(ctx context.Context, peer, token string, stage func(string)) (JoinResult, error)
 	// Leave hands everything over and removes this node from its cluster.
 	Leave(ctx context.Context) error
 	// Drain says whether a node is to have no shards.
@@ -91,6 +92,21 @@ type Backend interface {
 	// RevokeClientKey makes a key worthless and ends the sessions that were opened
 	// with it.
 	RevokeClientKey(ctx context.Context, bot, name string) error
+	// CreateJoinToken makes a join token that holds for a while and returns it: the
+	// state keeps its hash alone.
+	CreateJoinToken(ctx context.Context, life time.Duration) (text string, t JoinToken, err error)
+	// JoinTokens lists the join tokens, without the tokens themselves.
+	JoinTokens() []JoinToken
+	// RevokeJoinToken makes a join token worthless.
+	RevokeJoinToken(ctx context.Context, id string) error
+	// TLS shows what the nodes prove themselves with.
+	TLS() TLS
+	// RotateTLS begins the replacement of the cluster's keys.
+	RotateTLS(ctx context.Context) error
+	// BackupKey returns the key that opens the cluster's backups.
+	BackupKey() (string, error)
+	// Examine has every node examine itself: its disk, its clock, whom it reaches.
+	Examine(ctx context.Context) []Examination
 	// SaveSnapshot writes a snapshot of the applied state.
 	SaveSnapshot(ctx context.Context, w io.Writer) error
 }

@@ -124,15 +124,15 @@ func TestJoinShowsStages(t *testing.T) {
 	c := &Client{BaseURL: serve(t, ServerOptions{Backend: f})}
 	var stages []string
 	add := func(s string) { stages = append(stages, s) }
-	res, err := c.Join(t.Context(), "a:1", add)
+	res, err := c.Join(t.Context(), "a:1", "", add)
 	if err != nil || res.ClusterID != "c1" || !reflect.DeepEqual(stages, []string{"contacted", "voter"}) {
 		t.Errorf("%+v, %v, stages %v", res, err, stages)
 	}
 	f.fail(WithHint(ErrNotReady, "later"))
-	if _, err := c.Join(t.Context(), "a:1", nil); !errors.Is(err, ErrNotReady) || Hint(err) != "later" {
+	if _, err := c.Join(t.Context(), "a:1", "", nil); !errors.Is(err, ErrNotReady) || Hint(err) != "later" {
 		t.Errorf("a join that fails after it began: %v", err)
 	}
-	if _, err := c.Join(t.Context(), "early:1", nil); !errors.Is(err, ErrRefused) || Hint(err) != "not you" {
+	if _, err := c.Join(t.Context(), "early:1", "", nil); !errors.Is(err, ErrRefused) || Hint(err) != "not you" {
 		t.Errorf("a join that is refused: %v", err)
 	}
 }

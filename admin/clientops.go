@@ -11,10 +11,14 @@ import (
 	"strings"
 )
 
-// Join makes the node join the cluster of the node at peer. stage, which may be
-// nil, is told of each step.
-func (c *Client) Join(ctx context.Context, peer string, stage func(string)) (JoinResult, error) {
-	body, err := json.Marshal(map[string]string{"peer": peer})
+// Join makes the node join the cluster of the node at peer. token is a join
+// token, "" where none is needed. stage, which may be nil, is told of each step.
+func (c *Client) Join(ctx context.Context, peer, token string, stage func(string)) (JoinResult, error) {
+	req := map[string]string{"peer": peer}
+	if token != "" {
+		req["token"] = token
+	}
+	body, err := json.Marshal(req)
 	if err != nil {
 		return JoinResult{}, err
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -138,7 +139,7 @@ func (f *fake) BotNames() (names []string) {
 }
 func (f *fake) Digest() Digest { return Digest{AppliedIndex: 7, Digest: "abc"} }
 
-func (f *fake) Join(ctx context.Context, peer string, stage func(string)) (JoinResult, error) {
+func (f *fake) Join(ctx context.Context, peer, token string, stage func(string)) (JoinResult, error) {
 	if f.hold != nil {
 		close(f.hold)
 		<-ctx.Done()
@@ -151,9 +152,25 @@ func (f *fake) Join(ctx context.Context, peer string, stage func(string)) (JoinR
 		stage("contacted")
 		stage("voter")
 	}
-	return JoinResult{ClusterID: "c1", TookMS: 5}, f.called("join %s", peer)
+	return JoinResult{ClusterID: "c1", TookMS: 5}, f.called("join %s", strings.TrimSuffix(peer+" with "+token, " with "))
 }
-func (f *fake) Leave(context.Context) error { return f.called("leave") }
+func (f *fake) CreateJoinToken(_ context.Context, life time.Duration) (string, JoinToken, error) {
+	return "the-token", JoinToken{ID: "t1", ExpiresMS: 5}, f.called("create join token %s", life)
+}
+func (f *fake) JoinTokens() []JoinToken { return []JoinToken{{ID: "t1", ExpiresMS: 5, Used: 2}} }
+func (f *fake) RevokeJoinToken(_ context.Context, id string) error {
+	return f.called("revoke join token %s", id)
+}
+
+func (f *fake) TLS() TLS {
+	return TLS{Enabled: true, Epoch: 1, Members: []TLSMember{{ID: "joe", Holds: 1}}, Authorities: []TLSAuthority{}}
+}
+func (f *fake) Examine(context.Context) []Examination {
+	return []Examination{{ID: "joe", SyncMS: 2, Linked: []string{}, Gossips: []string{}}}
+}
+func (f *fake) RotateTLS(context.Context) error { return f.called("rotate") }
+func (f *fake) BackupKey() (string, error)      { return "the-key", f.called("backup key") }
+func (f *fake) Leave(context.Context) error     { return f.called("leave") }
 func (f *fake) Drain(_ context.Context, id string, on bool) error {
 	return f.called("drain %s %t", id, on)
 }

@@ -49,7 +49,8 @@ func (q *request) target(required bool) (string, error) {
 
 func (s *Server) join(q *request) error {
 	var b struct {
-		Peer string `json:"peer"`
+		Peer  string `json:"peer"`
+		Token string `json:"token"`
 	}
 	if err := q.body(&b); err != nil {
 		return err
@@ -63,13 +64,13 @@ func (s *Server) join(q *request) error {
 	defer stop()
 	q.unbounded()
 	if !strings.Contains(q.Header.Get("Accept"), "application/x-ndjson") {
-		res, err := s.o.Backend.Join(ctx, b.Peer, nil)
+		res, err := s.o.Backend.Join(ctx, b.Peer, b.Token, nil)
 		if err != nil {
 			return err
 		}
 		return q.json(res)
 	}
-	return q.joinLines(ctx, b.Peer)
+	return q.joinLines(ctx, b.Peer, b.Token)
 }
 
 // joinLine is a line of the answer to a join that shows its progress. One
@@ -81,7 +82,7 @@ type joinLine struct {
 }
 
 // joinLines answers with a line a stage. The last has the result or the error.
-func (q *request) joinLines(ctx context.Context, peer string) error {
+func (q *request) joinLines(ctx context.Context, peer, token string) error {
 	line := func(l joinLine) {
 		if !q.begun {
 			q.begun = true
@@ -93,7 +94,7 @@ func (q *request) joinLines(ctx context.Context, peer string) error {
 		_ = q.flush()
 		q.unbounded()
 	}
-	res, err := q.s.o.Backend.Join(ctx, peer, func(stage string) { line(joinLine{Stage: stage}) })
+	res, err := q.s.o.Backend.Join(ctx, peer, token, func(stage string) { line(joinLine{Stage: stage}) })
 	switch {
 	case err != nil && !q.begun:
 		return err

@@ -84,6 +84,7 @@ func TestRoutes(t *testing.T) {
 		{"GET /v1/shards/9", "", 404, `"code":"unknown_shard"`, "status"},
 		{"GET /v1/bots", "", 200, `[{"name":"default"`, "status"},
 		{"GET /v1/digest", "", 200, `{"applied_index":7,"digest":"abc"}`, ""},
+		{"GET /v1/examine", "", 200, `[{"id":"joe","clock_ahead_ms":0,"clock_within_ms":0,"sync_ms":2`, ""},
 		{"GET /v1/snapshot", "", 200, "SNAPSHOT", "snapshot"},
 		{"GET /v1/cache/guilds/" + testGuild, "", 200, `"future":{"x":1}`, ""},
 		{"GET /v1/cache/guilds/" + testGuild, "", 200, `"G <&>"`, ""},
@@ -124,6 +125,16 @@ func TestRoutes(t *testing.T) {
 		{"GET /v1/client-keys", "", 200, `{"bot":"default","name":"r","rights":["events","read"],"created_ms":1700000000000,"sessions":0}`, ""},
 		{"DELETE /v1/client-keys/web", "", 200, `"ok":true`, "revoke default/web"},
 		{"POST /v1/join", `{"peer":"a:1"}`, 200, `"cluster_id":"c1"`, "join a:1"},
+		{"POST /v1/join", `{"peer":"a:1","token":"t"}`, 200, `"cluster_id":"c1"`, "join a:1 with t"},
+		{"GET /v1/join-tokens", "", 200, `[{"id":"t1","expires_ms":5,"used":2}]`, ""},
+		{"POST /v1/join-tokens", `{}`, 200, `"token":"the-token"`, "create join token 1h0m0s"},
+		{"POST /v1/join-tokens", `{"ttl_s":60}`, 200, `"id":"t1"`, "create join token 1m0s"},
+		{"POST /v1/join-tokens", `{"ttl_s":-1}`, 400, `"code":"bad_request"`, ""},
+		{"POST /v1/join-tokens", `{"ttl_s":99999999}`, 400, `a second to 30 days`, ""},
+		{"DELETE /v1/join-tokens/t1", "", 200, `"ok":true`, "revoke join token t1"},
+		{"GET /v1/tls", "", 200, `"enabled":true,"epoch":1,"next":0,"authorities":[],"members":[{"id":"joe"`, ""},
+		{"POST /v1/tls/rotate", "", 200, `"ok":true`, "rotate"},
+		{"GET /v1/tls/backup-key", "", 200, `{"key":"the-key"}`, "backup key"},
 		{"POST /v1/join", `{}`, 400, `"code":"bad_request"`, ""},
 		{"POST /v1/leave", "", 200, `"ok":true`, "leave"},
 		{"POST /v1/nodes/joe/drain", "", 200, `"ok":true`, "drain joe true"},
@@ -182,7 +193,7 @@ func TestRoutes(t *testing.T) {
 
 func TestEveryRouteIsAsked(t *testing.T) {
 	s := &Server{}
-	if n := len(s.routes()); n != 41 {
+	if n := len(s.routes()); n != 48 {
 		t.Errorf("%d routes: add the new one to TestRoutes, then here", n)
 	}
 }
@@ -369,7 +380,7 @@ func TestStopEndsJoins(t *testing.T) {
 	s.Start()
 	ended := make(chan error, 1)
 	go func() {
-		_, err := (&Client{BaseURL: "http://" + s.Addr()}).Join(context.Background(), "a:1", nil)
+		_, err := (&Client{BaseURL: "http://" + s.Addr()}).Join(context.Background(), "a:1", "", nil)
 		ended <- err
 	}()
 	<-f.hold

@@ -22,9 +22,12 @@ type Status struct {
 	Quorum       Quorum    `json:"quorum"`
 	Stale        bool      `json:"stale"`
 	Insecure     bool      `json:"insecure"`
-	Nodes        []Node    `json:"nodes"`
-	Bots         []Bot     `json:"bots"`
-	Shards       []Shard   `json:"shards"`
+	// StateHash is what a majority of the voters agreed that the state was, at the
+	// newest entry at which they compared.
+	StateHash Digest  `json:"state_hash"`
+	Nodes     []Node  `json:"nodes"`
+	Bots      []Bot   `json:"bots"`
+	Shards    []Shard `json:"shards"`
 }
 
 // Problem is something that an operator should know, with the command to run.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -13,7 +14,7 @@ import (
 func (a *app) doctorCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "doctor", Short: "Check a node and its cluster, and say what to do", Args: exactly(),
-		Long: "Check a node and its cluster: whether it is reached, ready, of this version, and whether nodes at the same index have the same state. Exits with 1 if something is wrong.",
+		Long: "Check a node and its cluster: whether it is reached, ready, of this version; whether nodes at the same index have the same state; and on every node the clock, the disk and how fast it syncs, the connections to the others over TCP and UDP, the lag, and the certificate. Exits with 1 if something is wrong.",
 	}
 	return a.remote(c, readTimeout, func(ctx context.Context, client *admin.Client, _ []string) error {
 		d := &doctor{a: a}
@@ -70,6 +71,20 @@ func (d *doctor) examine(ctx context.Context, client *admin.Client) error {
 	}
 	d.versions(&st)
 	d.digests(ctx, client, &st)
+	if st.StateHash.AppliedIndex > 0 {
+		d.ok("a majority agreed on the state at index %d", st.StateHash.AppliedIndex)
+	}
+	nodes, err := client.Examine(ctx)
+	if err != nil {
+		return err
+	}
+	for _, f := range judge(nodes, time.Now()) {
+		if f.bad {
+			d.fail(f.hint, "%s", f.text)
+		} else {
+			d.ok("%s", f.text)
+		}
+	}
 	return nil
 }
 

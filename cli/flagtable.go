@@ -47,6 +47,8 @@ var flagTable = []flagDef{
 	{scope: scopeStart, name: "metrics-addr", value: "HOST:PORT", def: "", usage: "a separate address for /metrics, without a token"},
 	{scope: scopeStart, name: "bootstrap", def: false, usage: "make a cluster of this node, if its directory is fresh"},
 	{scope: scopeStart, name: "join", value: "HOST:PORT,...", def: []string(nil), usage: "cluster addresses of nodes to join, tried in turn"},
+	{scope: scopeStart, name: "join-token-file", value: "FILE", def: "", usage: "file with a join token, with which the node gets a certificate of the cluster that it joins"},
+	{scope: scopeStart, name: "cluster-tls", def: false, usage: "TLS between nodes on loopback, too; beyond it they have TLS unless --insecure is given"},
 	{scope: scopeStart, name: "bootstrap-expect", value: "N", def: 0, usage: "make a cluster once N of the nodes in --join are up and none has one"},
 	{scope: scopeStart, name: "sync-nodes", value: "ID,...", def: []string(nil), usage: "ids of nodes that have to be up before the bot starts, where it doesn't run in the cluster yet"},
 	{scope: scopeStart, name: "sync-timeout", value: "DURATION", def: 30 * time.Second, usage: "how long to wait for --sync-nodes"},

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -32,12 +33,49 @@ func (a *app) nodeCommand() *cobra.Command {
 }
 
 func (a *app) drainCommand(verb string, on bool) *cobra.Command {
-	short, done := "Let a node have shards again", "%s may have shards again"
-	if on {
-		short, done = "Move all shards off a node, and keep them off", "%s is draining: its shards move to the other nodes"
+	if !on {
+		return a.act(&cobra.Command{Use: verb + " ID", Short: "Let a node have shards again", Args: exactly("ID")}, "%s may have shards again",
+			func(ctx context.Context, c *admin.Client, args []string) error { return c.Drain(ctx, args[0], on) })
 	}
-	return a.act(&cobra.Command{Use: verb + " ID", Short: short, Args: exactly("ID")}, done,
-		func(ctx context.Context, c *admin.Client, args []string) error { return c.Drain(ctx, args[0], on) })
+	c := &cobra.Command{
+		Use: verb + " ID", Short: "Move all shards off a node, and keep them off", Args: exactly("ID"),
+		Long: "Move all shards off a node, and wait until it has none. It gets none until `botnode undrain ID`. It exits with 1 if shards are still there when the wait is over, since no other node may have them, say.",
+	}
+	wait := c.Flags().Duration("timeout", 30*time.Second, "how long to wait until the node has no shards; 0 not to wait")
+	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, args []string) error {
+		begin, cancel := context.WithTimeout(ctx, commandTimeout)
+		defer cancel()
+		if err := client.Drain(begin, args[0], on); err != nil {
+			return err
+		}
+		if *wait <= 0 {
+			a.printf("%s is draining: its shards move to the other nodes\n", args[0])
+			return nil
+		}
+		if err := a.emptied(ctx, client, args[0], *wait); err != nil {
+			return err
+		}
+		a.printf("%s has no shards, and gets none\n", args[0])
+		return nil
+	})
+}
+
+// emptied waits until a node has no shards.
+func (a *app) emptied(ctx context.Context, client *admin.Client, id string, wait time.Duration) error {
+	ctx, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	err := waitFor(ctx, client, func(st *admin.Status) string {
+		for _, n := range st.Nodes {
+			if n.ID == id && n.Shards > 0 {
+				return fmt.Sprintf("%s is marked, but still has %s", id, plural(n.Shards, "shard"))
+			}
+		}
+		return ""
+	})
+	if errors.Is(err, admin.ErrNotHealthy) {
+		err = admin.WithHint(err, "no other node may have them: `botnode node list` shows which are up, and `botnode shard list` where shards are")
+	}
+	return err
 }
 
 func (a *app) nodeList(nodes []admin.Node) *table {

@@ -82,10 +82,15 @@ func (a *app) joinCommand() *cobra.Command {
 		Long:    "Make the node that --http names join the cluster of the node at PEER, its cluster address. It copies the state first and votes once it has caught up.",
 		Example: "  botnode join 127.0.0.1:7101\n  botnode join --http http://127.0.0.1:7202 127.0.0.1:7101",
 	}
+	tokenFile := c.Flags().String("join-token-file", "", "file with a join token of that cluster, where its nodes have TLS between them")
 	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, args []string) error {
+		token, err := readJoinToken(*tokenFile)
+		if err != nil {
+			return err
+		}
 		begun := time.Now()
 		a.printf("joining %s\n", args[0])
-		_, err := client.Join(ctx, args[0], func(stage string) {
+		_, err = client.Join(ctx, args[0], token, func(stage string) {
 			a.printf("  %-8s %s\n", durationText(time.Since(begun)), stageText(stage))
 		})
 		if err != nil {

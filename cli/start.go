@@ -20,6 +20,7 @@ import (
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/proxy"
 	"github.com/botnode/botnode/transport"
+	"github.com/botnode/botnode/trust"
 )
 
 // stopTimeout bounds an orderly end; the node bounds its hand-over by less.
@@ -29,7 +30,8 @@ const stopTimeout = 25 * time.Second
 var configErrors = []error{
 	admin.ErrInsecureBind, transport.ErrInsecureBind,
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
-	membership.ErrJoining, membership.ErrOtherCluster,
+	membership.ErrJoining, membership.ErrDiverged, membership.ErrOtherCluster,
+	trust.ErrCorruptKeychain, trust.ErrOtherNode, node.ErrPlainCluster,
 	proxy.ErrInsecureBind, proxy.ErrCertificate,
 }
 
@@ -229,7 +231,7 @@ func (r *running) stop(ctx context.Context) error {
 }
 
 // stateFiles are what a node keeps in its data directory.
-var stateFiles = []string{"raft.db", "wal", "snapshots", "node.json"}
+var stateFiles = []string{"raft.db", "wal", "snapshots", "node.json", trust.FileName}
 
 // wipe makes the data directory of a node that has left its cluster fresh. Only
 // what nodes make is removed, and not the lock: another process may hold it.

@@ -112,6 +112,10 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 		SyncNodes: list(fs, "sync-nodes"), Insecure: truth(fs, "insecure"), Version: a.o.Version,
 	}
 	var err error
+	o.ClusterTLS = truth(fs, "cluster-tls")
+	if o.JoinToken, err = readJoinToken(text(fs, "join-token-file")); err != nil {
+		return o, err
+	}
 	if o.SyncTimeout, err = time.ParseDuration(text(fs, "sync-timeout")); err != nil || o.SyncTimeout < 0 {
 		return o, usagef("--sync-timeout: %q is no duration like 30s", text(fs, "sync-timeout"))
 	}

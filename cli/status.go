@@ -103,6 +103,9 @@ func (a *app) statusText(st *admin.Status) string {
 	fmt.Fprintf(&b, "\n  leader %s, term %d, %d of %s alive (%d needed), applied %d of %d\n",
 		leader, st.Term, st.Quorum.Have, plural(voters(st), "voter"), st.Quorum.Need, st.AppliedIndex, st.CommitIndex)
 	fmt.Fprintf(&b, "  seen by %s (%s), version %s%s\n", st.ID, s.grade(st.State), orDash(st.Version), staleText(s, st))
+	if st.StateHash.AppliedIndex > 0 {
+		fmt.Fprintf(&b, "  state agreed on by a majority at index %d\n", st.StateHash.AppliedIndex)
+	}
 	if len(st.Nodes) > 0 {
 		fmt.Fprintf(&b, "\n%s\n%s", s.bold("nodes"), nodeTable(s, st).indent("  "))
 	}

@@ -94,12 +94,7 @@ func (k *ClientKey) encode(w *writer) {
 
 func (k *ClientKey) decode(r *reader) {
 	k.Name = r.string()
-	hash := r.bytes()
-	if len(hash) != len(k.Hash) {
-		r.fail("a hash of another length")
-		return
-	}
-	copy(k.Hash[:], hash)
+	r.hash(&k.Hash)
 	k.Rights, k.At = Rights(r.byte()), r.int()
 }
 
@@ -125,7 +120,7 @@ func (c *PutClientKey) apply(s *State) Result {
 		return Result{Code: Conflict, Msg: "another client key has that hash"}
 	}
 	b.clients.putKey(k)
-	if !k.Rights.Has(RightEvents) {
+	if !k.Rights.Has(RightEvents) && s.Rules >= rulesRightsEnd {
 		b.clients.drop(func(cs *ClientSession) bool { return cs.Key == k.Name })
 	}
 	return Result{}
@@ -155,12 +150,7 @@ func (c *DropClientKey) encode(w *writer) { w.string(c.Bot); w.string(c.Name); w
 
 func (c *DropClientKey) decode(r *reader) {
 	c.Bot, c.Name = r.string(), r.string()
-	hash := r.bytes()
-	if len(hash) != len(c.Hash) {
-		r.fail("a hash of another length")
-		return
-	}
-	copy(c.Hash[:], hash)
+	r.hash(&c.Hash)
 }
 
 func (c *DropClientKey) apply(s *State) Result {

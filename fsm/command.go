@@ -57,6 +57,16 @@ const (
 	KindTouchClient   Kind = 64
 	KindCloseClient   Kind = 65
 	KindExpireClients Kind = 66
+
+	// Of certificates and the cluster's secret.
+	KindCharter       Kind = 70
+	KindPutJoinToken  Kind = 71
+	KindDropJoinToken Kind = 72
+	KindEnrol         Kind = 73
+	KindHold          Kind = 74
+	KindRotate        Kind = 75
+
+	KindStateHash Kind = 85
 )
 
 // Command is one change of the state. Its encoding, its guard and its effect
@@ -116,6 +126,15 @@ var table = map[Kind]func() Command{
 	KindTouchClient:   func() Command { return new(TouchClient) },
 	KindCloseClient:   func() Command { return new(CloseClient) },
 	KindExpireClients: func() Command { return new(ExpireClients) },
+
+	KindCharter:       func() Command { return new(Charter) },
+	KindPutJoinToken:  func() Command { return new(PutJoinToken) },
+	KindDropJoinToken: func() Command { return new(DropJoinToken) },
+	KindEnrol:         func() Command { return new(Enrol) },
+	KindHold:          func() Command { return new(Hold) },
+	KindRotate:        func() Command { return new(Rotate) },
+
+	KindStateHash: func() Command { return new(StateHash) },
 }
 
 // UnknownKindError reports a command of a kind that this version does not

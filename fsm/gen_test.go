@@ -70,7 +70,13 @@ func (g *gen) command(s *State) Command {
 
 func (g *gen) rare(s *State) Command {
 	bot := g.botName(s)
-	switch g.n("rare", 0, 14) {
+	switch g.n("rare", 0, 20) {
+	case 20:
+		return &Rules{N: uint64(g.n("rules", 1, KnownRules))}
+	case 19:
+		return &StateHash{HashPoint{Index: g.near(s.agreed.Index + 1), Digest: Digest{Lo: uint64(g.n("digest", 0, 3))}}}
+	case 15, 16, 17, 18:
+		return g.trust(s)
 	case 10, 11:
 		return &Program{Node: g.node(), Bots: []BotProgram{{Bot: testBot, Handlers: []Interest{
 			{Type: "MESSAGE_CREATE", Handlers: []string{"log", "ping", "new"}[g.n("from", 0, 2):]},
@@ -119,6 +125,27 @@ func (g *gen) session(b *Bot, sh *Shard) Command {
 		Intents: uint64(g.n("intents", 0, 1)),
 		Raw:     fmt.Appendf(nil, `{"user":{"id":"9"},"application":{"id":"9"},"guilds":[{"id":"%d","unavailable":true}]}`, g.n("guild", 1, 3)),
 	}
+}
+
+// trust draws what becomes of certificates and secrets.
+func (g *gen) trust(s *State) Command {
+	t := s.Trust()
+	id, token := g.node().ID, rapid.SampledFrom([]string{"t1", "t2"}).Draw(g.t, "token")
+	newest := max(t.Epoch, t.Next)
+	switch g.n("trust", 0, 7) {
+	case 0:
+		return &Charter{Node: id, Authority: Authority{Epoch: 1, Cert: []byte("c"), Key: []byte("k")}, NotAfter: 9}
+	case 1:
+		return &PutJoinToken{Rev: g.near(t.Rev), Token: JoinToken{ID: token, Hash: [32]byte{byte(g.n("hash", 1, 2))}, Expires: int64(g.n("expires", 0, 20))}, Now: int64(g.n("now", 0, 20))}
+	case 2:
+		return &DropJoinToken{ID: token}
+	case 3, 4:
+		return &Enrol{Token: token, Node: id, Enrolment: g.near(t.Enrolments + 1), Holds: newest, Cert: g.near(t.Epoch), NotAfter: 9, Now: int64(g.n("now", 0, 20))}
+	case 5:
+		return &Rotate{Rev: g.near(t.Rev), Authority: Authority{Epoch: t.Epoch + 1, Cert: []byte("n"), Key: []byte("k")}, Secret: SealedSecret{Epoch: t.Epoch + 1, Under: t.Epoch, Box: []byte("b")}}
+	}
+	m, _ := t.Member(id)
+	return &Hold{Node: id, Enrolment: g.near(m.Enrolment), Holds: g.near(newest), Cert: g.near(newest), NotAfter: int64(g.n("after", 0, 20))}
 }
 
 // client draws what the proxy does for its clients.

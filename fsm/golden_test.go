@@ -74,6 +74,15 @@ func samples() map[Kind]Command {
 		KindTouchClient:   &TouchClient{Bot: testBot, SID: "c1", Attach: 2, Seq: 8, Through: 9, Until: 1700000000000},
 		KindCloseClient:   &CloseClient{Bot: testBot, SID: "c1", Attach: 2},
 		KindExpireClients: &ExpireClients{Bot: testBot, Now: 1700000000000},
+		KindCharter:       &Charter{Node: "joe", Authority: Authority{Epoch: 1, Cert: []byte("cert"), Key: []byte("key")}, NotAfter: 1700000000},
+		KindPutJoinToken:  &PutJoinToken{Rev: 3, Token: JoinToken{ID: "t", Hash: [32]byte{1, 2, 3}, Expires: 1700000000000}, Now: 1600000000000},
+		KindDropJoinToken: &DropJoinToken{ID: "t"},
+		KindEnrol:         &Enrol{Token: "t", Node: "mike", Enrolment: 2, Holds: 1, Cert: 1, NotAfter: 1700000000, Now: 1600000000000},
+		KindHold:          &Hold{Node: "mike", Enrolment: 2, Holds: 2, Cert: 1, NotAfter: 1700000000},
+		KindRotate: &Rotate{
+			Rev: 5, Authority: Authority{Epoch: 2, Cert: []byte("cert2"), Key: []byte("key2")}, Secret: SealedSecret{Epoch: 2, Under: 1, Box: []byte("box")},
+		},
+		KindStateHash: &StateHash{HashPoint{Index: 10_000, Digest: Digest{Hi: 1, Lo: 1 << 63}}},
 		KindDone: &Done{
 			Bot: testBot, Shard: shard1, Pos: 1, Handler: "ping", Runner: joe, Reads: reads, Writes: writes,
 			Ranges: []KVRange{{Prefix: "p/", To: "p/q", Sum: 300}},

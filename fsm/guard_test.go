@@ -22,7 +22,7 @@ type guardCase struct {
 func TestGuards(t *testing.T) {
 	for name, cases := range map[string][]guardCase{
 		"cluster": clusterCases(), "bot": botCases(), "shard": shardCases(), "permit": permitCases(),
-		"events": eventCases(), "entry": entryCases(), "kv": kvCases(), "chore": choreCases(), "manual": manualCases(),
+		"events": eventCases(), "entry": entryCases(), "kv": kvCases(), "chore": choreCases(), "manual": manualCases(), "trust": trustCases(),
 	} {
 		for _, c := range cases {
 			t.Run(name+"/"+c.name, c.run)
@@ -32,6 +32,7 @@ func TestGuards(t *testing.T) {
 
 func (c *guardCase) run(t *testing.T) {
 	b := setup(t)
+	b.must(&Rules{N: KnownRules})
 	b.must(c.before...)
 	was := b.state.Digest()
 	first := b.do(c.cmd)[0]
@@ -93,8 +94,10 @@ func clusterCases() []guardCase {
 			return n.Draining
 		}},
 		{name: "drain a stranger", cmd: &Drain{ID: "x", On: true}, code: Refused},
-		{name: "rules", cmd: &Rules{N: KnownRules}},
+		{name: "rules", cmd: &Rules{N: KnownRules}, holds: func(b *bench) bool { return b.state.Rules == KnownRules }},
 		{name: "older rules", cmd: &Rules{N: 0}, code: Refused, msg: "never go back"},
+		{name: "state hash", cmd: &StateHash{HashPoint{Index: 7}}, holds: func(b *bench) bool { return b.state.Agreed().Index == 7 }},
+		{name: "an older state hash", before: []Command{&StateHash{HashPoint{Index: 7}}}, cmd: &StateHash{HashPoint{Index: 6}}, code: Old},
 		{name: "renew", cmd: &Renew{Generation: 2}, holds: func(b *bench) bool {
 			sh := b.shard(shard0)
 			return sh.Owner.None() && sh.SID == "" && sh.Epoch == 1 && !b.state.IsUp(joe)

@@ -26,9 +26,14 @@ func TestInteractionsAreRemembered(t *testing.T) {
 		t.Error("a bot without a client key remembers interactions")
 	}
 	b.must(&PutClientKey{Bot: testBot, Key: webKey})
-	b.interacted(3, 1000, "a")
-	b.interacted(4, 1001, "b")
-	b.interacted(5, 9000, "a") // the same again: it ends when it would have
+	b.interacted(3, 1000, "under older rules")
+	if b.bot().InteractionCount() != 0 {
+		t.Error("a node of an older version would have another state")
+	}
+	b.must(&Rules{N: rulesInteractions})
+	b.interacted(4, 1000, "a")
+	b.interacted(5, 1001, "b")
+	b.interacted(6, 9000, "a") // the same again: it ends when it would have
 	if n := b.bot().InteractionCount(); n != 2 {
 		t.Fatalf("%d interactions", n)
 	}
@@ -49,7 +54,7 @@ func TestInteractionsAreRemembered(t *testing.T) {
 		if got, ok := m.bot().Interaction("a"); !ok || got != want {
 			t.Errorf("after a snapshot: %+v, %t", got, ok)
 		}
-		m.interacted(6, 1000+InteractionLife, "d")
+		m.interacted(7, 1000+InteractionLife, "d")
 		_, a := m.bot().Interaction("a")
 		_, b := m.bot().Interaction("b")
 		if a || !b {

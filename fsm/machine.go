@@ -28,10 +28,14 @@ type Machine struct {
 	// OnFatal is called with an error that this node must not go on after,
 	// while the state is locked. Set before use; nil panics.
 	OnFatal func(error)
+	// HashEvery is how many entries lie between two hash points, the same on all
+	// nodes of a cluster. Set before use; 0 for none.
+	HashEvery uint64
 
 	mu        sync.RWMutex // guards everything below
 	state     *State
 	index     uint64 // of the last applied entry
+	hashes    hashes // what the state was at its hash points
 	stopped   error  // why nothing is applied any more, or nil
 	observers []Observer
 	scratch   []byte        // for the commands of the next entry; used by the applying goroutine alone
@@ -40,7 +44,7 @@ type Machine struct {
 
 // NewMachine returns a machine with an empty state.
 func NewMachine() *Machine {
-	return &Machine{state: NewState(), changed: make(chan struct{})}
+	return &Machine{HashEvery: DefaultHashEvery, state: NewState(), changed: make(chan struct{})}
 }
 
 // Observe adds an observer. Call it before the first entry is applied.
@@ -66,17 +70,23 @@ func (m *Machine) Apply(index uint64, entry []byte) any {
 	}
 	m.state.changes.reset()
 	m.state.kept = false
+	agreed := m.state.agreed.Index
 	for i, c := range cmds {
 		if c.cmd != nil {
 			results[i] = m.state.judge(c)
 		}
 	}
+	m.hashes.every = m.HashEvery
+	m.hashes.passed(m.index, index, m.state.Digest)
 	m.index = index
 	for _, o := range m.observers {
 		o.Applied(index, *m.state.changes)
 	}
 	m.wake()
 	m.reuse(buf)
+	if m.state.agreed.Index != agreed {
+		m.compare()
+	}
 	if m.Strict && m.state.Digest() != m.state.Recompute() {
 		m.fatal(fmt.Errorf("entry %d: the digest kept and the digest computed differ", index))
 	}
@@ -176,6 +186,9 @@ func (s *State) judge(c parsed) Result {
 	if c.generation != s.Generation && !timeless(c.cmd) && !s.Mutant.Has(mutant.Generation) {
 		return Result{Code: StaleGeneration, Version: s.Generation, Msg: "proposed under another generation"}
 	}
+	if !s.Allows(c.cmd.Kind()) {
+		return notYet(c.cmd.Kind())
+	}
 	r := c.cmd.apply(s)
 	s.kept = s.kept || keeps(c.cmd)
 	if r.Code == OK {
@@ -253,6 +266,7 @@ func (m *Machine) Restore(from io.Reader) error {
 	defer m.mu.Unlock()
 	next.Mutant, next.clientsRev = m.state.Mutant, m.state.clientsRev+1
 	m.state, m.index = next, index
+	m.hashes.points = nil // of the state that is no more
 	for _, o := range m.observers {
 		o.Restored(index)
 	}

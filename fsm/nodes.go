@@ -128,7 +128,7 @@ func (c *Enlist) apply(s *State) Result {
 }
 
 // Forget removes a node that has left the cluster from among the nodes that
-// are up or draining.
+// are up or draining, and makes its certificates void.
 type Forget struct{ ID string }
 
 // Kind implements Command.
@@ -138,8 +138,12 @@ func (c *Forget) encode(w *writer) { w.string(c.ID) }
 func (c *Forget) decode(r *reader) { c.ID = r.string() }
 
 func (c *Forget) apply(s *State) Result {
+	trusted := s.trust.drop(c.ID)
 	n := s.nodes[c.ID]
-	if n == nil {
+	switch {
+	case n == nil && trusted:
+		return Result{}
+	case n == nil:
 		return Result{Code: Old}
 	}
 	s.release(NodeRef{ID: c.ID, Inc: n.Inc})
@@ -171,29 +175,6 @@ func (c *Drain) apply(s *State) Result {
 	if c.On {
 		s.unpin(c.ID)
 	}
-	return Result{}
-}
-
-// KnownRules is the newest number of rules that this version has the effects
-// of. A node that meets a newer one in a log or a snapshot stops: see
-// NewerRulesError.
-const KnownRules = 1
-
-// Rules raises the number that selects the effects of commands. It is
-// proposed once every node of the cluster knows the new rules.
-type Rules struct{ N uint64 }
-
-// Kind implements Command.
-func (*Rules) Kind() Kind { return KindRules }
-
-func (c *Rules) encode(w *writer) { w.uint(c.N) }
-func (c *Rules) decode(r *reader) { c.N = r.uint() }
-
-func (c *Rules) apply(s *State) Result {
-	if c.N < s.Rules {
-		return refused("rules never go back")
-	}
-	s.Rules = c.N
 	return Result{}
 }
 

@@ -35,6 +35,7 @@ func (s *State) encodeSmall(w *writer) {
 	for _, name := range sortedKeys(s.bots, strings.Compare) {
 		s.bots[name].encodeSmall(w)
 	}
+	s.encodeExtensions(w)
 }
 
 func (b *Bot) encodeSmall(w *writer) {
@@ -176,6 +177,7 @@ func (s *State) decodeSmall(r *reader) {
 		b.decodeSmall(r)
 		s.bots[b.Name] = b
 	}
+	s.decodeExtensions(r)
 }
 
 func (b *Bot) decodeSmall(r *reader) {

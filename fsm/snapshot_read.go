@@ -45,7 +45,10 @@ func ReadSnapshot(from io.Reader) (*State, uint64, error) {
 
 func readMagic(from io.Reader) error {
 	magic := make([]byte, len(snapshotMagic)+1)
-	if _, err := io.ReadFull(from, magic); err != nil || string(magic[:len(snapshotMagic)]) != snapshotMagic {
+	if _, err := io.ReadFull(from, magic); err != nil {
+		return fmt.Errorf("%w: not a snapshot: %w", ErrMalformed, err)
+	}
+	if string(magic[:len(snapshotMagic)]) != snapshotMagic {
 		return fmt.Errorf("%w: not a snapshot", ErrMalformed)
 	}
 	if v := magic[len(snapshotMagic)]; v != snapshotVersion {

@@ -193,6 +193,8 @@ type State struct {
 	nodes      map[string]*Node
 	bots       map[string]*Bot
 	programs   map[NodeRef]handlersByBot // of the processes in force, and of those about to come
+	trust      Trust
+	agreed     HashPoint
 
 	// clientsRev counts what may have ended a client's session or given it to
 	// another connection. It is this node's own: neither replicated nor saved.
@@ -210,6 +212,7 @@ func NewState() *State {
 		nodes:      make(map[string]*Node),
 		bots:       make(map[string]*Bot),
 		programs:   make(map[NodeRef]handlersByBot),
+		trust:      newTrust(),
 		changes:    new(Changes),
 	}
 }

@@ -131,6 +131,16 @@ func (r *reader) bytes() []byte {
 	return v
 }
 
+// hash reads what bytes wrote of a hash.
+func (r *reader) hash(h *[32]byte) {
+	b := r.bytes()
+	if len(b) != len(h) {
+		r.fail("a hash of another length")
+		return
+	}
+	copy(h[:], b)
+}
+
 func (r *reader) string() string { return string(r.bytes()) }
 
 func (r *reader) strings() []string {

@@ -39,6 +39,10 @@ var (
 	ErrJoining = errors.New("this node is marked as joining another: finish or repeat that `botnode join`, or start with an empty --data-dir")
 	// ErrAlreadyMember means that there is nothing to join or to bootstrap.
 	ErrAlreadyMember = errors.New("this node already belongs to a cluster: to move it, `botnode leave` first and start with an empty --data-dir")
+	// ErrDiverged is returned for the directory of a node whose state differed from
+	// the majority's.
+	ErrDiverged = errors.New("this node's state differed from the majority's: keep this --data-dir for a report, " +
+		"start the node with an empty one, and let it join again")
 	// ErrBadID is returned for an id that can't be a node's.
 	ErrBadID = errors.New("a node id has 1 to 100 letters, digits, dots, dashes or underscores: choose another --id")
 )
@@ -52,6 +56,7 @@ type record struct {
 	Joining     string `json:"joining,omitempty"`       // address; ClusterID and Bootstrap are empty then
 	AwaitsVote  bool   `json:"awaits_vote,omitempty"`   // it was admitted, and isn't a voter yet
 	Incarnation uint64 `json:"incarnation"`             // the highest ever given out
+	Diverged    string `json:"diverged,omitempty"`      // why the node must not start any more
 }
 
 // Identity is the data directory's word on which node and which cluster it
@@ -77,7 +82,7 @@ type place interface {
 // OpenIdentity locks the directory, creating it if need be, and reads or writes
 // its identity file.
 func OpenIdentity(dir, id string) (*Identity, error) {
-	if !validID(id) {
+	if !ValidID(id) {
 		return nil, fmt.Errorf("%q: %w", id, ErrBadID)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -96,15 +101,15 @@ func OpenIdentity(dir, id string) (*Identity, error) {
 
 // OpenMemory is OpenIdentity on memory in place of a directory.
 func OpenMemory(m *Memory, id string) (*Identity, error) {
-	if !validID(id) {
+	if !ValidID(id) {
 		return nil, fmt.Errorf("%q: %w", id, ErrBadID)
 	}
 	i := &Identity{place: m, now: time.Now}
 	return i, i.load(id)
 }
 
-// validID accepts names that are safe in addresses, paths, labels and URLs.
-func validID(id string) bool {
+// ValidID accepts node ids: names that are safe in addresses, paths, labels and URLs.
+func ValidID(id string) bool {
 	for _, r := range id {
 		switch {
 		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '.', r == '-', r == '_':
@@ -130,8 +135,21 @@ func (i *Identity) load(id string) error {
 	if rec.NodeID != id {
 		return fmt.Errorf("%w (it is %q, this is %q)", ErrOtherNode, rec.NodeID, id)
 	}
+	if rec.Diverged != "" {
+		return fmt.Errorf("%w (%s)", ErrDiverged, rec.Diverged)
+	}
 	i.rec = rec
 	return nil
+}
+
+// MarkDiverged notes that the directory holds a state that differs from the
+// cluster's: it can't be opened any more.
+func (i *Identity) MarkDiverged(why string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	rec := i.rec
+	rec.Diverged = why
+	return i.store(rec)
 }
 
 func decodeRecord(b []byte) (record, error) {
@@ -145,7 +163,7 @@ func decodeRecord(b []byte) (record, error) {
 			marks++
 		}
 	}
-	if rec.Format != identityFormat || !validID(rec.NodeID) || marks > 1 {
+	if rec.Format != identityFormat || !ValidID(rec.NodeID) || marks > 1 {
 		return record{}, ErrCorruptIdentity
 	}
 	return rec, nil

@@ -156,7 +156,7 @@ func FuzzRecord(f *testing.F) {
 			}
 			return
 		}
-		if !validID(rec.NodeID) {
+		if !ValidID(rec.NodeID) {
 			t.Fatalf("%+v", rec)
 		}
 	})

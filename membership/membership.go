@@ -32,9 +32,10 @@ type Options struct {
 	// RejoinInterval is how often dead members are asked to gossip again, so
 	// that a healed partition becomes one cluster again; default 5 s.
 	RejoinInterval time.Duration
-	// Key encrypts gossip when set: 16, 24 or 32 bytes, equal on all nodes.
-	Key    []byte
-	Logger *zap.Logger
+	// Encrypt has gossip encrypted and authenticated with the keys of SetKeys.
+	// Until there are some, nothing is sent and nothing is heard.
+	Encrypt bool
+	Logger  *zap.Logger
 }
 
 var (
@@ -71,7 +72,8 @@ func (o *Options) validate() error {
 type Membership struct {
 	o       Options
 	port    *port
-	changed chan struct{} // capacity 1
+	keys    *memberlist.Keyring // without keys unless Options.Encrypt
+	changed chan struct{}       // capacity 1
 	ctx     context.Context
 	cancel  context.CancelFunc
 	wg      sync.WaitGroup
@@ -103,7 +105,11 @@ func New(o Options) (*Membership, error) {
 	}
 	m.encoded, _ = o.Meta.encode() // validated above
 	m.ctx, m.cancel = context.WithCancel(context.Background())
-	m.port = newPort(&m.o, m.addrOf)
+	var err error
+	if m.keys, err = memberlist.NewKeyring(nil, nil); err != nil {
+		return nil, err
+	}
+	m.port = newPort(&m.o, m.addrOf, func() bool { return !m.o.Encrypt || len(m.keys.GetKeys()) > 0 })
 	return m, nil
 }
 
@@ -149,7 +155,9 @@ func (m *Membership) config() *memberlist.Config {
 	c.UDPBufferSize = 1390 // leaves room for the transport's prefix
 	c.EnableCompression = false
 	c.MsgpackUseNewTimeFormat = true
-	c.SecretKey = m.o.Key
+	if m.o.Encrypt {
+		c.Keyring = m.keys
+	}
 	d := (*delegate)(m)
 	c.Delegate, c.Events, c.Alive, c.Ping, c.Conflict = d, d, d, d, d
 	w := &logWriter{log: m.o.Logger, suspect: d.suspected, mute: func() bool { return m.ctx.Err() != nil }}

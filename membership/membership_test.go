@@ -21,6 +21,12 @@ type testNode struct {
 
 func startNode(t *testing.T, id string, incarnation uint64, bind string) *testNode {
 	t.Helper()
+	return startWith(t, id, incarnation, bind)
+}
+
+// startWith starts a node whose gossip is encrypted if there are keys.
+func startWith(t *testing.T, id string, incarnation uint64, bind string, keys ...[]byte) *testNode {
+	t.Helper()
 	tr, err := transport.Listen(transport.Options{Bind: bind, ID: id, Incarnation: incarnation})
 	if err != nil {
 		t.Fatal(err)
@@ -37,9 +43,15 @@ func startNode(t *testing.T, id string, incarnation uint64, bind string) *testNo
 		OnConflict:     func(c Conflict) { n.conflicts <- c },
 		ProbeInterval:  60 * time.Millisecond,
 		RejoinInterval: 200 * time.Millisecond,
+		Encrypt:        keys != nil,
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if len(keys) > 0 {
+		if err := n.SetKeys(keys); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := n.Start(); err != nil {
 		t.Fatal(err)

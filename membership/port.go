@@ -19,6 +19,7 @@ const packetBuffer = 64 << 10
 type port struct {
 	o       *Options
 	resolve func(name string) string // a member's cluster address by memberlist name, or ""
+	open    func() bool              // whether gossip may be sent and heard
 	packets chan *memberlist.Packet
 	streams chan net.Conn
 	done    chan struct{} // closed by Shutdown
@@ -28,9 +29,9 @@ type port struct {
 
 var _ memberlist.NodeAwareTransport = (*port)(nil)
 
-func newPort(o *Options, resolve func(string) string) *port {
+func newPort(o *Options, resolve func(string) string, open func() bool) *port {
 	return &port{
-		o: o, resolve: resolve, packets: make(chan *memberlist.Packet, 64),
+		o: o, resolve: resolve, open: open, packets: make(chan *memberlist.Packet, 64),
 		streams: make(chan net.Conn, 4), done: make(chan struct{}),
 	}
 }
@@ -50,6 +51,9 @@ func (p *port) readPackets() {
 			}
 			continue // such as an ICMP answer to an earlier datagram
 		}
+		if !p.open() {
+			continue
+		}
 		packet := &memberlist.Packet{Buf: append([]byte(nil), buf[:n]...), From: from, Timestamp: time.Now()}
 		select {
 		case p.packets <- packet:
@@ -64,6 +68,10 @@ func (p *port) acceptStreams() {
 		c, err := p.o.Streams.Accept()
 		if err != nil {
 			return
+		}
+		if !p.open() {
+			_ = c.Close()
+			continue
 		}
 		select {
 		case p.streams <- c:
@@ -97,6 +105,9 @@ func (p *port) FinalAdvertiseAddr(string, int) (net.IP, int, error) {
 
 // WriteTo sends a datagram.
 func (p *port) WriteTo(b []byte, addr string) (time.Time, error) {
+	if !p.open() {
+		return time.Time{}, errNoKeys
+	}
 	to, err := netip.ParseAddrPort(addr)
 	if err != nil {
 		return time.Time{}, err
@@ -112,6 +123,9 @@ func (p *port) WriteToAddress(b []byte, a memberlist.Address) (time.Time, error)
 
 // DialTimeout opens a gossip stream.
 func (p *port) DialTimeout(addr string, timeout time.Duration) (net.Conn, error) {
+	if !p.open() {
+		return nil, errNoKeys
+	}
 	return p.o.Dial(addr, timeout)
 }
 
@@ -123,7 +137,7 @@ func (p *port) DialAddressTimeout(a memberlist.Address, timeout time.Duration) (
 	if known := p.resolve(a.Name); known != "" {
 		addr = known
 	}
-	return p.o.Dial(addr, timeout)
+	return p.DialTimeout(addr, timeout)
 }
 
 // PacketCh is where memberlist takes datagrams from.

@@ -124,7 +124,11 @@ func (n *Node) waitEstablished(ctx context.Context) error {
 func (n *Node) expel(ctx context.Context, r *consensus.Raft, id string) (clusterAnswer, error) {
 	member := slices.ContainsFunc(r.Servers(), func(s consensus.Server) bool { return s.ID == id })
 	registered := false // it still is if an earlier removal was cut off halfway
-	n.machine.View(func(_ uint64, s *fsm.State) { _, registered = s.Node(id) })
+	n.machine.View(func(_ uint64, s *fsm.State) {
+		_, registered = s.Node(id)
+		_, trusted := s.Trust().Member(id)
+		registered = registered || trusted
+	})
 	if !member && !registered {
 		return clusterAnswer{Refused: admin.ErrUnknownNode.Error(), Hint: "`botnode node list` shows the nodes"}, nil
 	}

@@ -16,6 +16,9 @@ func (n *Node) begin() error {
 	if err != nil {
 		return err
 	}
+	if n.keys != nil && n.keys.Ready() && time.Now().After(n.keys.NotAfter()) {
+		n.wg.Go(n.reenrol)
+	}
 	if n.identity.AwaitsVote() {
 		n.wg.Go(n.resumeJoin)
 		return nil
@@ -76,6 +79,9 @@ func (n *Node) bootstrap() error {
 	if done {
 		return errLogMissing
 	}
+	if err := n.found(id); err != nil {
+		return err
+	}
 	if err := n.raft.Load().Bootstrap(); err != nil {
 		return err
 	}
@@ -99,7 +105,7 @@ func (n *Node) joinLoop() {
 			if n.o.BootstrapExpect > 0 && !n.founder(peer) {
 				continue
 			}
-			_, err := n.Join(n.ctx, peer, func(stage string) {
+			_, err := n.Join(n.ctx, peer, n.o.JoinToken, func(stage string) {
 				n.log.Info("joining", zap.String("peer", peer), zap.String("stage", stage))
 			})
 			if err == nil {

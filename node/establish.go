@@ -20,6 +20,8 @@ func (n *Node) lead(ctx context.Context, term uint64) {
 	if !n.establish(term) {
 		return
 	}
+	n.wg.Go(func() { n.followHashes(ctx) })
+	n.wg.Go(func() { n.followRules(ctx) })
 	for _, b := range n.o.Bots {
 		if b.Lead != nil {
 			n.wg.Go(func() { b.Lead(ctx, n, n.log.With(zap.String("bot", b.Name))) })
@@ -40,6 +42,11 @@ func (n *Node) establish(term uint64) bool {
 			n.log.Warn("cluster id not recorded", zap.String("code", "no_quorum"), zap.Error(err))
 			return false
 		}
+	}
+	n.raiseRules(ctx)
+	if err := n.establishTrust(ctx); err != nil {
+		n.log.Warn("the cluster's authority is not recorded; the next leader tries again", zap.String("code", "no_quorum"), zap.Error(err))
+		return false
 	}
 	for _, b := range n.o.Bots {
 		if err := n.establishBot(ctx, b); err != nil {

@@ -12,13 +12,14 @@ import (
 
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/transport"
 )
 
 // clusterRequest is a request from node to node about the cluster itself.
 type clusterRequest struct {
-	Kind        string `json:"kind"` // join, promote, demote, remove, drain, report, transfer
+	Kind        string `json:"kind"` // join, promote, demote, remove, drain, report, transfer, hash, examine, clock
 	ID          string `json:"id,omitempty"`
 	Addr        string `json:"addr,omitempty"`
 	Incarnation uint64 `json:"incarnation,omitempty"`
@@ -26,16 +27,19 @@ type clusterRequest struct {
 	Forwarded   bool   `json:"forwarded,omitempty"`
 	Prepare     bool   `json:"prepare,omitempty"` // of join: decide, and name the cluster, but admit nobody yet
 	On          bool   `json:"on,omitempty"`
+	Index       uint64 `json:"index,omitempty"` // of hash
 }
 
 // clusterAnswer answers a clusterRequest. A refusal is an answer, too.
 type clusterAnswer struct {
-	ClusterID string  `json:"cluster_id,omitempty"`
-	Index     uint64  `json:"index,omitempty"` // what a joiner has to have applied
-	Refused   string  `json:"refused,omitempty"`
-	Hint      string  `json:"hint,omitempty"`
-	Retryable bool    `json:"retryable,omitempty"`
-	Report    *report `json:"report,omitempty"`
+	ClusterID string       `json:"cluster_id,omitempty"`
+	Index     uint64       `json:"index,omitempty"` // what a joiner has to have applied
+	Refused   string       `json:"refused,omitempty"`
+	Hint      string       `json:"hint,omitempty"`
+	Retryable bool         `json:"retryable,omitempty"`
+	Report    *report      `json:"report,omitempty"`
+	Hash      *fsm.Digest  `json:"hash,omitempty"`
+	Examined  *examination `json:"examined,omitempty"`
 }
 
 func (n *Node) ask(ctx context.Context, addr string, req clusterRequest) (clusterAnswer, error) {
@@ -103,6 +107,13 @@ func (n *Node) serve(ctx context.Context, req clusterRequest) (clusterAnswer, er
 	case "report":
 		rep := n.report()
 		return clusterAnswer{Report: &rep}, nil
+	case "hash":
+		return n.hashAnswer(req.Index), nil
+	case "examine":
+		e := n.examine(ctx)
+		return clusterAnswer{Examined: &e}, nil
+	case "clock":
+		return clusterAnswer{Examined: &examination{ClockMS: time.Now().UnixMilli()}}, nil
 	case "join":
 		return n.admit(ctx, r, req)
 	case "promote":
@@ -136,7 +147,7 @@ func otherVoter(r *consensus.Raft, id string) bool {
 }
 
 // Join implements admin.Backend.
-func (n *Node) Join(ctx context.Context, peer string, stage func(string)) (admin.JoinResult, error) {
+func (n *Node) Join(ctx context.Context, peer, token string, stage func(string)) (admin.JoinResult, error) {
 	begun := time.Now()
 	var result admin.JoinResult
 	reached := func(name string) {
@@ -154,6 +165,9 @@ func (n *Node) Join(ctx context.Context, peer string, stage func(string)) (admin
 	defer n.joinMu.Unlock()
 	if n.inCluster() {
 		return result, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, membership.ErrAlreadyMember), "`botnode leave` first")
+	}
+	if err := n.enrol(ctx, peer, token); err != nil {
+		return result, err
 	}
 	if err := n.identity.MarkJoining(peer); err != nil {
 		return result, fmt.Errorf("%w: %w", admin.ErrRefused, err)

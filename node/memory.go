@@ -6,6 +6,7 @@ import (
 
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/membership"
+	"github.com/botnode/botnode/trust"
 )
 
 // Memory takes the place of a node's data directory. It outlives the node, so
@@ -13,11 +14,12 @@ import (
 type Memory struct {
 	identity *membership.Memory
 	raft     *consensus.Memory
+	trust    *trust.Memory
 }
 
 // NewMemory returns the Memory of a node that never was.
 func NewMemory() *Memory {
-	return &Memory{identity: new(membership.Memory), raft: consensus.NewMemory()}
+	return &Memory{identity: new(membership.Memory), raft: consensus.NewMemory(), trust: new(trust.Memory)}
 }
 
 // Clone returns a copy of what is stored now: what the node would find after a
@@ -25,7 +27,7 @@ func NewMemory() *Memory {
 func (m *Memory) Clone() *Memory {
 	// The identity first: an identity that is ahead of its log would say that
 	// the log was lost.
-	return &Memory{identity: m.identity.Clone(), raft: m.raft.Clone()}
+	return &Memory{identity: m.identity.Clone(), raft: m.raft.Clone(), trust: m.trust.Clone()}
 }
 
 // log returns the part that is consensus's, nil for a nil Memory.

@@ -16,6 +16,7 @@ import (
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/transport"
+	"github.com/botnode/botnode/trust"
 )
 
 // Node is one process of a cluster.
@@ -26,6 +27,8 @@ type Node struct {
 
 	identity  *membership.Identity
 	transport *transport.Transport
+	keys      *trust.Keychain // nil without TLS between the nodes
+	wrong     wrongTries
 	machine   *fsm.Machine
 	manager   *shard.Manager
 	raft      atomic.Pointer[consensus.Raft]
@@ -52,6 +55,7 @@ type Node struct {
 	look      chan struct{} // capacity 1: the peers may have changed
 	rates     rates
 	proxy     atomic.Pointer[proxyInfo] // nil without a proxy
+	differs   atomic.Pointer[uint64]    // the hash point at which no majority agrees; nil if there is none
 }
 
 // cleanup undoes one acquisition.
@@ -80,11 +84,17 @@ func New(o Options) (_ *Node, err error) {
 	if err := n.identify(); err != nil {
 		return nil, err
 	}
+	n.machine = fsm.NewMachine()
+	n.machine.OnFatal = n.stateFatal
+	if o.HashEvery > 0 {
+		n.machine.HashEvery = o.HashEvery
+	}
+	if err := n.openTrust(); err != nil {
+		return nil, err
+	}
 	if err := n.listen(); err != nil {
 		return nil, err
 	}
-	n.machine = fsm.NewMachine()
-	n.machine.OnFatal = o.Fatal
 	n.makeManager()
 	if err := n.openRaft(); err != nil {
 		return nil, err
@@ -138,7 +148,8 @@ func (n *Node) ClusterID() string {
 func (n *Node) listen() error {
 	t, err := transport.Listen(transport.Options{
 		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
-		ClusterID: n.ClusterID, Network: n.o.Network, Insecure: n.o.Insecure, OnLink: n.onLink, Logger: n.log.Named("transport"),
+		ClusterID: n.ClusterID, Network: n.o.Network, Insecure: n.o.Insecure,
+		Credentials: n.credentials(), OnStranger: n.handleStranger, OnLink: n.onLink, Logger: n.log.Named("transport"),
 	})
 	if err != nil {
 		return err
@@ -191,7 +202,7 @@ func (n *Node) openRaft() error {
 	}
 	r, err := consensus.Open(consensus.Options{
 		ID: n.o.ID, Addr: n.transport.Addr(), Dir: n.o.DataDir, Layer: n.transport.RaftLayer(), Peer: peerOf,
-		Machine: machine{n.machine}, Caller: caller(methodElection), Resolve: n.addrOf,
+		Machine: machine{n.machine, n.keys}, Caller: caller(methodElection), Resolve: n.addrOf,
 		Timeouts: n.o.Timeouts, Memory: n.o.Memory.log(), Metrics: n.o.Metrics, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
 	})
 	if err != nil {
@@ -221,20 +232,20 @@ func (n *Node) openMembership() error {
 			n.log.Error("two nodes use one id; stop one of them", zap.String("code", "id_conflict"),
 				zap.String("id", c.ID), zap.String("older", c.Older.ClusterAddr), zap.String("newer", c.Newer.ClusterAddr))
 		},
-		Logger: n.log.Named("membership"),
+		Encrypt: n.keys != nil, Logger: n.log.Named("membership"),
 	})
 	if err != nil {
 		return err
 	}
 	n.members = m
 	n.acquired("membership", m.Close)
-	return nil
+	return n.useKeys()
 }
 
 func (n *Node) meta() membership.Meta {
 	m := membership.Meta{
 		ID: n.o.ID, Incarnation: n.self.Inc, ClusterAddr: n.transport.Addr(), HTTPAddr: n.o.HTTPAddr,
-		Version: n.o.Version, Rules: 1,
+		Version: n.o.Version, Rules: fsm.KnownRules,
 	}
 	if n.leaving.Load() {
 		m.Flags |= membership.Draining
@@ -281,6 +292,10 @@ func (n *Node) Start() error {
 	n.wg.Go(n.registerLoop)
 	n.wg.Go(n.followConfigs)
 	n.wg.Go(n.followViews)
+	n.wg.Go(n.followTrust)
+	if n.o.Insecure && n.keys == nil {
+		n.log.Warn("--insecure: whoever reaches the cluster port reads and changes all that the cluster knows", zap.String("code", "insecure"))
+	}
 	return n.begin()
 }
 

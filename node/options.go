@@ -83,8 +83,14 @@ type Options struct {
 	// have.
 	Weight uint32
 	// MaxShards bounds the shards that the node is given; 0 is no bound.
-	MaxShards   uint32
-	Insecure    bool
+	MaxShards uint32
+	// Insecure permits plain TCP to other nodes beyond loopback.
+	Insecure bool
+	// ClusterTLS has the nodes speak TLS on loopback, too. Beyond it they do
+	// unless Insecure.
+	ClusterTLS bool
+	// JoinToken gets this node a certificate when it joins; it implies ClusterTLS.
+	JoinToken   string
 	Version     string
 	Bots        []*Bot
 	Compression gateway.Compression
@@ -99,6 +105,9 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// StopTimeout bounds how long Stop waits for shards to move away.
 	StopTimeout time.Duration
+	// HashEvery is how many entries lie between two comparisons of the nodes'
+	// states, equal on all nodes; 0 for fsm.DefaultHashEvery. For tests.
+	HashEvery uint64
 	// Metrics may be nil.
 	Metrics Metrics
 	Logger  *zap.Logger
@@ -143,4 +152,13 @@ func (o *Options) validate() error {
 		o.Fatal = func(err error) { panic(err) }
 	}
 	return nil
+}
+
+// hashLook is how often a leader looks for a hash point: often where they are
+// close together.
+func (o *Options) hashLook() time.Duration {
+	if o.HashEvery > 0 {
+		return hashLook / 20
+	}
+	return hashLook
 }

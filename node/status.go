@@ -39,6 +39,7 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 	}
 	st.AppliedIndex = r.AppliedIndex()
 	n.machine.View(func(_ uint64, s *fsm.State) {
+		st.StateHash = stateHash(s.Agreed())
 		for _, name := range s.BotNames() {
 			bot, shards := botStatus(s.Bot(name), reports, s)
 			st.Bots = append(st.Bots, bot)
@@ -63,8 +64,22 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 		}
 	}
 	st.Problems = problems(&st, n.manager.Waiting())
+	if at := n.differs.Load(); at != nil {
+		st.Problems = append(st.Problems, admin.Problem{
+			Code: "state_differs", Message: fmt.Sprintf("the nodes' states differ at entry %d, and no majority agrees", *at),
+			Hint: "compare `botnode status` and GET /v1/digest of all nodes; restore a backup if it stays",
+		})
+	}
 	st.Health = health(&st)
 	return st, nil
+}
+
+// stateHash shows a hash point, and nothing before the first.
+func stateHash(p fsm.HashPoint) admin.Digest {
+	if p.Index == 0 {
+		return admin.Digest{}
+	}
+	return admin.Digest{AppliedIndex: p.Index, Digest: p.Digest.String()}
 }
 
 func (n *Node) nodeStatus(reports map[string]report) []admin.Node {

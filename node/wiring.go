@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/transport"
+	"github.com/botnode/botnode/trust"
 )
 
 // The methods that nodes call on each other. Numbers never change.
@@ -22,13 +24,62 @@ const (
 )
 
 // machine adapts fsm.Machine to consensus.
-type machine struct{ *fsm.Machine }
+// With keys, snapshots are encrypted on
+// their way to the disk and to other nodes.
+type machine struct {
+	*fsm.Machine
+	keys *trust.Keychain // nil without
+}
 
 // Capture implements consensus.Machine.
-func (m machine) Capture() (consensus.Snapshot, error) { return m.Machine.Capture() }
+func (m machine) Capture() (consensus.Snapshot, error) {
+	c, err := m.Machine.Capture()
+	if err != nil || m.keys == nil {
+		return c, err
+	}
+	return encrypted{c, m.keys}, nil
+}
 
 // Restore implements consensus.Machine.
-func (m machine) Restore(r io.Reader) error { return m.Machine.Restore(r) }
+func (m machine) Restore(r io.Reader) error {
+	plain, err := decrypted(r, m.keys)
+	if err != nil {
+		return err
+	}
+	return m.Machine.Restore(plain)
+}
+
+// encrypted is a captured state that is encrypted as it is written.
+type encrypted struct {
+	consensus.Snapshot
+	keys *trust.Keychain
+}
+
+// WriteTo implements consensus.Snapshot.
+func (e encrypted) WriteTo(w io.Writer) (int64, error) {
+	secret, ok := e.keys.Current()
+	if !ok {
+		return 0, trust.ErrNoCertificate
+	}
+	out, err := trust.NewWriter(w, secret.BackupKey())
+	if err != nil {
+		return 0, err
+	}
+	n, err := e.Snapshot.WriteTo(out)
+	return n, errors.Join(err, out.Close())
+}
+
+// decrypted reads a snapshot that may be encrypted.
+func decrypted(r io.Reader, keys *trust.Keychain) (io.Reader, error) {
+	in := bufio.NewReaderSize(r, 64<<10)
+	if _, yes := trust.StreamEpoch(in); !yes {
+		return in, nil
+	}
+	if keys == nil {
+		return nil, trust.ErrNoKey
+	}
+	return trust.NewReader(in, keys.BackupKey)
+}
 
 var _ consensus.Machine = machine{}
 

@@ -99,7 +99,7 @@ func newBed(t tb, o bedOptions) *bed {
 		n := &bedNode{bed: b, machine: fsm.NewMachine(), self: fsm.NodeRef{ID: fmt.Sprint("node", i+1), Inc: 1}}
 		b.nodes = append(b.nodes, n)
 	}
-	b.must(&fsm.Init{ClusterID: "c"})
+	b.must(&fsm.Init{ClusterID: "c"}, &fsm.Rules{N: fsm.KnownRules})
 	for _, n := range b.nodes {
 		b.must(&fsm.Up{Node: n.self})
 	}

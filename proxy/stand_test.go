@@ -118,6 +118,7 @@ func newNode(t testing.TB, api string, o rest.Options) *restNode {
 	t.Cleanup(trip.Close)
 	n.trip = trip
 	n.apply(&fsm.Init{ClusterID: "c1"})
+	n.apply(&fsm.Rules{N: fsm.KnownRules})
 	for _, bot := range []string{"default", "elsewhere"} {
 		n.apply(&fsm.Configure{Bot: bot, Config: []byte(`{"intents":513}`)})
 	}

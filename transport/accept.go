@@ -62,6 +62,8 @@ func (t *Transport) welcome(raw net.Conn) {
 		t.raft.deliver(t.ctx, conn)
 	case kindGossip:
 		t.gossip.deliver(t.ctx, conn)
+	case kindStranger:
+		t.serveStranger(conn)
 	default:
 		t.serveRPC(conn)
 	}
@@ -83,26 +85,19 @@ func (t *Transport) handshake(raw net.Conn) (*Conn, kind, error) {
 	if err := raw.SetDeadline(time.Now().Add(acceptTimeout)); err != nil {
 		return nil, 0, err
 	}
-	wrapped := raw
-	if t.opts.TLS != nil {
-		wrapped = tls.Server(raw, t.opts.TLS)
+	host := remoteHost(raw)
+	if !t.greeting.enter(host) {
+		return nil, 0, errTooManyGreetings
 	}
+	defer t.greeting.leave(host)
+	wrapped := t.wrapServer(raw)
 	h, err := readHeader(wrapped)
 	if err != nil {
-		if errors.Is(err, errMagic) || errors.Is(err, errTLS) {
-			err = &RefusedError{Reason: ErrNotPeer, Addr: raw.RemoteAddr().String(), Message: err.Error()}
-		}
-		return nil, 0, err
+		return nil, 0, t.asForeign(raw, err)
 	}
-	answer, note := t.judge(h)
-	var release func()
-	if answer == answerOK {
-		release, answer, note = t.register(h)
-	}
+	release, answer, note := t.decide(wrapped, h)
 	if _, err := wrapped.Write(t.header(answer, note).append(nil)); err != nil {
-		if release != nil {
-			release()
-		}
+		release()
 		return nil, 0, err
 	}
 	if answer != answerOK {
@@ -136,13 +131,47 @@ func (t *Transport) header(k kind, note string) header {
 	}
 }
 
+// asForeign names what spoke in a foreign tongue, and tells it so if it can
+// understand that.
+func (t *Transport) asForeign(raw net.Conn, err error) error {
+	_, noTLS := errors.AsType[tls.RecordHeaderError](err)
+	switch {
+	case noTLS || errors.Is(err, errTLS):
+		return t.refusePlainly(raw, err)
+	case errors.Is(err, errMagic):
+		return &RefusedError{Reason: ErrNotPeer, Addr: raw.RemoteAddr().String(), Message: err.Error()}
+	}
+	return err
+}
+
+// decide answers a hello. Who isn't believed learns nothing of this node's
+// cluster. release is never nil.
+func (t *Transport) decide(c net.Conn, h header) (release func(), answer kind, note string) {
+	release = func() {}
+	if h.version == protocolVersion {
+		if answer, note = t.proven(c, h); answer != answerOK {
+			return release, answer, note
+		}
+	}
+	if answer, note = t.judge(h); answer != answerOK || h.kind == kindStranger {
+		return release, answer, note
+	}
+	registered, answer, note := t.register(h)
+	if registered != nil {
+		release = registered
+	}
+	return release, answer, note
+}
+
 // judge decides on a hello without looking at other connections.
 func (t *Transport) judge(h header) (kind, string) {
 	mine := t.opts.ClusterID()
 	switch {
 	case h.version != protocolVersion:
 		return answerVersion, fmt.Sprintf("%s speaks version %d, the caller %d: upgrade the older node", t.opts.ID, protocolVersion, h.version)
-	case h.kind != kindRPC && h.kind != kindRaft && h.kind != kindGossip:
+	case h.kind == kindStranger && t.opts.OnStranger == nil:
+		return answerRefused, t.opts.ID + " speaks no TLS to other nodes: join it without a join token"
+	case h.kind < kindRPC || h.kind > kindStranger:
 		return answerRefused, fmt.Sprintf("%s doesn't serve %s", t.opts.ID, h.kind)
 	case h.id == "":
 		return answerRefused, "the caller's node id is empty"
@@ -159,7 +188,7 @@ func (t *Transport) judge(h header) (kind, string) {
 // and gossip are for those inside, so that a node whose directory was wiped
 // isn't fed the log under its old address.
 func sameCluster(k kind, a, b string) bool {
-	if k == kindRPC && (a == "" || b == "") {
+	if (k == kindRPC || k == kindStranger) && (a == "" || b == "") {
 		return true
 	}
 	return a == b

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -39,7 +38,11 @@ func (t *Transport) greet(ctx context.Context, raw net.Conn, addr string, k kind
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = raw.SetDeadline(time.Unix(1, 0)) })
-	wrapped := t.wrapClient(raw, addr)
+	wrapped, proven, err := t.wrapClient(ctx, raw, addr)
+	if err != nil {
+		stop()
+		return nil, err
+	}
 	hello := t.header(k, "")
 	if _, err := wrapped.Write(hello.append(nil)); err != nil {
 		stop()
@@ -52,7 +55,7 @@ func (t *Transport) greet(ctx context.Context, raw net.Conn, addr string, k kind
 	if err != nil {
 		return nil, asRefusal(addr, err)
 	}
-	release, err := t.checkAnswer(h, addr)
+	release, err := t.checkAnswer(h, addr, proven)
 	if err != nil {
 		return nil, err
 	}
@@ -64,18 +67,6 @@ func (t *Transport) greet(ctx context.Context, raw net.Conn, addr string, k kind
 	return conn, nil
 }
 
-// wrapClient puts TLS over raw if it is configured.
-func (t *Transport) wrapClient(raw net.Conn, addr string) net.Conn {
-	if t.opts.TLS == nil {
-		return raw
-	}
-	cfg := t.opts.TLS.Clone()
-	if cfg.ServerName == "" {
-		cfg.ServerName, _, _ = net.SplitHostPort(addr)
-	}
-	return tls.Client(raw, cfg)
-}
-
 // asRefusal names what answered in a foreign tongue.
 func asRefusal(addr string, err error) error {
 	if errors.Is(err, errMagic) || errors.Is(err, errTLS) {
@@ -85,7 +76,7 @@ func asRefusal(addr string, err error) error {
 }
 
 // checkAnswer turns a refusal into an error and registers the peer.
-func (t *Transport) checkAnswer(h header, addr string) (func(), error) {
+func (t *Transport) checkAnswer(h header, addr, proven string) (func(), error) {
 	switch {
 	case h.kind != answerOK && h.kind >= answerOK:
 		if h.version != protocolVersion {
@@ -94,6 +85,8 @@ func (t *Transport) checkAnswer(h header, addr string) (func(), error) {
 		return nil, &RefusedError{Reason: h.kind.reason(), Addr: addr, Message: h.note}
 	case h.kind != answerOK || h.version != protocolVersion:
 		return nil, &RefusedError{Reason: ErrNotPeer, Addr: addr, Message: "the answer isn't one"}
+	case t.opts.Credentials != nil && h.id != proven:
+		return nil, &RefusedError{Reason: ErrUntrusted, Addr: addr, Message: fmt.Sprintf("the certificate is of node %s, the answer of %s", proven, h.id)}
 	}
 	p := Peer{ID: h.id, Incarnation: h.incarnation, Addr: h.addr}
 	// A peer that we reached ourselves is alive: force, but never back in time.

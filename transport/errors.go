@@ -37,6 +37,9 @@ var (
 	ErrDuplicateID = errors.New("node id is already in use by another process")
 	// ErrWrongPeer means that another node than the expected one answered.
 	ErrWrongPeer = errors.New("another node answers at this address")
+	// ErrUntrusted means that a certificate is missing, isn't of this cluster, is
+	// of another node, or was revoked.
+	ErrUntrusted = errors.New("the certificate isn't believed")
 	// ErrStaleIncarnation means that a newer incarnation of the node is known.
 	ErrStaleIncarnation = errors.New("a newer incarnation of this node is known")
 	// ErrRefused is any other refusal.

@@ -2,13 +2,7 @@ package transport
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
-	"math/big"
 	"net"
 	"strings"
 	"testing"
@@ -127,46 +121,6 @@ func answering(t *testing.T, b []byte) string {
 	}()
 	t.Cleanup(func() { _ = l.Close(); <-done })
 	return l.Addr().String()
-}
-
-func TestTLSWrapsBothEnds(t *testing.T) {
-	cfg := selfSigned(t)
-	secure := func(o *Options) { o.TLS = cfg }
-	a, b, plain := node(t, "a", secure), node(t, "b", secure), node(t, "plain", nil)
-	b.Handle(mEcho, echo)
-	if got, err := a.Call(testContext(t), b.Addr(), mEcho, []byte("x")); err != nil || string(got) != "a#1:x" {
-		t.Errorf("got %q, %v", got, err)
-	}
-	if _, err := plain.Probe(testContext(t), b.Addr()); err == nil {
-		t.Error("a node without TLS got in")
-	}
-	if _, err := a.Probe(testContext(t), plain.Addr()); err == nil {
-		t.Error("a node with TLS spoke to one without")
-	}
-}
-
-func selfSigned(t *testing.T) *tls.Config {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature}
-	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool := x509.NewCertPool()
-	pool.AddCert(cert)
-	return &tls.Config{
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
-		RootCAs:      pool, ClientCAs: pool, ClientAuth: tls.RequireAndVerifyClientCert,
-	}
 }
 
 func TestSilentStrangerDoesNotBlockOthers(t *testing.T) {

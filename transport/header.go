@@ -23,6 +23,8 @@ const (
 	kindRPC    kind = 1
 	kindRaft   kind = 2
 	kindGossip kind = 3
+	// kindStranger is of a process that has no certificate yet; see stranger.go.
+	kindStranger kind = 4
 
 	answerOK        kind = 0x80
 	answerVersion   kind = 0x81
@@ -30,6 +32,7 @@ const (
 	answerDuplicate kind = 0x83
 	answerStale     kind = 0x84
 	answerRefused   kind = 0x85
+	answerUntrusted kind = 0x86
 )
 
 // reason maps an answer to the sentinel that callers see.
@@ -43,6 +46,8 @@ func (k kind) reason() error {
 		return ErrDuplicateID
 	case answerStale:
 		return ErrStaleIncarnation
+	case answerUntrusted:
+		return ErrUntrusted
 	}
 	return ErrRefused
 }
@@ -56,6 +61,8 @@ func (k kind) String() string {
 		return "raft"
 	case kindGossip:
 		return "gossip"
+	case kindStranger:
+		return "join requests"
 	}
 	return fmt.Sprintf("kind(%#x)", byte(k))
 }

@@ -2,7 +2,6 @@ package transport
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -41,9 +40,13 @@ type Options struct {
 	// ClusterID returns the cluster that the node belongs to, "" while none. It
 	// is called for every connection and must not block. Nil means none.
 	ClusterID func() string
-	// TLS, when set, wraps both ends of every TCP connection. It must serve as
-	// a client's and as a server's configuration.
-	TLS *tls.Config
+	// Credentials, when set, put TLS over every TCP connection, in both
+	// directions: each end proves which node it is.
+	Credentials Credentials
+	// OnStranger answers the request of a process without a certificate; from and
+	// host are what it says of itself and the address that it comes from. Nil
+	// refuses strangers. It runs on a goroutine of its own.
+	OnStranger func(ctx context.Context, from Peer, host string, req []byte) []byte
 	// Network makes the sockets; nil is the machine's own. Its listeners have
 	// addresses of package net's types.
 	Network Network
@@ -74,14 +77,17 @@ func (o *Options) validate() error {
 	if err != nil {
 		return fmt.Errorf("--cluster-addr %q: want host:port: %w", o.Bind, err)
 	}
-	if o.TLS == nil && !o.Insecure && !isLoopback(host) {
+	if o.Credentials == nil && !o.Insecure && !IsLoopback(host) {
 		return fmt.Errorf("--cluster-addr %s: %w: configure TLS, use a loopback address, or pass --insecure", o.Bind, ErrInsecureBind)
+	}
+	if o.Credentials == nil {
+		o.OnStranger = nil // a secret is told over TLS alone
 	}
 	return nil
 }
 
-// isLoopback reports whether all that host stands for is loopback.
-func isLoopback(host string) bool {
+// IsLoopback reports whether all that a host stands for is loopback.
+func IsLoopback(host string) bool {
 	if ip := net.ParseIP(host); ip != nil {
 		return ip.IsLoopback()
 	}

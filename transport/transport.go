@@ -41,11 +41,13 @@ type Transport struct {
 	once   sync.Once
 	wg     sync.WaitGroup // every goroutine of the package
 
-	inbound  atomic.Int32
-	handlers [256]atomic.Pointer[handler]
-	peers    registry
-	raft     streams
-	gossip   streams
+	inbound   atomic.Int32
+	strangers atomic.Int32
+	greeting  byHost // accepted connections that haven't said who they are
+	handlers  [256]atomic.Pointer[handler]
+	peers     registry
+	raft      streams
+	gossip    streams
 
 	mu      sync.Mutex // guards the maps
 	closing bool       // no goroutine or connection is added after it

@@ -64,7 +64,7 @@ func (s *show) join(ctx context.Context) error {
 	first := s.c.nodes[0]
 	for _, n := range s.c.nodes[1:] {
 		start := time.Now()
-		if _, err := s.c.client(n).Join(ctx, first.cluster, nil); err != nil {
+		if _, err := s.c.client(n).Join(ctx, first.cluster, "", nil); err != nil {
 			return fmt.Errorf("%s does not join %s: %w", n.id, first.id, err)
 		}
 		s.screen.event(time.Now(), n.id, "botnode join %s  (%s): a voter after %s", first.cluster, first.id, short(time.Since(start)))

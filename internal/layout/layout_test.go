@@ -23,7 +23,7 @@ const module = "github.com/botnode/botnode"
 // may import each other below it.
 var ranks = map[string]int{
 	"discord": 0, "internal": 0,
-	"cache": 1, "transport": 1, "membership": 1,
+	"cache": 1, "transport": 1, "membership": 1, "trust": 1,
 	"fsm": 2, "discord/gateway": 2, "discord/rest": 2,
 	"consensus": 3,
 	"shard":     4,

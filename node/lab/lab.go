@@ -42,6 +42,8 @@ type Options struct {
 	Program func(id string) node.Program
 	// Dir, if set, is a folder for the nodes' directories, in place of memory.
 	Dir string
+	// TLS has the nodes speak TLS to each other. Each joins with a join token.
+	TLS bool
 	// Tune, if set, may change a node's options before it is made.
 	Tune func(id string, o *node.Options)
 	// Logger, if set, makes a node's log.
@@ -134,10 +136,41 @@ func (l *Lab) Add(ctx context.Context, id string) error {
 	if peer == "" {
 		return l.waitCounted(ctx, id, n)
 	}
-	if _, err = n.Join(ctx, peer, nil); err != nil {
+	token, err := l.joinToken(ctx)
+	if err != nil {
+		return err
+	}
+	if _, err = n.Join(ctx, peer, token, nil); err != nil {
 		return err
 	}
 	return l.waitLinked(ctx)
+}
+
+// joinToken makes a join token, "" without TLS.
+func (l *Lab) joinToken(ctx context.Context) (string, error) {
+	if !l.o.TLS {
+		return "", nil
+	}
+	token, _, err := l.machine(l.Living()[0]).proc.node.CreateJoinToken(ctx, time.Hour)
+	return token, err
+}
+
+// TryJoin starts a process on a fresh disk under an id, which others may have,
+// has it join with a join token, and kills it. The cluster is as before unless
+// the join succeeds.
+func (l *Lab) TryJoin(ctx context.Context, id, token string) error {
+	m := &machine{memory: node.NewMemory()}
+	n, err := l.start(id, m, false)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		m.proc.over.Store(true)
+		m.proc.host.Kill()
+		_ = n.Kill() // its sockets are gone
+	}()
+	_, err = n.Join(ctx, l.peer(), token, nil)
+	return err
 }
 
 // peer returns the address of a living node, "" if there is none.
@@ -157,7 +190,8 @@ func (l *Lab) start(id string, m *machine, bootstrap bool) (*node.Node, error) {
 	seed.API, seed.Intents = l.discord.APIURL(), uint64(p.Intents)
 	o := node.Options{
 		ID: id, ClusterAddr: m.addr, Bootstrap: bootstrap, Version: l.o.Version, Memory: m.memory, Network: proc.host, Timeouts: patient,
-		Logger: untilOver(l.o.Logger(id), &proc.over), Fatal: func(err error) {
+		ClusterTLS: l.o.TLS,
+		Logger:     untilOver(l.o.Logger(id), &proc.over), Fatal: func(err error) {
 			if !proc.over.Load() {
 				l.o.Fatal(id, err)
 			}

@@ -1,0 +1,65 @@
+package fsm
+
+import (
+	"bytes"
+	"encoding/hex"
+	"testing"
+)
+
+// trusted is a state in the middle of a rotation.
+func trusted(t *testing.T) *bench {
+	t.Helper()
+	b := setup(t)
+	b.must(
+		&Rules{N: 2},
+		&Charter{Node: "joe", Authority: Authority{Epoch: 1, Cert: []byte("c1"), Key: []byte("k1")}, NotAfter: 10},
+		&PutJoinToken{Rev: 1, Token: JoinToken{ID: "t", Hash: [32]byte{1}, Expires: 100}, Now: 1},
+		&Enrol{Token: "t", Node: "robert", Enrolment: 2, Holds: 1, Cert: 1, NotAfter: 10, Now: 50},
+		&Enrol{Token: "t", Node: "zoe", Enrolment: 3, Holds: 1, Cert: 1, NotAfter: 10, Now: 50},
+		&Forget{ID: "zoe"},
+		&Rotate{Rev: 5, Authority: Authority{Epoch: 2, Cert: []byte("c2"), Key: []byte("k2")}, Secret: SealedSecret{Epoch: 2, Under: 1, Box: []byte("b")}},
+	)
+	return b
+}
+
+func TestGoldenTrust(t *testing.T) {
+	b := trusted(t)
+	var w writer
+	b.state.encodeExtensions(&w)
+	golden(t, "trust.txt", hex.Dump(w.b))
+	r := newBench(t)
+	if err := r.Restore(bytes.NewReader(b.snapshot())); err != nil {
+		t.Fatal(err)
+	}
+	if r.state.Digest() != b.state.Digest() || !r.state.Trust().Revoked("zoe", 3) {
+		t.Error("trust isn't what it was before the snapshot")
+	}
+	for n := range w.b { // cut off anywhere
+		s := NewState()
+		in := &reader{b: w.b[:n]}
+		if s.decodeExtensions(in); in.err == nil && n > 0 {
+			t.Errorf("%d of %d bytes were taken", n, len(w.b))
+		}
+	}
+	in := &reader{b: []byte{99, 0}}
+	if NewState().decodeExtensions(in); in.err == nil {
+		t.Error("a part of a newer version was taken")
+	}
+}
+
+// TestTransplant makes a backup's state one of another cluster.
+func TestTransplant(t *testing.T) {
+	now, old := trusted(t), setup(t)
+	old.must(&Rules{N: 2}, &Charter{Node: "mike", Authority: Authority{Epoch: 1, Cert: []byte("other")}, NotAfter: 5})
+	old.state.Transplant(now.state)
+	var x, y writer
+	now.state.encodeExtensions(&x)
+	old.state.encodeExtensions(&y)
+	if !bytes.Equal(x.b, y.b) {
+		t.Error("the trust isn't the running cluster's")
+	}
+	old.must(&DropJoinToken{ID: "t"})
+	if _, ok := now.state.Trust().JoinToken("t"); !ok {
+		t.Error("the two states share a map")
+	}
+}
