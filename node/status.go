@@ -39,7 +39,7 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 	}
 	st.AppliedIndex = r.AppliedIndex()
 	n.machine.View(func(_ uint64, s *fsm.State) {
-		st.StateHash = stateHash(s.Agreed())
+		st.Rules, st.StateHash = s.Rules, stateHash(s.Agreed())
 		for _, name := range s.BotNames() {
 			bot, shards := botStatus(s.Bot(name), reports, s)
 			st.Bots = append(st.Bots, bot)
