@@ -47,8 +47,9 @@ type Backend interface {
 	Leave(ctx context.Context) error
 	// Drain says whether a node is to have no shards.
 	Drain(ctx context.Context, id string, on bool) error
-	// RemoveNode removes a node that is gone from the cluster.
-	RemoveNode(ctx context.Context, id string) error
+	// RemoveNode removes a node that is gone from the cluster; with force also one
+	// that is up.
+	RemoveNode(ctx context.Context, id string, force bool) error
 	// SetVoter promotes or demotes a node.
 	SetVoter(ctx context.Context, id string, voter bool) error
 	// TransferLeadership moves leadership to a node, "" for any other.

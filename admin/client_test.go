@@ -65,7 +65,8 @@ func TestClientCalls(t *testing.T) {
 	for want, err := range map[string]error{
 		"drain a/b true":        c.Drain(ctx, "a/b", true),
 		"drain x false":         c.Drain(ctx, "x", false),
-		"remove x":              c.RemoveNode(ctx, "x"),
+		"remove x false":        c.RemoveNode(ctx, "x", false),
+		"remove y true":         c.RemoveNode(ctx, "y", true),
 		"voter x true":          c.SetVoter(ctx, "x", true),
 		"voter x false":         c.SetVoter(ctx, "x", false),
 		`transfer "x"`:          c.TransferLeadership(ctx, "x"),

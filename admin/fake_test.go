@@ -174,7 +174,9 @@ func (f *fake) Leave(context.Context) error     { return f.called("leave") }
 func (f *fake) Drain(_ context.Context, id string, on bool) error {
 	return f.called("drain %s %t", id, on)
 }
-func (f *fake) RemoveNode(_ context.Context, id string) error { return f.called("remove %s", id) }
+func (f *fake) RemoveNode(_ context.Context, id string, force bool) error {
+	return f.called("remove %s %t", id, force)
+}
 func (f *fake) SetVoter(_ context.Context, id string, voter bool) error {
 	return f.called("voter %s %t", id, voter)
 }
