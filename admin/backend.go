@@ -91,6 +91,9 @@ type Backend interface {
 	// RevokeClientKey makes a key worthless and ends the sessions that were opened
 	// with it.
 	RevokeClientKey(ctx context.Context, bot, name string) error
-	// SaveSnapshot writes a snapshot of the applied state.
+	// SaveSnapshot writes a backup of the applied state.
 	SaveSnapshot(ctx context.Context, w io.Writer) error
+	// RestoreSnapshot replaces the state of the whole cluster by that of a backup,
+	// in a new generation. Nothing changes before all of the backup was verified.
+	RestoreSnapshot(ctx context.Context, from io.Reader, o RestoreOptions) (RestoreResult, error)
 }

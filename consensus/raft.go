@@ -63,6 +63,10 @@ func Open(o Options) (*Raft, error) {
 		return nil, errors.Join(err, o.Layer.Close())
 	}
 	r.store = st
+	if err := r.checkRestore(); err != nil {
+		r.cancel()
+		return nil, errors.Join(err, o.Layer.Close(), st.close())
+	}
 	r.lead = newLeadership(r)
 	r.verify = newVerifier(r)
 	r.elector = newElector(r)

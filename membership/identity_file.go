@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"github.com/botnode/botnode/internal/durable"
 )
 
 // directory is the place of an identity on disk, locked.
@@ -18,7 +20,7 @@ type directory struct {
 
 func (d *directory) read() ([]byte, error) { return os.ReadFile(filepath.Join(d.dir, identityFile)) }
 
-func (d *directory) write(b []byte) error { return writeFileSync(d.dir, identityFile, b) }
+func (d *directory) write(b []byte) error { return durable.WriteFile(d.dir, identityFile, b) }
 
 func (d *directory) close() error { return d.lock.Close() }
 
@@ -46,29 +48,4 @@ func lockDir(path string) (*os.File, error) {
 		_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	return f, nil
-}
-
-// writeFileSync replaces dir/name so that after a crash it is the old or the new
-// one, whole, and after a return without error the new one.
-func writeFileSync(dir, name string, b []byte) error {
-	tmp, err := os.CreateTemp(dir, name+".*.tmp")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name()) // fails after the rename, as it should
-	_, err = tmp.Write(b)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp.Name(), filepath.Join(dir, name)); err != nil {
-		return err
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -41,6 +41,7 @@ type Node struct {
 	wg        sync.WaitGroup
 	cleanups  []cleanup
 	joinMu    sync.Mutex // held while this node joins, or answers a join
+	restoreMu sync.Mutex // held while this node restores a backup
 	stopOnce  sync.Once
 	stopErr   error
 	leaving   atomic.Bool

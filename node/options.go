@@ -12,6 +12,7 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/gateway"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/backupfile"
 	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/transport"
 )
@@ -99,6 +100,10 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// StopTimeout bounds how long Stop waits for shards to move away.
 	StopTimeout time.Duration
+	// Seal encrypts the backups that this node writes, and Unseal reads those
+	// that are encrypted; without them backups are in clear.
+	Seal   backupfile.Seal
+	Unseal backupfile.Unseal
 	// Metrics may be nil.
 	Metrics Metrics
 	Logger  *zap.Logger
