@@ -115,6 +115,13 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 	if o.SyncTimeout, err = time.ParseDuration(text(fs, "sync-timeout")); err != nil || o.SyncTimeout < 0 {
 		return o, usagef("--sync-timeout: %q is no duration like 30s", text(fs, "sync-timeout"))
 	}
+	o.Backup = node.BackupOptions{Dir: text(fs, "backup-dir"), Keep: count(fs, "backup-keep")}
+	if o.Backup.Every, err = time.ParseDuration(text(fs, "backup-every")); err != nil || o.Backup.Every < time.Second {
+		return o, usagef("--backup-every: %q is no duration of a second or more, like 1h", text(fs, "backup-every"))
+	}
+	if o.Backup.Keep < 0 {
+		return o, usagef("--backup-keep: a number of files is wanted, 0 for all")
+	}
 	for name, to := range map[string]*uint32{"weight": &o.Weight, "max-shards": &o.MaxShards} {
 		n := count(fs, name)
 		if n < 0 || n > maxCount {

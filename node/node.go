@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -53,6 +54,7 @@ type Node struct {
 	look      chan struct{} // capacity 1: the peers may have changed
 	rates     rates
 	proxy     atomic.Pointer[proxyInfo] // nil without a proxy
+	backups   *autoBackup               // nil if it makes none
 }
 
 // cleanup undoes one acquisition.
@@ -71,6 +73,12 @@ func New(o Options) (_ *Node, err error) {
 		bots: make(map[string]*botRuntime), left: make(chan struct{}), look: make(chan struct{}, 1),
 	}
 	n.late.raft = n.raftOrNil
+	if o.Backup.Dir != "" {
+		if err := os.MkdirAll(o.Backup.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("--backup-dir: %w", err)
+		}
+		n.backups = &autoBackup{n: n, o: o.Backup}
+	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -282,6 +290,9 @@ func (n *Node) Start() error {
 	n.wg.Go(n.registerLoop)
 	n.wg.Go(n.followConfigs)
 	n.wg.Go(n.followViews)
+	if n.o.Backup.Dir != "" {
+		n.wg.Go(n.backups.run)
+	}
 	return n.begin()
 }
 

@@ -59,6 +59,9 @@ type Program struct {
 type Metrics interface {
 	consensus.Metrics
 	shard.Metrics
+	// Backup tells of the newest backup, the zero time for none, and what came of
+	// the newest attempt.
+	Backup(last time.Time, bytes int64, err error)
 }
 
 // Options configure a node.
@@ -100,6 +103,8 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// StopTimeout bounds how long Stop waits for shards to move away.
 	StopTimeout time.Duration
+	// Backup has the node save backups while it leads.
+	Backup BackupOptions
 	// Seal encrypts the backups that this node writes, and Unseal reads those
 	// that are encrypted; without them backups are in clear.
 	Seal   backupfile.Seal

@@ -5,6 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -30,7 +33,14 @@ func (keeper) Policy(string) shard.HandlerPolicy { return shard.HandlerPolicy{} 
 // cluster starts nodes of a cluster of its own.
 func cluster(t *testing.T, ids ...string) (*lab.Lab, context.Context) {
 	t.Helper()
+	return tuned(t, nil, ids...)
+}
+
+// tuned is cluster with changed options.
+func tuned(t *testing.T, tune func(string, *node.Options), ids ...string) (*lab.Lab, context.Context) {
+	t.Helper()
 	l, err := lab.New(lab.Options{
+		Tune:    tune,
 		Discord: sim.Options{Shards: 2, MaxConcurrency: 2, Members: 5, GlobalLimit: -1, NoRouteLimits: true},
 		Program: func(string) node.Program {
 			return node.Program{
@@ -294,4 +304,63 @@ func TestRestoreKeepsSessions(t *testing.T) {
 		t.Errorf("%d IDENTIFYs for 2 shards", s.Identifies)
 	}
 	agree(t, ctx, l)
+}
+
+// TestBackupsBySchedule: whoever leads saves, each name is a whole backup, and
+// nothing is removed but what is too much of the cluster's own.
+func TestBackupsBySchedule(t *testing.T) {
+	dir := t.TempDir()
+	l, ctx := tuned(t, func(id string, o *node.Options) {
+		o.Backup = node.BackupOptions{Dir: filepath.Join(dir, id), Every: time.Second, Keep: 2}
+	}, "joe", "mike", "robert")
+	own := func(id string) (files []string) {
+		all, err := filepath.Glob(filepath.Join(dir, id, "botnode-"+l.Node(l.Living()[0]).ClusterID()+"-*.backup"))
+		must(t, err)
+		return all
+	}
+	until := func(what string, ok func() bool) {
+		t.Helper()
+		for !ok() {
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+				t.Fatal("never: " + what)
+			}
+		}
+	}
+	leader, err := l.WaitLeader(ctx)
+	must(t, err)
+	until("a backup", func() bool { return len(own(leader)) > 0 })
+	first := own(leader)[0]
+	cluster := l.Node(leader).ClusterID()
+	foreign := []string{"notes.backup", "botnode-other-1-20200101T000000Z.backup", "botnode-" + cluster + "-before-the-upgrade.backup"}
+	for _, name := range append(foreign, "botnode-"+cluster+"-1-20200101T000000Z.backup", "botnode-"+cluster+"-2-20200102T000000Z.backup") {
+		must(t, os.WriteFile(filepath.Join(dir, leader, name), []byte("x"), 0o600))
+	}
+	until("the first is too much", func() bool {
+		_, err := os.Stat(first)
+		return errors.Is(err, os.ErrNotExist)
+	})
+	// The index of the newest may be the same: nothing has to happen between two.
+	until("two are left", func() bool { return len(own(leader)) == 2+1 }) // and the one by hand
+	for _, name := range foreign {
+		if _, err := os.Stat(filepath.Join(dir, leader, name)); err != nil {
+			t.Errorf("%s is gone: %v", name, err)
+		}
+	}
+	for _, path := range own(leader) {
+		if strings.Contains(path, "before-the-upgrade") {
+			continue
+		}
+		f, err := os.Open(path)
+		must(t, err)
+		if b, err := node.ReadBackup(f, nil); err != nil || b.Header.Cluster != cluster || b.Header.Counts.Shards != 2 {
+			t.Errorf("%s: %v", path, err)
+		}
+		must(t, f.Close())
+	}
+	l.Kill(leader)
+	next, err := l.WaitLeader(ctx)
+	must(t, err)
+	until("a backup by the next leader", func() bool { return len(own(next)) > 0 })
 }
