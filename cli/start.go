@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/proxy"
@@ -30,6 +31,7 @@ var configErrors = []error{
 	admin.ErrInsecureBind, transport.ErrInsecureBind,
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
 	membership.ErrJoining, membership.ErrOtherCluster,
+	consensus.ErrRestoreUnfinished, node.ErrRecovering,
 	proxy.ErrInsecureBind, proxy.ErrCertificate,
 }
 
@@ -229,7 +231,7 @@ func (r *running) stop(ctx context.Context) error {
 }
 
 // stateFiles are what a node keeps in its data directory.
-var stateFiles = []string{"raft.db", "wal", "snapshots", "node.json"}
+var stateFiles = []string{"raft.db", "wal", "snapshots", "node.json", "recovery.json"}
 
 // wipe makes the data directory of a node that has left its cluster fresh. Only
 // what nodes make is removed, and not the lock: another process may hold it.

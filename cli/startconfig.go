@@ -136,12 +136,7 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 		}
 		o.ID, _, _ = strings.Cut(host, ".")
 	}
-	if o.DataDir == "" {
-		o.DataDir = "botnode-data"
-		if dir, ok := a.o.LookupEnv("STATE_DIRECTORY"); ok && dir != "" {
-			o.DataDir, _, _ = strings.Cut(dir, ":") // systemd lists all of a unit's directories
-		}
-	}
+	o.DataDir = a.dataDir(o.DataDir)
 	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
 		return o, &usageError{err}
 	}
@@ -149,6 +144,18 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 		return o, usagef("--data-dir: %s is not a directory", o.DataDir)
 	}
 	return o, checkAddrs(fs, o)
+}
+
+// dataDir returns the directory that is meant where none is named.
+func (a *app) dataDir(named string) string {
+	if named != "" {
+		return named
+	}
+	if dir, ok := a.o.LookupEnv("STATE_DIRECTORY"); ok && dir != "" {
+		first, _, _ := strings.Cut(dir, ":") // systemd lists all of a unit's directories
+		return first
+	}
+	return "botnode-data"
 }
 
 func checkAddrs(fs *pflag.FlagSet, o node.Options) error {

@@ -94,6 +94,25 @@ func OpenIdentity(dir, id string) (*Identity, error) {
 	return i, nil
 }
 
+// ErrNoIdentity means that no node has ever run on a directory.
+var ErrNoIdentity = errors.New("the data directory is no node's: name that of the node with --data-dir")
+
+// OpenExisting is OpenIdentity for a directory of whatever node it is.
+func OpenExisting(dir string) (*Identity, error) {
+	b, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoIdentity)
+	}
+	if err != nil {
+		return nil, err
+	}
+	rec, err := decodeRecord(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return OpenIdentity(dir, rec.NodeID)
+}
+
 // OpenMemory is OpenIdentity on memory in place of a directory.
 func OpenMemory(m *Memory, id string) (*Identity, error) {
 	if !validID(id) {
@@ -250,10 +269,8 @@ func (i *Identity) Bootstrap() (clusterID string, done bool, err error) {
 	case i.rec.Bootstrap != "":
 		return i.rec.Bootstrap, false, nil
 	}
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
 	rec := i.rec
-	rec.Bootstrap = hex.EncodeToString(b[:])
+	rec.Bootstrap = NewClusterID()
 	return rec.Bootstrap, false, i.store(rec)
 }
 
@@ -275,6 +292,26 @@ func (i *Identity) Adopt(clusterID string) error {
 	rec.AwaitsVote = rec.Joining != ""
 	rec.ClusterID, rec.Bootstrap, rec.Joining = clusterID, "", ""
 	return i.store(rec)
+}
+
+// Recover makes the node one of a new cluster, which was made out of what is left
+// of its own.
+func (i *Identity) Recover(clusterID string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.rec.ClusterID == clusterID {
+		return nil
+	}
+	rec := i.rec
+	rec.ClusterID, rec.Bootstrap, rec.Joining, rec.AwaitsVote = clusterID, "", "", false
+	return i.store(rec)
+}
+
+// NewClusterID draws the id of a cluster.
+func NewClusterID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
 }
 
 // AwaitsVote reports whether the node was admitted to its cluster and has not

@@ -55,6 +55,7 @@ type Node struct {
 	rates     rates
 	proxy     atomic.Pointer[proxyInfo] // nil without a proxy
 	backups   *autoBackup               // nil if it makes none
+	recovered recoveryFile              // of its directory; zero if there was none
 }
 
 // cleanup undoes one acquisition.
@@ -127,6 +128,9 @@ func (n *Node) identify() error {
 	}
 	n.identity = id
 	n.acquired("data directory", id.Close)
+	if n.recovered, err = recoveredOf(&n.o); err != nil {
+		return err
+	}
 	if n.self.Inc, err = id.NextIncarnation(); err != nil {
 		return err
 	}
@@ -147,7 +151,7 @@ func (n *Node) ClusterID() string {
 func (n *Node) listen() error {
 	t, err := transport.Listen(transport.Options{
 		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
-		ClusterID: n.ClusterID, Network: n.o.Network, Insecure: n.o.Insecure, OnLink: n.onLink, Logger: n.log.Named("transport"),
+		ClusterID: n.ClusterID, Former: n.former, Network: n.o.Network, Insecure: n.o.Insecure, OnLink: n.onLink, Logger: n.log.Named("transport"),
 	})
 	if err != nil {
 		return err

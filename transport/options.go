@@ -41,6 +41,8 @@ type Options struct {
 	// ClusterID returns the cluster that the node belongs to, "" while none. It
 	// is called for every connection and must not block. Nil means none.
 	ClusterID func() string
+	// Former, if set, may say what has become of another cluster, for a caller that belongs to it.
+	Former func(cluster string) string
 	// TLS, when set, wraps both ends of every TCP connection. It must serve as
 	// a client's and as a server's configuration.
 	TLS *tls.Config
