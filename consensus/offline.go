@@ -130,8 +130,8 @@ func (f *Offline) apply(m Machine, s *Survey) error {
 	return nil
 }
 
-// Found makes the directory that of a cluster of one, whose state is snap's. It may be called again after a crash in the
-// middle, with the index that was planned first: what is done already is left alone.
+// Found makes the directory that of a cluster of one, whose state is snap's; Discard has to follow. It may be called again
+// after a crash, with the index that was planned first: what is done already is left alone.
 func (f *Offline) Found(snap Snapshot, addr string, index, term uint64) error {
 	conf := raft.Configuration{Servers: []raft.Server{{Suffrage: raft.Voter, ID: raft.ServerID(f.opts.ID), Address: raft.ServerAddress(addr)}}}
 	list, err := f.stores.snaps.List()
@@ -148,7 +148,11 @@ func (f *Offline) Found(snap Snapshot, addr string, index, term uint64) error {
 			return fmt.Errorf("write snapshot: %w", err)
 		}
 	}
-	// Without its entries: they hold configurations of the cluster that was.
+	return nil
+}
+
+// Discard removes the log that Found's snapshot covers: its entries hold configurations of the cluster that was.
+func (f *Offline) Discard() error {
 	first, err := f.stores.log.FirstIndex()
 	if err != nil {
 		return err

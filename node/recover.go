@@ -200,23 +200,37 @@ type Result struct {
 // first, the plan is on the disk, and no node starts on the directory until the
 // last is done.
 func (r *Recovery) Run(keepSessions bool) (Result, error) {
-	if !r.Resumes {
-		r.file = recoveryFile{
-			OldCluster: r.Cluster, NewCluster: membership.NewClusterID(), Generation: r.Generation + 1,
-			Index: r.Survey.LastIndex + 1, Term: r.Survey.LastTerm, BegunAt: time.Now().UTC().Truncate(time.Second),
-		}
-		if err := r.file.write(r.dir); err != nil {
+	for _, step := range r.steps(keepSessions) {
+		if err := step(); err != nil {
 			return Result{}, err
 		}
 	}
-	if err := r.found(keepSessions); err != nil {
-		return Result{}, err
+	return Result{Cluster: r.file.NewCluster, Generation: r.file.Generation}, nil
+}
+
+func (r *Recovery) steps(keepSessions bool) []func() error {
+	return []func() error{
+		r.plan,
+		func() error { return r.found(keepSessions) },
+		func() error { return r.offline.Discard() },
+		func() error { return r.identity.Recover(r.file.NewCluster) },
+		func() error {
+			r.file.Done = true
+			return r.file.write(r.dir)
+		},
 	}
-	if err := r.identity.Recover(r.file.NewCluster); err != nil {
-		return Result{}, err
+}
+
+// plan writes what is going to be done.
+func (r *Recovery) plan() error {
+	if r.Resumes {
+		return nil
 	}
-	r.file.Done = true
-	return Result{Cluster: r.file.NewCluster, Generation: r.file.Generation}, r.file.write(r.dir)
+	r.file = recoveryFile{
+		OldCluster: r.Cluster, NewCluster: membership.NewClusterID(), Generation: r.Generation + 1,
+		Index: r.Survey.LastIndex + 1, Term: r.Survey.LastTerm, BegunAt: time.Now().UTC().Truncate(time.Second),
+	}
+	return r.file.write(r.dir)
 }
 
 func (r *Recovery) found(keepSessions bool) error {

@@ -33,14 +33,14 @@ func (keeper) Policy(string) shard.HandlerPolicy { return shard.HandlerPolicy{} 
 // cluster starts nodes of a cluster of its own.
 func cluster(t *testing.T, ids ...string) (*lab.Lab, context.Context) {
 	t.Helper()
-	return tuned(t, nil, ids...)
+	return tuned(t, "", nil, ids...)
 }
 
-// tuned is cluster with changed options.
-func tuned(t *testing.T, tune func(string, *node.Options), ids ...string) (*lab.Lab, context.Context) {
+// tuned is cluster with changed options, on disks if there is a folder for them.
+func tuned(t *testing.T, dir string, tune func(string, *node.Options), ids ...string) (*lab.Lab, context.Context) {
 	t.Helper()
 	l, err := lab.New(lab.Options{
-		Tune:    tune,
+		Dir: dir, Tune: tune,
 		Discord: sim.Options{Shards: 2, MaxConcurrency: 2, Members: 5, GlobalLimit: -1, NoRouteLimits: true},
 		Program: func(string) node.Program {
 			return node.Program{
@@ -310,7 +310,7 @@ func TestRestoreKeepsSessions(t *testing.T) {
 // nothing is removed but what is too much of the cluster's own.
 func TestBackupsBySchedule(t *testing.T) {
 	dir := t.TempDir()
-	l, ctx := tuned(t, func(id string, o *node.Options) {
+	l, ctx := tuned(t, "", func(id string, o *node.Options) {
 		o.Backup = node.BackupOptions{Dir: filepath.Join(dir, id), Every: time.Second, Keep: 2}
 	}, "joe", "mike", "robert")
 	own := func(id string) (files []string) {
