@@ -109,7 +109,13 @@ func (f *Offline) apply(m Machine, s *Survey) error {
 		return err
 	}
 	if first > s.SnapshotIndex+1 && last > s.SnapshotIndex {
-		return fmt.Errorf("%w: snapshot at %d, log from %d", ErrLogGap, s.SnapshotIndex, first)
+		return damaged(PartSnapshot, fmt.Errorf("%w: snapshot at %d, log from %d", ErrLogGap, s.SnapshotIndex, first))
+	}
+	if files, ok := f.stores.log.(*logFiles); ok {
+		s.CommittedIndex = files.extent.now.Commit
+		if err := files.extent.check(last, s.SnapshotIndex); err != nil {
+			return err
+		}
 	}
 	for i := s.SnapshotIndex + 1; i <= last; i++ {
 		var e raft.Log
