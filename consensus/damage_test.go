@@ -28,7 +28,7 @@ func usedDir(t *testing.T) (dir string, applied []string) {
 				t.Fatal(err)
 			}
 		}
-		c.propose(l, fmt.Sprintf("e%d %s", i, strings.Repeat("x", 37*i%700)))
+		c.propose(l, fmt.Sprintf("e%d-%s v", i, strings.Repeat("x", 37*i%700))) // all of it is in the id, and so compared
 	}
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
