@@ -166,3 +166,28 @@ func TestLastAppendIsMissed(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// TestPowerGoesAfterDamage: the record of how far the log had been written is one of long ago, as after a power cut. That
+// a frame in the middle of the newest file is damaged shows by what was appended after it.
+func TestPowerGoesAfterDamage(t *testing.T) {
+	t.Parallel()
+	dir, _ := usedDir(t)
+	names, used := filesOf(t, filepath.Join(dir, walDir))
+	newest := names[len(names)-2]
+	path := filepath.Join(dir, walDir, newest)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if used[newest] < 2000 {
+		t.Fatalf("the newest file has only %d bytes", used[newest])
+	}
+	b[walFileHeader] = 7 // the type of the first frame
+	old := make([]byte, 2*slotSize)
+	if err := errors.Join(os.WriteFile(path, b, 0o600), os.WriteFile(filepath.Join(dir, extentFile), old, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tryDir(t, dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "an append that came later is whole") {
+		t.Errorf("%v", err)
+	}
+}

@@ -131,14 +131,19 @@ func (m *modelLog) tear(t *rapid.T) {
 }
 
 func (m *modelLog) copy(t *rapid.T, from string) string {
-	dir, err := os.MkdirTemp(m.dir, "copy")
-	if err == nil {
-		err = os.CopyFS(dir, os.DirFS(from))
+	for {
+		dir, err := os.MkdirTemp(m.dir, "copy")
+		if err == nil {
+			err = os.CopyFS(dir, os.DirFS(from))
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a rotation was under way, and a file has got its name
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dir
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func (m *modelLog) open(t *rapid.T, dir string) {
