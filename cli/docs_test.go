@@ -130,7 +130,7 @@ func TestCommands(t *testing.T) {
 }
 
 var (
-	logCode     = regexp.MustCompile(`zap\.String\("code", "([^"]+)"\)`)
+	logCode     = regexp.MustCompile(`(?:zap\.String\("code", |\bwhy\()"([^"]+)"`)
 	problemCode = regexp.MustCompile(`\badd\("([a-z_]+)", `)
 	documented  = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
 )

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/zeebo/xxh3"
 )
 
 // The names of the files in the data directory.
@@ -52,6 +55,7 @@ type record struct {
 	Joining     string `json:"joining,omitempty"`       // address; ClusterID and Bootstrap are empty then
 	AwaitsVote  bool   `json:"awaits_vote,omitempty"`   // it was admitted, and isn't a voter yet
 	Incarnation uint64 `json:"incarnation"`             // the highest ever given out
+	Sum         string `json:"sum,omitempty"`           // of the rest; older versions wrote none
 }
 
 // Identity is the data directory's word on which node and which cluster it
@@ -155,8 +159,13 @@ func (i *Identity) load(id string) error {
 
 func decodeRecord(b []byte) (record, error) {
 	var rec record
-	if err := json.Unmarshal(b, &rec); err != nil {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields() // a name that was damaged
+	if err := d.Decode(&rec); err != nil {
 		return record{}, fmt.Errorf("%w: %w", ErrCorruptIdentity, err)
+	}
+	if rec.Sum != "" && rec.Sum != rec.sum() {
+		return record{}, fmt.Errorf("%w: its checksum is wrong", ErrCorruptIdentity)
 	}
 	marks := 0
 	for _, s := range [...]string{rec.ClusterID, rec.Bootstrap, rec.Joining} {
@@ -170,8 +179,17 @@ func decodeRecord(b []byte) (record, error) {
 	return rec, nil
 }
 
+// sum returns the checksum of all other fields.
+func (rec record) sum() string {
+	rec.Sum = ""
+	b, _ := json.Marshal(rec) // nothing in it can't be
+	s := xxh3.Hash128(b).Bytes()
+	return hex.EncodeToString(s[:])
+}
+
 // store makes rec durable, then current.
 func (i *Identity) store(rec record) error {
+	rec.Sum = rec.sum()
 	b, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
 		return err

@@ -99,6 +99,9 @@ func New(o Options) (_ *Node, err error) {
 	if err := n.openRaft(); err != nil {
 		return nil, err
 	}
+	if err := n.checkMember(); err != nil {
+		return nil, err
+	}
 	return n, n.openMembership()
 }
 
