@@ -96,18 +96,18 @@ func (t *tail) clear() error {
 // missing before it had been answered for. It returns where the entry is, 0 if there is none.
 func (t *tail) followed(size int) (at int64, err error) {
 	b := make([]byte, size)
-	if n, err := t.file.ReadAt(b, t.end); err != nil && !errors.Is(err, io.EOF) {
+	n, err := t.file.ReadAt(b, t.end)
+	if err != nil && !errors.Is(err, io.EOF) {
 		return 0, err
-	} else {
-		b = bytes.TrimRight(b[:n], "\x00")
 	}
+	b = bytes.TrimRight(b[:n], "\x00")
 	for o := 0; o+2*walFrameHeader < len(b); o += 8 {
 		commit, entry := b[o:o+walFrameHeader], b[o+walFrameHeader:]
 		if commit[0] != segment.FrameCommit || commit[1]|commit[2]|commit[3] != 0 || entry[0] != segment.FrameEntry {
 			continue
 		}
-		n := int(binary.LittleEndian.Uint32(entry[4:]))
-		if n <= len(entry)-walFrameHeader && wholeEntry(entry[walFrameHeader:][:n]) {
+		length := int(binary.LittleEndian.Uint32(entry[4:]))
+		if length <= len(entry)-walFrameHeader && wholeEntry(entry[walFrameHeader:][:length]) {
 			return t.end + int64(o) + walFrameHeader, nil
 		}
 	}

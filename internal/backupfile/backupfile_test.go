@@ -144,11 +144,11 @@ func TestSeal(t *testing.T) {
 		if id != "k1" || !bytes.Equal(head, sealed) {
 			t.Errorf("key %q, header %s", id, head)
 		}
-		var clear bytes.Buffer
-		if _, err := io.Copy(mask{&clear}, io.LimitReader(from, int64(len(payload)))); err != nil {
+		var plain bytes.Buffer
+		if _, err := io.Copy(mask{&plain}, io.LimitReader(from, int64(len(payload)))); err != nil {
 			return nil, err
 		}
-		return &clear, nil
+		return &plain, nil
 	}
 	if _, got, err := read(file, unseal); err != nil || !bytes.Equal(got, payload) {
 		t.Errorf("%q, %v", got, err)
