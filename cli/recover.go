@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/botnode/botnode/internal/backupfile"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/node"
 )
@@ -76,8 +77,7 @@ func (a *app) survey(r *node.Recovery) {
 		{"last entry", last}, {"newest term", fmt.Sprint(s.Term)},
 		{"committed", fmt.Sprintf("up to index %d for certain; what is above it (%d) may or may not have been", known, s.LastIndex-min(known, s.LastIndex))},
 		{"state", fmt.Sprintf("generation %d, index %d, digest %s", r.Generation, r.Index, r.Digest)},
-		{"holds", fmt.Sprintf("%s, %s, %s, %s, %s, %s", plural(r.Counts.Bots, "bot"), plural(r.Counts.Shards, "shard"), plural(r.Counts.Guilds, "guild"),
-			plural(r.Counts.Keys, "key"), plural(r.Counts.Unacked, "unacked event"), plural(r.Counts.DeadLetters, "dead letter"))},
+		{"holds", countsText(backupfile.Counts(r.Counts))},
 	})
 	if r.Resumes {
 		a.printf("a recovery of this directory was begun and cut off; it goes on where it was\n")

@@ -116,9 +116,15 @@ func (a *app) header(h backupfile.Header, size int64) {
 		{"index", fmt.Sprint(h.Index)}, {"term", fmt.Sprint(h.Term)}, {"generation", fmt.Sprint(h.Generation)},
 		{"digest", h.Digest}, {"format", fmt.Sprint(backupfile.Format)}, {"encryption", h.Encryption},
 		{"size", bytesText(uint64(size))},
-		{"holds", fmt.Sprintf("%s, %s, %s, %s, %s, %s", plural(h.Counts.Bots, "bot"), plural(h.Counts.Shards, "shard"), plural(h.Counts.Guilds, "guild"),
-			plural(h.Counts.Keys, "key"), plural(h.Counts.Unacked, "unacked event"), plural(h.Counts.DeadLetters, "dead letter"))},
+		{"holds", countsText(h.Counts)},
 	})
+}
+
+func countsText(c backupfile.Counts) string {
+	return strings.Join([]string{
+		plural(c.Bots, "bot"), plural(c.Shards, "shard"), plural(c.Guilds, "guild"),
+		plural(c.Keys, "key"), plural(c.Unacked, "unacked event"), plural(c.DeadLetters, "dead letter"),
+	}, ", ")
 }
 
 func (a *app) bots(b *node.Backup) {
