@@ -6,8 +6,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/botnode/botnode/discord/sim"
 )
@@ -155,4 +157,30 @@ func TestRestoreOntoAFreshCluster(t *testing.T) {
 	c.WaitReady()
 	c.keyIs("a", "1")
 	c.SameDigests()
+}
+
+// TestBackupsAreSaved runs nodes with one folder for backups: the leader saves, and
+// the node after it goes on in the same folder.
+func TestBackupsAreSaved(t *testing.T) {
+	c := newCluster(t, simOptions(1))
+	folder := filepath.Join(c.dir, "backups")
+	c.Trio("--backup-dir", folder, "--backup-every", "1s", "--backup-keep", "3")
+	saved := func() (files []string) {
+		files, err := filepath.Glob(filepath.Join(folder, "botnode-"+c.status().ClusterID+"-*.backup"))
+		must(t, err)
+		return files
+	}
+	c.poll("three backups", 15*time.Second, func() error { return yes(len(saved()) == 3, "%v", saved()) })
+	c.Kill9(c.Leader())
+	before := slices.Max(saved())
+	c.poll("a backup by the next leader", 15*time.Second, func() error { return yes(!slices.Contains(saved(), before), "%v", saved()) })
+	files := saved()
+	newest := files[len(files)-1]
+	at := c.alive()[0]
+	if shown := c.OK(at, "snapshot", "inspect", newest); !strings.Contains(shown, "every checksum holds") {
+		t.Error(shown)
+	}
+	if len(files) > 4 { // one too many for a moment
+		t.Errorf("%d files, want 3: %v", len(files), files)
+	}
 }
