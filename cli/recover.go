@@ -10,6 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"go.uber.org/zap"
 
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/internal/backupfile"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/node"
@@ -36,6 +38,9 @@ func (a *app) recoverCommand() *cobra.Command {
 		r, err := node.OpenRecovery(path, zap.NewNop())
 		if errors.Is(err, membership.ErrNoIdentity) || errors.Is(err, membership.ErrDirInUse) {
 			return &usageError{err}
+		}
+		if errors.Is(err, consensus.ErrDamaged) || errors.Is(err, membership.ErrCorruptIdentity) {
+			return admin.WithHint(&usageError{err}, "recover another node that is left, or restore a backup into a new cluster")
 		}
 		if err != nil {
 			return err

@@ -38,6 +38,14 @@ func TestRecoverFromALostMajority(t *testing.T) {
 	}
 	must(t, os.RemoveAll(c.nodes["joe"].dir))
 
+	damaged := c.dir + "/damaged"
+	must(t, os.CopyFS(damaged, os.DirFS(c.nodes["robert"].dir)))
+	flip(t, newestLog(t, damaged), 20)
+	c.nodes["robert"].dir, damaged = damaged, c.nodes["robert"].dir
+	code, said = c.recover("robert", "--dry-run")
+	c.wants("a damaged directory", code, 2, said, "had been written up to", "another node")
+	c.nodes["robert"].dir = damaged
+
 	code, said = c.recover("mike", "--dry-run")
 	c.wants("dry run", code, 0, said, "cluster", old+" of joe, mike, robert", "last entry", "term", "20 keys", "3 shards", "is lost")
 	code, said = c.recover("mike")
