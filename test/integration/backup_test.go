@@ -98,11 +98,16 @@ func TestRestoreUnderLoad(t *testing.T) {
 	c.refused(at, 2, []string{"damaged"}, "snapshot", "restore", "--yes", damaged)
 	c.keyIs("a", "2")
 
+	away := slices.DeleteFunc(c.alive(), func(id string) bool { return id == at })[0] // it is down meanwhile
+	c.Kill9(away)
 	c.OK(at, "snapshot", "restore", "--yes", file)
 	stop := c.watchEpochs()
 	c.keyIs("a", "1")
 	c.keyIs("b", "")
+	c.Restart(away)
 	c.WaitReady()
+	c.keyIs("a", "1")
+	c.keyIs("b", "")
 	must(t, load.Stop())
 	c.answers(pingRate)
 	stop()
