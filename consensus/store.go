@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -63,13 +64,27 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 	if err != nil {
 		return nil, err
 	}
+	unsummed, err := adopt(o.Dir)
+	if err != nil {
+		return nil, damaged(PartLog, err)
+	}
 	stable, err := openStable(o.Dir, used)
 	if err != nil {
 		return nil, err
 	}
-	log, err := openWAL(o.Dir, o.segment, hl, snaps.reach.Load, used || len(stable.values) > 0)
+	log, err := openWAL(o.Dir, o.segment, hl, snaps.reach.Load, !unsummed && (used || len(stable.values) > 0))
 	if err != nil {
 		return nil, err
+	}
+	if unsummed {
+		if err = log.adopt(); err == nil {
+			err = adopted(o.Dir)
+		}
+	} else {
+		err = log.verify()
+	}
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
 	}
 	return &stores{log: log, stable: stable, snaps: snaps, close: log.Close}, nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -42,9 +43,7 @@ func openWAL(at string, size int, hl hclog.Logger, snapshot func() uint64, used 
 	if err != nil {
 		return nil, damaged(PartLog, fmt.Errorf("open log %s: %w", l.dir, err))
 	}
-	if err := l.verify(); err != nil {
-		return nil, errors.Join(err, l.WAL.Close())
-	}
+	l.unsummed.Store(l.extent.now.Unsummed)
 	return l, nil
 }
 
@@ -93,6 +92,8 @@ type logFiles struct {
 	extent *extentRecord
 	// snapshot returns how far snapshots reach, commit an index that is committed.
 	snapshot, commit func() uint64
+	// unsummed is the last entry of a first build.
+	unsummed atomic.Uint64
 
 	// mu keeps appends, which may begin a rotation, and deletions apart. Raft compacts beside its appends.
 	mu sync.Mutex
@@ -131,6 +132,7 @@ func (l *logFiles) DeleteRange(lo, hi uint64) error {
 	if err := l.extent.deleting(first, lo, hi, l.snapshot()); err != nil {
 		return err
 	}
+	l.unsummed.Store(l.extent.now.Unsummed)
 	return l.WAL.DeleteRange(lo, hi)
 }
 

@@ -23,6 +23,8 @@ type extent struct {
 	Last uint64
 	// Commit is an index that was committed.
 	Commit uint64
+	// Unsummed is the last entry of a first build, which has no checksum.
+	Unsummed uint64
 }
 
 // extentFile holds the extent, in two slots that are written in turn.
@@ -30,13 +32,13 @@ const extentFile = "extent"
 
 const (
 	slotSize  = 512 // a sector, so that a torn write hits one slot
-	extentLen = 5 * 8
+	extentLen = 6 * 8
 )
 
 // extentRecord says how far the log had been written. An append that was cut off by a crash and one that was damaged after
 // it was answered for look alike in the log: both have a wrong checksum at its end. The record tells them apart.
 //
-// It is written after each append and not synced, which is a write of 40 bytes into the page cache: it is never ahead of
+// It is written after each append and not synced, which is a write of 48 bytes into the page cache: it is never ahead of
 // the log, survives the end of the process whatever that is, and lags by what the system hadn't written yet where the
 // power went. Before entries are deleted it is lowered and synced, so that it isn't ahead then either.
 type extentRecord struct {
@@ -82,7 +84,7 @@ func (r *extentRecord) read() error {
 		}
 		if seq := walOrder.Uint64(s); !good || seq > r.seq {
 			good, r.seq = true, seq
-			r.now = extent{walOrder.Uint64(s[8:]), walOrder.Uint64(s[16:]), walOrder.Uint64(s[24:])}
+			r.now = extent{walOrder.Uint64(s[8:]), walOrder.Uint64(s[16:]), walOrder.Uint64(s[24:]), walOrder.Uint64(s[32:])}
 		}
 	}
 	if !good && !empty {
@@ -95,7 +97,7 @@ func (r *extentRecord) read() error {
 func (r *extentRecord) write(e extent, sync bool) error {
 	r.seq++
 	b := make([]byte, 0, extentLen)
-	for _, v := range [...]uint64{r.seq, e.Base, e.Last, e.Commit} {
+	for _, v := range [...]uint64{r.seq, e.Base, e.Last, e.Commit, e.Unsummed} {
 		b = walOrder.AppendUint64(b, v)
 	}
 	b = walOrder.AppendUint64(b, xxh3.Hash(b))
@@ -111,7 +113,9 @@ func (r *extentRecord) write(e extent, sync bool) error {
 
 // stored notes an append.
 func (r *extentRecord) stored(last, commit uint64) error {
-	return r.write(extent{r.now.Base, last, max(r.now.Commit, min(commit, last))}, false)
+	e := r.now
+	e.Last, e.Commit = last, max(e.Commit, min(commit, last))
+	return r.write(e, false)
 }
 
 // deleting notes a deletion before it happens: entries from the front are covered by a snapshot up to snapshot; others
@@ -124,6 +128,7 @@ func (r *extentRecord) deleting(first, lo, hi, snapshot uint64) error {
 	}
 	if hi >= e.Last && hi > covered || lo > first {
 		e.Last = max(lo-1, covered)
+		e.Unsummed = min(e.Unsummed, e.Last) // what comes in their place has sums
 	}
 	return r.write(e, true)
 }

@@ -59,5 +59,29 @@ func (l *logFiles) read(index uint64, out *raft.Log) (err error) {
 	if out.Index != index {
 		return fmt.Errorf("entry %d is in its place", out.Index)
 	}
+	if index <= l.unsummed.Load() && len(out.Extensions) == 0 {
+		return nil
+	}
 	return unsum(out)
+}
+
+// adopt notes that the entries that are there have no checksums.
+func (l *logFiles) adopt() error {
+	last, err := l.LastIndex()
+	if err != nil {
+		return err
+	}
+	first, err := l.FirstIndex()
+	if err != nil {
+		return err
+	}
+	e := extent{Last: max(last, l.snapshot()), Unsummed: last}
+	if first > 1 {
+		e.Base = min(first-1, l.snapshot())
+	}
+	l.unsummed.Store(last)
+	if err := l.extent.write(e, true); err != nil {
+		return err
+	}
+	return l.verify()
 }
