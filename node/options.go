@@ -12,6 +12,7 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/gateway"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/backupfile"
 	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/transport"
 )
@@ -58,6 +59,9 @@ type Program struct {
 type Metrics interface {
 	consensus.Metrics
 	shard.Metrics
+	// Backup tells of the newest backup, the zero time for none, and what came of
+	// the newest attempt.
+	Backup(last time.Time, bytes int64, err error)
 }
 
 // Options configure a node.
@@ -105,6 +109,12 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// StopTimeout bounds how long Stop waits for shards to move away.
 	StopTimeout time.Duration
+	// Backup has the node save backups while it leads.
+	Backup BackupOptions
+	// Seal encrypts the backups that this node writes, and Unseal reads those
+	// that are encrypted; without them backups are in clear.
+	Seal   backupfile.Seal
+	Unseal backupfile.Unseal
 	// HashEvery is how many entries lie between two comparisons of the nodes'
 	// states, equal on all nodes; 0 for fsm.DefaultHashEvery. For tests.
 	HashEvery uint64

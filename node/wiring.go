@@ -34,10 +34,15 @@ type machine struct {
 // Capture implements consensus.Machine.
 func (m machine) Capture() (consensus.Snapshot, error) {
 	c, err := m.Machine.Capture()
-	if err != nil || m.keys == nil {
-		return c, err
+	return sealed(c, m.keys), err
+}
+
+// sealed returns a captured state as it goes to the disk and to other nodes.
+func sealed(c consensus.Snapshot, keys *trust.Keychain) consensus.Snapshot {
+	if keys == nil {
+		return c
 	}
-	return encrypted{c, m.keys}, nil
+	return encrypted{c, keys}
 }
 
 // Restore implements consensus.Machine.
