@@ -17,6 +17,7 @@ import (
 	"github.com/botnode/botnode/internal/backupfile"
 	"github.com/botnode/botnode/internal/durable"
 	"github.com/botnode/botnode/node"
+	"github.com/botnode/botnode/trust"
 )
 
 func (a *app) snapshotCommand() *cobra.Command {
@@ -35,7 +36,14 @@ func (a *app) snapshotCommand() *cobra.Command {
 	inspect := &cobra.Command{
 		Use: "inspect FILE", Short: "Verify a backup and show what is in it", Args: exactly("FILE"),
 		Long: "Verify every byte of a backup, and show what is in it. Exit code 2 if it is damaged or no backup. Of an encrypted one without its key, the checksums are verified and the header is shown.",
-		RunE: func(_ *cobra.Command, args []string) error { return a.inspect(args[0]) },
+	}
+	keyFile := inspect.Flags().String("key-file", "", keyFileUsage)
+	inspect.RunE = func(_ *cobra.Command, args []string) error {
+		unseal, err := readBackupKeys(*keyFile)
+		if err != nil {
+			return err
+		}
+		return a.inspect(args[0], unseal)
 	}
 	return a.group("snapshot", "Backups of the replicated state", nil, save, inspect, a.restoreCommand())
 }
@@ -77,7 +85,35 @@ func verified(f io.ReadSeeker) (h backupfile.Header, err error) {
 	return r.Header, r.Verify()
 }
 
-func (a *app) inspect(path string) error {
+const keyFileUsage = "file with the backup key of the cluster that made the file (see botnode tls backup-key), one a line where keys were rotated"
+
+// readBackupKeys reads backup keys, one a line; nil for no file.
+func readBackupKeys(path string) (backupfile.Unseal, error) {
+	if path == "" {
+		return nil, nil
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, usagef("--key-file: %w", err)
+	}
+	keys := make(map[uint64]trust.BackupKey)
+	for line := range strings.Lines(string(b)) {
+		if strings.TrimSpace(line) == "" {
+			continue
+		}
+		k, err := trust.ParseBackupKey(line)
+		if err != nil {
+			return nil, usagef("--key-file %s: %w", path, err)
+		}
+		keys[k.Epoch] = k
+	}
+	return node.UnsealWith(func(epoch uint64) (trust.BackupKey, bool) {
+		k, ok := keys[epoch]
+		return k, ok
+	}), nil
+}
+
+func (a *app) inspect(path string, unseal backupfile.Unseal) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -87,14 +123,14 @@ func (a *app) inspect(path string) error {
 	if err != nil {
 		return err
 	}
-	b, err := node.ReadBackup(bufio.NewReaderSize(f, 1<<20), nil)
-	if errors.Is(err, backupfile.ErrSealed) {
+	b, err := node.ReadBackup(bufio.NewReaderSize(f, 1<<20), unseal)
+	if errors.Is(err, backupfile.ErrSealed) && unseal == nil {
 		h, bad := verified(f)
 		if bad != nil {
 			return fileError(path, bad)
 		}
 		a.header(h, stat.Size())
-		a.warnf("the payload is encrypted: its checksums hold; what is in it could not be looked at without the key\n")
+		a.warnf("the payload is encrypted: its checksums hold; what is in it could not be looked at without the key (--key-file)\n")
 		return nil
 	}
 	if err != nil {
@@ -151,6 +187,7 @@ func (a *app) restoreCommand() *cobra.Command {
 	}
 	keep := c.Flags().Bool("keep-sessions", false, "go on with the gateway sessions in the backup, as when it is minutes old: Discord then replays what it still has")
 	yes := c.Flags().Bool("yes", false, "don't ask")
+	keyFile := c.Flags().String("key-file", "", keyFileUsage+"; needed for a backup of another cluster")
 	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, args []string) error {
 		f, err := os.Open(args[0])
 		if err != nil {
@@ -160,6 +197,14 @@ func (a *app) restoreCommand() *cobra.Command {
 		h, err := verified(f)
 		if err != nil {
 			return fileError(args[0], err)
+		}
+		if *keyFile != "" {
+			opened, err := opened(f, *keyFile)
+			if err != nil {
+				return fileError(args[0], err)
+			}
+			defer func() { _ = opened.Close() }()
+			f = opened
 		}
 		size, err := f.Seek(0, io.SeekEnd)
 		if err == nil {
@@ -189,6 +234,42 @@ func (a *app) restoreCommand() *cobra.Command {
 		a.printf("restored in %s: generation %d of cluster %s; `botnode wait --for ready` waits for the bot\n", durationText(time.Since(begun)), res.Generation, res.ClusterID)
 		return nil
 	})
+}
+
+// opened writes a backup in clear to a file that is gone once it is closed: the
+// key of another cluster isn't told to this one.
+func opened(f *os.File, keyFile string) (_ *os.File, err error) {
+	unseal, err := readBackupKeys(keyFile)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	r, err := backupfile.NewReader(f, unseal)
+	if err != nil {
+		return nil, err
+	}
+	out, err := os.CreateTemp("", "botnode-restore-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			_ = out.Close()
+		}
+	}()
+	if err := os.Remove(out.Name()); err != nil {
+		return nil, err
+	}
+	w, err := backupfile.NewWriter(out, r.Header, backupfile.Seal{})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := io.Copy(w, r); err != nil {
+		return nil, err
+	}
+	return out, w.Close()
 }
 
 // confirm has a person at a terminal type a word. Without a terminal --yes is

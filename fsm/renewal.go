@@ -18,6 +18,9 @@ type Renewal struct {
 	Index uint64
 	// Members are the nodes of the cluster; what is known of others is forgotten.
 	Members []string
+	// Alone makes the certificates of all other nodes void: the cluster that they
+	// were of is no more.
+	Alone bool
 	// KeepSessions has the shards go on with the sessions on record.
 	KeepSessions bool
 }
@@ -40,6 +43,9 @@ func (s *State) renew(r Renewal) Result {
 	}
 	s.changes.reset()
 	s.ClusterID = r.ClusterID
+	if r.Alone {
+		s.trust.keep(r.Members)
+	}
 	for id := range s.nodes {
 		if !slices.Contains(r.Members, id) {
 			delete(s.nodes, id)

@@ -10,6 +10,7 @@ import (
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/internal/backupfile"
+	"github.com/botnode/botnode/trust"
 )
 
 // SaveSnapshot implements admin.Backend.
@@ -30,7 +31,7 @@ func (n *Node) writeBackup(to io.Writer) (h backupfile.Header, err error) {
 		Index: c.Index(), Term: n.raft.Load().Term(), Generation: c.Generation(), Digest: c.Digest().String(),
 		Counts: backupfile.Counts(c.Counts()),
 	}
-	w, err := backupfile.NewWriter(to, h, n.o.Seal)
+	w, err := backupfile.NewWriter(to, h, sealWith(n.keys))
 	if err != nil {
 		return h, err
 	}
@@ -38,6 +39,52 @@ func (n *Node) writeBackup(to io.Writer) (h backupfile.Header, err error) {
 		return h, err
 	}
 	return h, w.Close()
+}
+
+// sealWith encrypts backups where the cluster has a secret.
+func sealWith(keys *trust.Keychain) backupfile.Seal {
+	if keys == nil {
+		return backupfile.Seal{}
+	}
+	secret, ok := keys.Current()
+	if !ok {
+		return backupfile.Seal{}
+	}
+	return backupfile.Seal{KeyID: fmt.Sprint("epoch ", secret.Epoch), Wrap: func(to io.Writer, header []byte) (io.WriteCloser, error) {
+		return trust.NewWriter(to, secret.BackupKey(), header)
+	}}
+}
+
+// UnsealWith decrypts backups; key finds the key of an epoch.
+func UnsealWith(key func(epoch uint64) (trust.BackupKey, bool)) backupfile.Unseal {
+	return func(keyID string, from io.Reader, header []byte) (io.Reader, error) {
+		r, err := trust.NewReader(from, key, header)
+		if err != nil {
+			return nil, fmt.Errorf("%w, %s: %w", backupfile.ErrSealed, keyID, err)
+		}
+		return unsealed{r}, nil
+	}
+}
+
+// unsealed says of what can't be decrypted that it is sealed with another key:
+// damage is found by the file's checksums.
+type unsealed struct{ io.Reader }
+
+// Read implements io.Reader.
+func (u unsealed) Read(b []byte) (int, error) {
+	n, err := u.Reader.Read(b)
+	if errors.Is(err, trust.ErrDamaged) {
+		err = fmt.Errorf("%w with another key than the one that was given", backupfile.ErrSealed)
+	}
+	return n, err
+}
+
+// unseal decrypts with this node's keys.
+func (n *Node) unseal() backupfile.Unseal {
+	if n.keys == nil {
+		return nil
+	}
+	return UnsealWith(n.keys.BackupKey)
 }
 
 // Backup is a backup that was read and of which all held.
@@ -77,7 +124,7 @@ func backupErr(err error) error {
 	var newer *fsm.NewerRulesError
 	switch {
 	case errors.Is(err, backupfile.ErrSealed):
-		return admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, err), "the node needs the key that the backup was made with")
+		return admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, err), "it was made by a cluster with other keys: give its backup key (`botnode tls backup-key` there) with --key-file")
 	case errors.As(err, &newer), errors.Is(err, backupfile.ErrFormat):
 		return admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, err), "restore it with the version that wrote it, or a newer one")
 	case errors.Is(err, backupfile.ErrDamaged), errors.Is(err, backupfile.ErrNotBackup), errors.Is(err, fsm.ErrMalformed):

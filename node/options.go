@@ -12,7 +12,6 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/gateway"
 	"github.com/botnode/botnode/fsm"
-	"github.com/botnode/botnode/internal/backupfile"
 	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/transport"
 )
@@ -111,10 +110,6 @@ type Options struct {
 	StopTimeout time.Duration
 	// Backup has the node save backups while it leads.
 	Backup BackupOptions
-	// Seal encrypts the backups that this node writes, and Unseal reads those
-	// that are encrypted; without them backups are in clear.
-	Seal   backupfile.Seal
-	Unseal backupfile.Unseal
 	// HashEvery is how many entries lie between two comparisons of the nodes'
 	// states, equal on all nodes; 0 for fsm.DefaultHashEvery. For tests.
 	HashEvery uint64

@@ -134,9 +134,7 @@ func OpenRecovery(dir string, log *zap.Logger) (_ *Recovery, err error) {
 		return nil, err
 	}
 	if keys.Ready() {
-		// Its certificates name the cluster that is to end.
-		return nil, fmt.Errorf("%w: the nodes of cluster %s speak TLS, and a cluster of a new id can't be made of its keys in this version: "+
-			"restore a backup into a new cluster", admin.ErrRefused, r.Cluster)
+		r.keys = keys
 	}
 	if r.offline, err = consensus.OpenOffline(consensus.Options{ID: r.NodeID, Dir: dir, Logger: log}); err != nil {
 		return nil, err
@@ -224,6 +222,7 @@ func (r *Recovery) steps(keepSessions bool) []func() error {
 		r.plan,
 		func() error { return r.found(keepSessions) },
 		func() error { return r.offline.Discard() },
+		r.rekey,
 		func() error { return r.identity.Recover(r.file.NewCluster) },
 		func() error {
 			r.file.Done = true
@@ -244,6 +243,25 @@ func (r *Recovery) plan() error {
 	return r.file.write(r.dir)
 }
 
+// rekey makes this node's certificate one of the new cluster. The authority and
+// the secret stay; the others' certificates are the old cluster's.
+func (r *Recovery) rekey() error {
+	if r.keys == nil || r.keys.Holder().ClusterID == r.file.NewCluster {
+		return nil
+	}
+	var a fsm.Authority
+	r.machine.View(func(_ uint64, s *fsm.State) { a = s.Trust().Authority() })
+	secret, ok := r.keys.Secret(a.Epoch)
+	if !ok {
+		return fmt.Errorf("the secret of epoch %d: %w", a.Epoch, trust.ErrNoKey)
+	}
+	authority, err := trust.OpenAuthority(secret, a.Cert, a.Key)
+	if err != nil {
+		return err
+	}
+	return r.keys.Rename(r.file.NewCluster, authority, time.Now())
+}
+
 func (r *Recovery) found(keepSessions bool) error {
 	done, err := r.offline.Founded(r.file.Index)
 	if err != nil {
@@ -252,7 +270,7 @@ func (r *Recovery) found(keepSessions bool) error {
 	if !done {
 		res := r.machine.Renew(fsm.Renewal{
 			ClusterID: r.file.NewCluster, Generation: r.file.Generation, Index: r.Survey.LastIndex,
-			Members: []string{r.NodeID}, KeepSessions: keepSessions,
+			Members: []string{r.NodeID}, Alone: true, KeepSessions: keepSessions,
 		})
 		if res.Code != fsm.OK {
 			return fmt.Errorf("%w: %s", admin.ErrRefused, res.Msg)

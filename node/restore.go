@@ -78,7 +78,7 @@ func (n *Node) receive(from io.Reader) (*Backup, error) {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return nil, err
 	}
-	b, err := ReadBackup(bufio.NewReaderSize(f, 1<<20), n.o.Unseal)
+	b, err := ReadBackup(bufio.NewReaderSize(f, 1<<20), n.unseal())
 	return b, backupErr(err)
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,9 +17,11 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/backupfile"
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/node/lab"
 	"github.com/botnode/botnode/shard"
+	"github.com/botnode/botnode/trust"
 )
 
 // keeper is a bot that keeps the last message in its store.
@@ -363,4 +366,49 @@ func TestBackupsBySchedule(t *testing.T) {
 	next, err := l.WaitLeader(ctx)
 	must(t, err)
 	until("a backup by the next leader", func() bool { return len(own(next)) > 0 })
+}
+
+// TestEncryptedBackups are restored by the cluster that made them, and by another
+// one once they were opened with the backup key.
+func TestEncryptedBackups(t *testing.T) {
+	secure := func(_ string, o *node.Options) { o.ClusterTLS = true }
+	a, ctx := tuned(t, "", secure, "joe")
+	b, _ := tuned(t, "", secure, "mike")
+	must(t, a.PutKV(ctx, "looked-for", []byte("1")))
+	var file bytes.Buffer
+	must(t, a.Node("joe").SaveSnapshot(ctx, &file))
+	if bytes.Contains(file.Bytes(), []byte("BNSNAP")) || !bytes.Contains(file.Bytes(), []byte("epoch 1")) {
+		t.Error("the backup is in clear, or doesn't say that it isn't")
+	}
+	_, err := b.Node("mike").RestoreSnapshot(ctx, bytes.NewReader(file.Bytes()), admin.RestoreOptions{})
+	if !errors.Is(err, admin.ErrRefused) || !strings.Contains(admin.Hint(err), "--key-file") {
+		t.Errorf("another cluster's backup: %v (%s)", err, admin.Hint(err))
+	}
+	text, err := a.Node("joe").BackupKey()
+	must(t, err)
+	key, err := trust.ParseBackupKey(text)
+	must(t, err)
+	r, err := backupfile.NewReader(bytes.NewReader(file.Bytes()), node.UnsealWith(func(epoch uint64) (trust.BackupKey, bool) { return key, epoch == key.Epoch }))
+	must(t, err)
+	var plain bytes.Buffer
+	w, err := backupfile.NewWriter(&plain, r.Header, backupfile.Seal{})
+	must(t, err)
+	_, err = io.Copy(w, r)
+	must(t, err)
+	must(t, w.Close())
+	for _, c := range []struct {
+		l    *lab.Lab
+		id   string
+		file []byte
+	}{{b, "mike", plain.Bytes()}, {a, "joe", file.Bytes()}} {
+		epoch := c.l.Node(c.id).TLS().Authorities[0].Fingerprint
+		_, err := c.l.Node(c.id).RestoreSnapshot(ctx, bytes.NewReader(c.file), admin.RestoreOptions{})
+		must(t, err)
+		if got := value(t, c.l, "looked-for"); string(got) != "1" {
+			t.Errorf("%s has %q", c.id, got)
+		}
+		if now := c.l.Node(c.id).TLS(); len(now.Members) != 1 || now.Members[0].ID != c.id || now.Authorities[0].Fingerprint != epoch {
+			t.Errorf("%s: its certificates are of the backup: %+v", c.id, now)
+		}
+	}
 }
