@@ -108,6 +108,9 @@ type Backend interface {
 	BackupKey() (string, error)
 	// Examine has every node examine itself: its disk, its clock, whom it reaches.
 	Examine(ctx context.Context) []Examination
-	// SaveSnapshot writes a snapshot of the applied state.
+	// SaveSnapshot writes a backup of the applied state.
 	SaveSnapshot(ctx context.Context, w io.Writer) error
+	// RestoreSnapshot replaces the state of the whole cluster by that of a backup,
+	// in a new generation. Nothing changes before all of the backup was verified.
+	RestoreSnapshot(ctx context.Context, from io.Reader, o RestoreOptions) (RestoreResult, error)
 }

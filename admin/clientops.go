@@ -92,11 +92,6 @@ func (c *Client) Takeover(ctx context.Context, to string) error {
 	return c.command(ctx, http.MethodPost, "/takeover", target{To: to, Release: to == ""})
 }
 
-// Restore is in the contract; this version answers ErrNotImplemented.
-func (c *Client) Restore(ctx context.Context) error {
-	return c.command(ctx, http.MethodPost, "/restore", nil)
-}
-
 // DeadLetter retries or drops a dead letter.
 func (c *Client) DeadLetter(ctx context.Context, pos uint64, retry bool) error {
 	verb := "/drop"

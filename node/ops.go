@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -275,16 +274,5 @@ func (n *Node) DeadLetter(ctx context.Context, bot string, pos uint64, retry boo
 	if err == nil && res.Code == fsm.Old {
 		return fmt.Errorf("%w: dead letter %d", admin.ErrNotFound, pos)
 	}
-	return err
-}
-
-// SaveSnapshot implements admin.Backend.
-func (n *Node) SaveSnapshot(_ context.Context, w io.Writer) error {
-	c, err := n.machine.Capture()
-	if err != nil {
-		return err
-	}
-	defer c.Release()
-	_, err = c.WriteTo(w)
 	return err
 }

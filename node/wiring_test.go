@@ -30,8 +30,8 @@ func TestSnapshotsAreEncrypted(t *testing.T) {
 			t.Fatal(err)
 		}
 		var b bytes.Buffer
-		if _, err := c.WriteTo(&b); err != nil {
-			t.Fatal(err)
+		if n, err := c.WriteTo(&b); err != nil || n != int64(b.Len()) {
+			t.Fatalf("%d of %d bytes, %v", n, b.Len(), err)
 		}
 		return b.Bytes()
 	}

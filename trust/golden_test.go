@@ -61,7 +61,7 @@ func TestGoldenFilesAreRead(t *testing.T) {
 	if err != nil || backup != secret.BackupKey() {
 		t.Errorf("backup key: %v", err)
 	}
-	r, err := NewReader(bytes.NewReader(more.Stream), k.BackupKey)
+	r, err := NewReader(bytes.NewReader(more.Stream), k.BackupKey, nil)
 	if err == nil {
 		b, err = io.ReadAll(r)
 	}
@@ -87,7 +87,7 @@ func writeGolden(t *testing.T, dir string) {
 	secret, _ := k.Current()
 	next := NewSecret(2)
 	var stream bytes.Buffer
-	w, err := NewWriter(&stream, secret.BackupKey())
+	w, err := NewWriter(&stream, secret.BackupKey(), nil)
 	if err == nil {
 		_, err = w.Write([]byte("a stream"))
 	}
