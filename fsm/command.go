@@ -65,6 +65,11 @@ const (
 	KindEnrol         Kind = 73
 	KindHold          Kind = 74
 	KindRotate        Kind = 75
+
+	// Of who may do what at the admin API, and of the bots' tokens.
+	KindPutAdminToken  Kind = 80
+	KindDropAdminToken Kind = 81
+	KindSetBotToken    Kind = 83
 )
 
 // Command is one change of the state. Its encoding, its guard and its effect
@@ -131,6 +136,10 @@ var table = map[Kind]func() Command{
 	KindEnrol:         func() Command { return new(Enrol) },
 	KindHold:          func() Command { return new(Hold) },
 	KindRotate:        func() Command { return new(Rotate) },
+
+	KindPutAdminToken:  func() Command { return new(PutAdminToken) },
+	KindDropAdminToken: func() Command { return new(DropAdminToken) },
+	KindSetBotToken:    func() Command { return new(SetBotToken) },
 }
 
 // UnknownKindError reports a command of a kind that this version does not

@@ -5,12 +5,18 @@ package fsm
 // doesn't use it has the bytes and the digest that it had before.
 
 // The numbers of the extensions. They are never reused.
-const extensionTrust uint64 = 1
+const (
+	extensionTrust       uint64 = 1
+	extensionAdminTokens uint64 = 2
+	extensionBotTokens   uint64 = 3
+)
 
 // extensions lists what stands behind the small part of the state, by number.
 func (s *State) extensions() []extension {
 	return []extension{
 		{extensionTrust, s.trust.Rev > 0, s.trust.encode, s.trust.decode},
+		{extensionAdminTokens, s.adminTokens.Rev > 0, s.adminTokens.encode, s.adminTokens.decode},
+		{extensionBotTokens, len(s.botTokens.byBot) > 0, s.botTokens.encode, s.botTokens.decode},
 	}
 }
 

@@ -193,6 +193,9 @@ type State struct {
 	programs   map[NodeRef]handlersByBot // of the processes in force, and of those about to come
 	trust      Trust
 
+	adminTokens AdminTokens
+	botTokens   botTokens
+
 	changes *Changes // what the entry being applied does to journals; never nil
 	kept    bool     // something refers to the bytes of the entry being applied
 }
@@ -206,7 +209,11 @@ func NewState() *State {
 		bots:       make(map[string]*Bot),
 		programs:   make(map[NodeRef]handlersByBot),
 		trust:      newTrust(),
-		changes:    new(Changes),
+
+		adminTokens: AdminTokens{byName: make(map[string]AdminToken)},
+		botTokens:   botTokens{byBot: make(map[string]BotToken)},
+
+		changes: new(Changes),
 	}
 }
 
