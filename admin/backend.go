@@ -99,6 +99,18 @@ type Backend interface {
 	JoinTokens() []JoinToken
 	// RevokeJoinToken makes a join token worthless.
 	RevokeJoinToken(ctx context.Context, id string) error
+	// AdminRight returns the right of an admin token, if the cluster has it as far
+	// as this node knows.
+	AdminRight(token string) (right fsm.AdminRight, ok bool)
+	// HasAdminTokens reports whether the cluster has any admin tokens.
+	HasAdminTokens() bool
+	// AdminTokens lists the admin tokens, without the tokens themselves.
+	AdminTokens() []AdminToken
+	// CreateAdminToken makes an admin token and returns it: the state keeps its
+	// hash alone. A life of 0 is one without end.
+	CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (AdminToken, error)
+	// RevokeAdminToken makes an admin token worthless.
+	RevokeAdminToken(ctx context.Context, name string) error
 	// TLS shows what the nodes prove themselves with.
 	TLS() TLS
 	// RotateTLS begins the replacement of the cluster's keys.

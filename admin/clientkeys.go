@@ -61,7 +61,7 @@ func (s *Server) createClientKey(q *request) error {
 	if err := q.body(&b); err != nil {
 		return err
 	}
-	if err := checkKeyName(b.Name); err != nil {
+	if err := checkName(b.Name, "a client key"); err != nil {
 		return err
 	}
 	rights := DefaultClientRights
@@ -90,11 +90,11 @@ func (s *Server) revokeClientKey(q *request) error {
 	return q.done(s.o.Backend.RevokeClientKey(ctx, bot, q.PathValue("name")))
 }
 
-// checkKeyName wants a name that can stand in a path, a log and a table.
-func checkKeyName(name string) error {
+// checkName wants a name that can stand in a path, a log and a table.
+func checkName(name, of string) error {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 	if strings.Trim(name, plain) != "" || name == "" || name == "." || name == ".." || len(name) > fsm.MaxClientKeyName {
-		return WithHint(fmt.Errorf("%w: %q can't be the name of a client key", ErrBadRequest, name),
+		return WithHint(fmt.Errorf("%w: %q can't be the name of %s", ErrBadRequest, name, of),
 			fmt.Sprintf("a name has 1 to %d of the characters a-z, A-Z, 0-9, -, _ and .", fsm.MaxClientKeyName))
 	}
 	return nil

@@ -20,6 +20,10 @@ var (
 	ErrUnreachable = errors.New("the node can't be reached")
 	// ErrUnauthorized means that the API wants another token.
 	ErrUnauthorized = errors.New("the admin API's token is missing or wrong")
+	// ErrForbidden means that the token may not do this.
+	ErrForbidden = errors.New("the token may not do this")
+	// ErrTooManyTries means that an address has shown too many wrong tokens.
+	ErrTooManyTries = errors.New("too many wrong tokens from this address")
 	// ErrNotImplemented marks what the contract names and this version lacks.
 	ErrNotImplemented = errors.New("not available in this version")
 	// ErrBotRequired means that there are several bots and none was named.
@@ -45,6 +49,8 @@ type kind struct {
 // an error matches counts; docs/errors.md explains every code.
 var kinds = []kind{
 	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", false, ExitFailed},
+	{ErrForbidden, http.StatusForbidden, "forbidden", false, ExitFailed},
+	{ErrTooManyTries, http.StatusTooManyRequests, "too_many_tries", true, ExitUnknown},
 	{ErrBotRequired, http.StatusBadRequest, "bot_required", false, ExitUsage},
 	{ErrBadRequest, http.StatusBadRequest, "bad_request", false, ExitUsage},
 	{ErrUnknownBot, http.StatusNotFound, "unknown_bot", false, ExitFailed},

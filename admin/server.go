@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/internal/tries"
 )
 
 // Limits of the server.
@@ -32,8 +34,9 @@ type ServerOptions struct {
 	// Listener is used in place of Addr if it is set. The server closes it.
 	Listener net.Listener
 	Backend  Backend
-	// Token, if set, is what requests must carry as "Authorization: Bearer".
-	// /livez and /readyz never need it.
+	// Token, if set, is one that gives all rights on this node. Requests must carry
+	// it, or one of the cluster's admin tokens, as "Authorization: Bearer". /livez
+	// and /readyz never need one.
 	Token string
 	// Insecure allows to serve beyond loopback without a token.
 	Insecure bool
@@ -49,11 +52,12 @@ type ServerOptions struct {
 
 // Server is a node's HTTP API.
 type Server struct {
-	o    ServerOptions
-	log  *zap.Logger
-	ln   net.Listener
-	http *http.Server
-	page int // cachePage, or a test's
+	o     ServerOptions
+	log   *zap.Logger
+	ln    net.Listener
+	http  *http.Server
+	page  int         // cachePage, or a test's
+	wrong tries.Wrong // tokens
 
 	streams    context.Context // done when streams are to end
 	endStreams context.CancelFunc

@@ -116,6 +116,7 @@ func stub() http.Handler {
 	}
 	mux.HandleFunc("PUT /v1/config", putConfig)
 	stubClientKeys(mux)
+	stubAdminTokens(mux)
 	refusals := map[string]*admin.APIError{
 		"POST /v1/leave":           {Status: 503, Code: "no_quorum", Message: "no quorum", Hint: "start the others", Retryable: true},
 		"POST /v1/leader/transfer": {Status: 504, Code: "unknown_outcome", Message: "outcome unknown"},

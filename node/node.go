@@ -13,6 +13,7 @@ import (
 
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/tries"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/transport"
@@ -28,7 +29,7 @@ type Node struct {
 	identity  *membership.Identity
 	transport *transport.Transport
 	keys      *trust.Keychain // nil without TLS between the nodes
-	wrong     wrongTries
+	wrong     tries.Wrong     // join tokens
 	machine   *fsm.Machine
 	manager   *shard.Manager
 	raft      atomic.Pointer[consensus.Raft]

@@ -6,13 +6,14 @@ import (
 
 	"github.com/botnode/botnode/discord/rest"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/tries"
 )
 
 // authenticate returns whose request it is: by the client key that it shows or,
 // for a route that carries a token of its own and that libraries call without
 // Authorization, by the key that its address showed of late.
 func (s *Server) authenticate(r *http.Request, route rest.Route) (Client, *apiError) {
-	addr, now := addressOf(r.RemoteAddr), time.Now()
+	addr, now := tries.NetOf(r.RemoteAddr), time.Now()
 	if shown := r.Header.Get("Authorization"); shown != "" {
 		if c, ok := s.client(shown); ok {
 			if c.Rights.Has(fsm.RightREST) {
@@ -55,7 +56,7 @@ func ofBrowser(h http.Header) bool { return h.Get("Origin") != "" || h.Get("Sec-
 // address (topics/rate-limits.mdx, "Invalid Request Limit").
 func (s *Server) noteVouched(r *http.Request, c Client, status int) {
 	if c.vouched && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
-		s.rest.addresses.refuse(addressOf(r.RemoteAddr), time.Now())
+		s.rest.addresses.refuse(tries.NetOf(r.RemoteAddr), time.Now())
 	}
 }
 

@@ -1,0 +1,27 @@
+package cli
+
+import (
+	"encoding/json"
+	"net/http"
+
+	"github.com/botnode/botnode/admin"
+)
+
+// stubAdminTokens answers about admin tokens as a node does.
+func stubAdminTokens(mux *http.ServeMux) {
+	mux.HandleFunc("GET /v1/admin-tokens", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode([]admin.AdminToken{{Name: "ops", Right: "admin", CreatedMS: 1}, {Name: "ci", Right: "operator", CreatedMS: 1, ExpiresMS: 2}})
+	})
+	mux.HandleFunc("POST /v1/admin-tokens", func(w http.ResponseWriter, r *http.Request) {
+		var b struct {
+			Name  string `json:"name"`
+			Right string `json:"right"`
+			TTL   int    `json:"ttl_s"`
+		}
+		_ = json.NewDecoder(r.Body).Decode(&b)
+		_ = json.NewEncoder(w).Encode(admin.AdminToken{Name: b.Name, Right: b.Right, ExpiresMS: int64(b.TTL), Token: "bnadmin." + b.Name + ".abc"})
+	})
+	mux.HandleFunc("DELETE /v1/admin-tokens/ci", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(map[string]bool{"ok": true})
+	})
+}
