@@ -34,6 +34,8 @@ var (
 	ErrClosed = errors.New("the admin API is closed")
 	// ErrInsecureBind refuses an open API that others could reach.
 	ErrInsecureBind = errors.New("refusing to serve the admin API beyond loopback without a token")
+	// ErrPlainBind refuses an API whose tokens others could read on the way.
+	ErrPlainBind = errors.New("refusing to serve the admin API beyond loopback without TLS")
 )
 
 // kind is one row of the table of errors.

@@ -31,7 +31,8 @@ const (
 type ServerOptions struct {
 	// Addr is the host:port to listen on; an empty host is loopback.
 	Addr string
-	// Listener is used in place of Addr if it is set. The server closes it.
+	// Listener is used in place of Addr if it is set. The server closes it. It is
+	// TLS or not as its owner made it.
 	Listener net.Listener
 	Backend  Backend
 	// Token, if set, is one that gives all rights on this node. Requests must carry
@@ -106,7 +107,7 @@ func Listen(flag, addr string, open bool) (net.Listener, error) {
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	if !open && !loopback(host) {
+	if !open && !Loopback(host) {
 		return nil, WithHint(fmt.Errorf("%w: %s %s", ErrInsecureBind, flag, addr),
 			"set BOTNODE_ADMIN_TOKEN, listen on 127.0.0.1, or accept the risk with --insecure")
 	}
@@ -120,7 +121,8 @@ func Listen(flag, addr string, open bool) (net.Listener, error) {
 	return ln, nil
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host is this machine alone.
+func Loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}

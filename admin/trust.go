@@ -32,6 +32,7 @@ type TLS struct {
 type TLSAuthority struct {
 	Epoch       uint64 `json:"epoch"`
 	Fingerprint string `json:"fingerprint"` // SHA-256, URL-safe base64
+	Certificate string `json:"certificate"` // PEM
 }
 
 // TLSMember is a node with a certificate.

@@ -97,7 +97,7 @@ func TestFlagTable(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"id", "data-dir", "cluster-addr", "advertise-addr", "http-addr", "proxy-addr", "proxy-public-url", "proxy-tls-cert", "proxy-tls-key", "metrics-addr", "bootstrap", "join", "bootstrap-expect",
+		"id", "data-dir", "cluster-addr", "advertise-addr", "http-addr", "http-tls-cert", "http-tls-key", "proxy-addr", "proxy-public-url", "proxy-tls-cert", "proxy-tls-key", "metrics-addr", "bootstrap", "join", "bootstrap-expect",
 		"sync-nodes", "sync-timeout", "config", "token-file", "builtin", "log-level", "log-format", "insecure", "discord-api", "shards",
 		"intents", "placement", "failback", "failback-after", "weight", "max-shards",
 	} {

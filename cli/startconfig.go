@@ -24,6 +24,7 @@ import (
 type startConfig struct {
 	node        node.Options
 	httpAddr    string
+	httpCert    [2]string // files of the certificate and of its key, "" for none
 	metricsAddr string
 	proxy       proxyConfig
 	adminToken  string
@@ -43,6 +44,9 @@ func (a *app) startConfig(fs *pflag.FlagSet) (*startConfig, error) {
 		return nil, err
 	}
 	c := &startConfig{httpAddr: text(fs, "http-addr"), metricsAddr: text(fs, "metrics-addr"), logFormat: text(fs, "log-format")}
+	if c.httpCert = [2]string{text(fs, "http-tls-cert"), text(fs, "http-tls-key")}; (c.httpCert[0] == "") != (c.httpCert[1] == "") {
+		return nil, usagef("--http-tls-cert and --http-tls-key go together")
+	}
 	if c.logLevel, err = zapcore.ParseLevel(text(fs, "log-level")); err != nil {
 		return nil, usagef("--log-level: %q is none of debug, info, warn and error", text(fs, "log-level"))
 	}

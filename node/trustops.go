@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -73,6 +74,19 @@ func (n *Node) RevokeJoinToken(ctx context.Context, id string) error {
 	return err
 }
 
+// HasKeys reports whether this node has, or is about to get, a certificate of its
+// cluster.
+func (n *Node) HasKeys() bool { return n.keys != nil }
+
+// Certificate returns this node's certificate with its chain; an error while it
+// has none.
+func (n *Node) Certificate() (*tls.Certificate, error) {
+	if n.keys == nil {
+		return nil, trust.ErrNoCertificate
+	}
+	return n.keys.Certificate()
+}
+
 // TLS implements admin.Backend.
 func (n *Node) TLS() admin.TLS {
 	out := admin.TLS{Members: []admin.TLSMember{}, Authorities: []admin.TLSAuthority{}}
@@ -84,7 +98,7 @@ func (n *Node) TLS() admin.TLS {
 		t := s.Trust()
 		out.Epoch, out.Next = t.Epoch, t.Next
 		for _, a := range t.Authorities {
-			out.Authorities = append(out.Authorities, admin.TLSAuthority{Epoch: a.Epoch, Fingerprint: trust.Fingerprint(a.Cert)})
+			out.Authorities = append(out.Authorities, admin.TLSAuthority{Epoch: a.Epoch, Fingerprint: trust.Fingerprint(a.Cert), Certificate: trust.PEM(a.Cert)})
 		}
 		for _, id := range t.Members() {
 			m, _ := t.Member(id)

@@ -43,6 +43,10 @@ type noMetrics struct{}
 // ProxyRequest implements Metrics.
 func (noMetrics) ProxyRequest(string, time.Duration) {}
 
+// ErrInsecureBind refuses a proxy that others reach and whose keys anyone could
+// read on the way.
+var ErrInsecureBind = errors.New("refusing to serve the proxy beyond loopback without TLS")
+
 // Limits of what an unknown peer may ask of the node.
 const (
 	headerTimeout  = 10 * time.Second
