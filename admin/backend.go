@@ -111,6 +111,12 @@ type Backend interface {
 	CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (AdminToken, error)
 	// RevokeAdminToken makes an admin token worthless.
 	RevokeAdminToken(ctx context.Context, name string) error
+	// BotToken says whether the cluster has a bot's Discord token.
+	BotToken(bot string) BotToken
+	// SetBotToken puts a bot's token into the replicated state, encrypted.
+	SetBotToken(ctx context.Context, bot, token string) error
+	// DropBotToken takes it out.
+	DropBotToken(ctx context.Context, bot string) error
 	// TLS shows what the nodes prove themselves with.
 	TLS() TLS
 	// RotateTLS begins the replacement of the cluster's keys.

@@ -185,6 +185,16 @@ func (f *fake) RevokeAdminToken(_ context.Context, name string) error {
 	return f.called("revoke admin token %s", name)
 }
 
+func (f *fake) BotToken(bot string) BotToken {
+	return BotToken{Bot: bot, Sealed: true, Revision: 2, Epoch: 1, Uses: "sealed"}
+}
+func (f *fake) SetBotToken(_ context.Context, bot, token string) error {
+	return f.called("bot token of %s: %s", bot, token)
+}
+func (f *fake) DropBotToken(_ context.Context, bot string) error {
+	return f.called("drop token of %s", bot)
+}
+
 func (f *fake) TLS() TLS {
 	return TLS{Enabled: true, Epoch: 1, Members: []TLSMember{{ID: "joe", Holds: 1}}, Authorities: []TLSAuthority{}}
 }

@@ -25,3 +25,22 @@ func stubAdminTokens(mux *http.ServeMux) {
 		_ = json.NewEncoder(w).Encode(map[string]bool{"ok": true})
 	})
 }
+
+// stubBotToken answers about the bot's token as a node does: it takes one alone.
+func stubBotToken(mux *http.ServeMux) {
+	ok := func(w http.ResponseWriter) { _ = json.NewEncoder(w).Encode(map[string]bool{"ok": true}) }
+	mux.HandleFunc("GET /v1/bot-token", func(w http.ResponseWriter, _ *http.Request) {
+		_ = json.NewEncoder(w).Encode(admin.BotToken{Bot: "default", Sealed: true, Revision: 3, Epoch: 2, Uses: "sealed", Differs: true})
+	})
+	mux.HandleFunc("POST /v1/bot-token", func(w http.ResponseWriter, r *http.Request) {
+		var b struct {
+			Token string `json:"token"`
+		}
+		if _ = json.NewDecoder(r.Body).Decode(&b); b.Token != secret {
+			http.Error(w, "another token", http.StatusTeapot)
+			return
+		}
+		ok(w)
+	})
+	mux.HandleFunc("DELETE /v1/bot-token", func(w http.ResponseWriter, _ *http.Request) { ok(w) })
+}

@@ -32,7 +32,7 @@ var configErrors = []error{
 	admin.ErrInsecureBind, transport.ErrInsecureBind,
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
 	membership.ErrJoining, membership.ErrOtherCluster,
-	trust.ErrCorruptKeychain, trust.ErrOtherNode, node.ErrPlainCluster,
+	trust.ErrCorruptKeychain, trust.ErrOtherNode, node.ErrPlainCluster, node.ErrNoToken,
 	proxy.ErrInsecureBind, certfile.Err, admin.ErrPlainBind,
 }
 

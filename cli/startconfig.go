@@ -18,6 +18,8 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
+	"github.com/botnode/botnode/transport"
+	"github.com/botnode/botnode/trust"
 )
 
 // startConfig is what start runs: flags, environment and file put together.
@@ -202,7 +204,8 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		if err := seed(&b.Seed, fs, seeded, len(programs)); err != nil {
 			return err
 		}
-		if b.Token, err = a.tokenOf(p.Name, fs, f, section, len(programs)); err != nil {
+		b.Token, err = a.tokenOf(p.Name, fs, f, section, len(programs))
+		if err != nil && (!errors.Is(err, errNoToken) || !mayHaveKeys(&c.node)) {
 			return &usageError{err}
 		}
 		if p.Settings != nil {
@@ -220,6 +223,17 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		}
 	}
 	return nil
+}
+
+// mayHaveKeys reports whether a node may have TLS to the others: then it may get
+// the bots' tokens from the cluster. The node itself knows for sure.
+func mayHaveKeys(o *node.Options) bool {
+	host, _, err := net.SplitHostPort(o.ClusterAddr)
+	if o.ClusterTLS || o.JoinToken != "" || err == nil && !o.Insecure && !transport.IsLoopback(host) {
+		return true
+	}
+	_, err = os.Stat(filepath.Join(o.DataDir, trust.FileName))
+	return err == nil
 }
 
 // programs returns the bots' code, one for each bot.
@@ -313,7 +327,7 @@ func (a *app) tokenOf(bot string, fs *pflag.FlagSet, f *file, section map[string
 	token, err := a.botToken(path, vars...)
 	switch {
 	case errors.Is(err, errNoToken) && bots > 1:
-		return "", fmt.Errorf("bot %s: no token: set %s, or its token_file under bots: in the file", bot, vars[0])
+		return "", noTokenError{fmt.Sprintf("bot %s: no token: set %s, or its token_file under bots: in the file", bot, vars[0])}
 	case err != nil && bots > 1:
 		return "", fmt.Errorf("bot %s: %w", bot, err)
 	}

@@ -89,6 +89,9 @@ func New(o Options) (_ *Node, err error) {
 	if err := n.openTrust(); err != nil {
 		return nil, err
 	}
+	if n.keys == nil && slices.ContainsFunc(o.Bots, func(b *Bot) bool { return b.Token == "" }) {
+		return nil, ErrNoToken
+	}
 	if err := n.listen(); err != nil {
 		return nil, err
 	}
@@ -290,6 +293,7 @@ func (n *Node) Start() error {
 	n.wg.Go(n.followConfigs)
 	n.wg.Go(n.followViews)
 	n.wg.Go(n.followTrust)
+	n.wg.Go(n.followTokens)
 	if n.o.Insecure && n.keys == nil {
 		n.log.Warn("--insecure: whoever reaches the cluster port reads and changes all that the cluster knows", zap.String("code", "insecure"))
 	}
