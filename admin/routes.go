@@ -14,6 +14,21 @@ type route struct {
 	serve   func(*request) error
 }
 
+// Route is one row of the API as others see it.
+type Route struct {
+	Pattern string // a method and a path below /v1
+	Right   fsm.AdminRight
+}
+
+// Routes lists the API.
+func Routes() []Route {
+	var out []Route
+	for _, r := range new(Server).routes() {
+		out = append(out, Route{r.pattern, r.right})
+	}
+	return out
+}
+
 // routes lists the API, below /v1. The right read is for what shows no secret and
 // changes nothing; operator for what runs the cluster, and for events, since those
 // of interactions have tokens that answer them; admin for what hands out or
