@@ -13,6 +13,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/botnode/botnode/internal/httppeers"
 	"github.com/botnode/botnode/internal/tries"
 )
 
@@ -25,6 +26,8 @@ const (
 	writeTimeout  = 60 * time.Second // of an answer; streams set their own, piece by piece
 	streamTimeout = 15 * time.Second // of one piece of a stream
 	idleTimeout   = 2 * time.Minute
+	maxConns      = 1024 // connections in all, each with one request at a time
+	maxSilent     = 64   // of them that have not sent a whole request yet
 )
 
 // ServerOptions configure a Server.
@@ -57,6 +60,7 @@ type Server struct {
 	log   *zap.Logger
 	ln    net.Listener
 	http  *http.Server
+	peers *httppeers.Peers
 	page  int         // cachePage, or a test's
 	wrong tries.Wrong // tokens
 
@@ -87,14 +91,23 @@ func NewServer(o ServerOptions) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{o: o, log: o.Logger, ln: ln, page: cachePage, done: make(chan struct{})}
+	s := &Server{o: o, log: o.Logger, ln: ln, page: cachePage, peers: httppeers.New(maxConns, maxSilent), done: make(chan struct{})}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: s.handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,
+		Handler: s.counted(s.handler()), ConnState: s.peers.State, ConnContext: httppeers.Conn, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,
 		ReadTimeout: bodyTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: zap.NewStdLog(o.Logger.Named("http").WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
 	return s, nil
+}
+
+// counted notes whose connection has sent a whole request: those that have not make
+// room for others.
+func (s *Server) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.peers.Spoke(r.Context())
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Listen binds the address that a flag gave. Beyond loopback it does so only if

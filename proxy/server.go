@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/internal/httppeers"
 )
 
 // Options configure a Server.
@@ -65,7 +67,7 @@ type Server struct {
 	o      Options
 	log    *zap.Logger
 	http   *http.Server
-	peers  *peers
+	peers  *httppeers.Peers
 	rest   restState
 	ctx    context.Context // ends with the server
 	cancel context.CancelFunc
@@ -95,13 +97,13 @@ func New(o Options) (*Server, error) {
 		o.Metrics = noMetrics{}
 	}
 	s := &Server{
-		o: o, log: o.Logger, peers: newPeers(maxPeers, maxSilent), rest: newRESTState(),
+		o: o, log: o.Logger, peers: httppeers.New(maxPeers, maxSilent), rest: newRESTState(),
 		conns: make(map[*conn]struct{}), feeds: make(map[string]*feed),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ConnState: s.peers.state, ConnContext: withConn,
+		ConnState: s.peers.State, ConnContext: httppeers.Conn,
 		ErrorLog: zap.NewStdLog(o.Logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
 	s.startTouches()
@@ -150,7 +152,7 @@ func (s *Server) shutdown(d time.Duration) error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.peers.spoke(r.Context())
+	s.peers.Spoke(r.Context())
 	if r.ContentLength != 0 {
 		// What is left of a body when its answer is out is read without a bound on
 		// time otherwise; a connection whose body is not read to its end ends.
