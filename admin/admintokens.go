@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,8 +10,8 @@ import (
 	"github.com/botnode/botnode/fsm"
 )
 
-// AdminToken is a token with which operators and their tools command the cluster.
-type AdminToken struct {
+// Token is a token with which operators and their tools command the cluster.
+type Token struct {
 	Name      string `json:"name"`
 	Right     string `json:"right"` // read, operator or admin
 	CreatedMS int64  `json:"created_ms"`
@@ -64,20 +63,15 @@ func (s *Server) revokeAdminToken(q *request) error {
 }
 
 // AdminTokens lists the admin tokens.
-func (c *Client) AdminTokens(ctx context.Context) (out []AdminToken, err error) {
+func (c *Client) AdminTokens(ctx context.Context) (out []Token, err error) {
 	return out, c.get(ctx, "/admin-tokens", nil, &out)
 }
 
 // CreateAdminToken makes an admin token and returns it; it is shown this once. A
 // life of 0 is one without end. After ErrUnknownOutcome it may exist, and nobody
 // knows it: revoke it, and make another.
-func (c *Client) CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (AdminToken, error) {
-	body, err := json.Marshal(adminTokenRequest{Name: name, Right: right.String(), TTLSeconds: int64(life / time.Second)})
-	if err != nil {
-		return AdminToken{}, err
-	}
-	var out AdminToken
-	return out, c.do(ctx, call{method: http.MethodPost, path: "/v1/admin-tokens", body: body}, &out)
+func (c *Client) CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (out Token, err error) {
+	return out, c.create(ctx, "/admin-tokens", adminTokenRequest{Name: name, Right: right.String(), TTLSeconds: int64(life / time.Second)}, &out)
 }
 
 // RevokeAdminToken makes an admin token worthless.

@@ -105,10 +105,10 @@ type Backend interface {
 	// HasAdminTokens reports whether the cluster has any admin tokens.
 	HasAdminTokens() bool
 	// AdminTokens lists the admin tokens, without the tokens themselves.
-	AdminTokens() []AdminToken
+	AdminTokens() []Token
 	// CreateAdminToken makes an admin token and returns it: the state keeps its
 	// hash alone. A life of 0 is one without end.
-	CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (AdminToken, error)
+	CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (Token, error)
 	// RevokeAdminToken makes an admin token worthless.
 	RevokeAdminToken(ctx context.Context, name string) error
 	// BotToken says whether the cluster has a bot's Discord token.

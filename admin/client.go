@@ -190,4 +190,13 @@ func (c *Client) command(ctx context.Context, method, path string, body any) err
 	return c.do(ctx, call{method: method, path: "/v1" + path, body: b}, nil)
 }
 
+// create posts what is to be made and reads what was.
+func (c *Client) create(ctx context.Context, path string, what, out any) error {
+	body, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, call{method: http.MethodPost, path: "/v1" + path, body: body}, out)
+}
+
 func number(n uint64) string { return strconv.FormatUint(n, 10) }

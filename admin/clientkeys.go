@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -108,13 +107,8 @@ func (c *Client) ClientKeys(ctx context.Context) (out []ClientKey, err error) {
 // CreateClientKey makes a client key and returns it. It is shown this once.
 // Without rights it has those of DefaultClientRights. After ErrUnknownOutcome it
 // may exist, and nobody knows it: revoke it, and make another.
-func (c *Client) CreateClientKey(ctx context.Context, name string, rights ...string) (ClientKey, error) {
-	body, err := json.Marshal(clientKeyRequest{Name: name, Rights: rights})
-	if err != nil {
-		return ClientKey{}, err
-	}
-	var out ClientKey
-	return out, c.do(ctx, call{method: http.MethodPost, path: "/v1/client-keys", body: body}, &out)
+func (c *Client) CreateClientKey(ctx context.Context, name string, rights ...string) (out ClientKey, err error) {
+	return out, c.create(ctx, "/client-keys", clientKeyRequest{Name: name, Rights: rights}, &out)
 }
 
 // RevokeClientKey makes a client key worthless and ends its sessions.

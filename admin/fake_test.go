@@ -175,11 +175,11 @@ func (f *fake) HasAdminTokens() bool {
 	defer f.mu.Unlock()
 	return len(f.tokens) > 0
 }
-func (f *fake) AdminTokens() []AdminToken {
-	return []AdminToken{{Name: "ops", Right: "admin", CreatedMS: 5}}
+func (f *fake) AdminTokens() []Token {
+	return []Token{{Name: "ops", Right: "admin", CreatedMS: 5}}
 }
-func (f *fake) CreateAdminToken(_ context.Context, name string, right fsm.AdminRight, life time.Duration) (AdminToken, error) {
-	return AdminToken{Name: name, Right: right.String(), Token: "the-token"}, f.called("create admin token %s %s %s", name, right, life)
+func (f *fake) CreateAdminToken(_ context.Context, name string, right fsm.AdminRight, life time.Duration) (Token, error) {
+	return Token{Name: name, Right: right.String(), Token: "the-token"}, f.called("create admin token %s %s %s", name, right, life)
 }
 func (f *fake) RevokeAdminToken(_ context.Context, name string) error {
 	return f.called("revoke admin token %s", name)

@@ -13,10 +13,10 @@ import (
 
 func (a *app) adminTokenCommand() *cobra.Command {
 	list := query(a, &cobra.Command{Use: "list", Short: "List the admin tokens", Args: exactly()},
-		func(ctx context.Context, c *admin.Client, _ []string) ([]admin.AdminToken, error) {
+		func(ctx context.Context, c *admin.Client, _ []string) ([]admin.Token, error) {
 			return c.AdminTokens(ctx)
 		},
-		func(tokens []admin.AdminToken) {
+		func(tokens []admin.Token) {
 			t := newTable(a.style, "name", "right", "created", "expires")
 			for _, k := range tokens {
 				expires := "never"

@@ -10,7 +10,7 @@ import (
 // stubAdminTokens answers about admin tokens as a node does.
 func stubAdminTokens(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/admin-tokens", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode([]admin.AdminToken{{Name: "ops", Right: "admin", CreatedMS: 1}, {Name: "ci", Right: "operator", CreatedMS: 1, ExpiresMS: 2}})
+		_ = json.NewEncoder(w).Encode([]admin.Token{{Name: "ops", Right: "admin", CreatedMS: 1}, {Name: "ci", Right: "operator", CreatedMS: 1, ExpiresMS: 2}})
 	})
 	mux.HandleFunc("POST /v1/admin-tokens", func(w http.ResponseWriter, r *http.Request) {
 		var b struct {
@@ -19,7 +19,7 @@ func stubAdminTokens(mux *http.ServeMux) {
 			TTL   int    `json:"ttl_s"`
 		}
 		_ = json.NewDecoder(r.Body).Decode(&b)
-		_ = json.NewEncoder(w).Encode(admin.AdminToken{Name: b.Name, Right: b.Right, ExpiresMS: int64(b.TTL), Token: "bnadmin." + b.Name + ".abc"})
+		_ = json.NewEncoder(w).Encode(admin.Token{Name: b.Name, Right: b.Right, ExpiresMS: int64(b.TTL), Token: "bnadmin." + b.Name + ".abc"})
 	})
 	mux.HandleFunc("DELETE /v1/admin-tokens/ci", func(w http.ResponseWriter, _ *http.Request) {
 		_ = json.NewEncoder(w).Encode(map[string]bool{"ok": true})

@@ -32,8 +32,8 @@ func (n *Node) HasAdminTokens() (yes bool) {
 }
 
 // AdminTokens implements admin.Backend.
-func (n *Node) AdminTokens() []admin.AdminToken {
-	out := []admin.AdminToken{}
+func (n *Node) AdminTokens() []admin.Token {
+	out := []admin.Token{}
 	n.State(func(s *fsm.State) {
 		for _, t := range s.AdminTokens().List() {
 			out = append(out, adminToken(t))
@@ -42,12 +42,12 @@ func (n *Node) AdminTokens() []admin.AdminToken {
 	return out
 }
 
-func adminToken(t fsm.AdminToken) admin.AdminToken {
-	return admin.AdminToken{Name: t.Name, Right: t.Right.String(), CreatedMS: t.At, ExpiresMS: t.Expires}
+func adminToken(t fsm.AdminToken) admin.Token {
+	return admin.Token{Name: t.Name, Right: t.Right.String(), CreatedMS: t.At, ExpiresMS: t.Expires}
 }
 
 // CreateAdminToken implements admin.Backend.
-func (n *Node) CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (admin.AdminToken, error) {
+func (n *Node) CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (admin.Token, error) {
 	t, now := trust.NewAdminToken(name), time.Now()
 	stored := fsm.AdminToken{Name: name, Hash: t.Hash(), Right: right, At: now.UnixMilli()}
 	if life > 0 {
@@ -61,13 +61,13 @@ func (n *Node) CreateAdminToken(ctx context.Context, name string, right fsm.Admi
 		})
 		switch {
 		case res.Code == fsm.Conflict && known:
-			return admin.AdminToken{}, admin.WithHint(err, "`botnode admin-token revoke "+name+"` first, or choose another name")
+			return admin.Token{}, admin.WithHint(err, "`botnode admin-token revoke "+name+"` first, or choose another name")
 		case res.Code == fsm.Conflict && ctx.Err() == nil:
 			if err := n.catchUp(ctx); err != nil {
-				return admin.AdminToken{}, fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
+				return admin.Token{}, fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
 			}
 		case err != nil:
-			return admin.AdminToken{}, err
+			return admin.Token{}, err
 		default:
 			n.log.Info("an admin token was made", zap.String("name", name), zap.Stringer("right", right))
 			out := adminToken(stored)

@@ -24,7 +24,7 @@ func TestSnapshotsAreEncrypted(t *testing.T) {
 		return k
 	}
 	write := func(m machine) []byte {
-		m.Machine.Apply(1, fsm.EncodeBatch([][]byte{fsm.Encode(1, &fsm.Init{ClusterID: "looked-for"})}))
+		m.Apply(1, fsm.EncodeBatch([][]byte{fsm.Encode(1, &fsm.Init{ClusterID: "looked-for"})}))
 		c, err := m.Capture()
 		if err != nil {
 			t.Fatal(err)

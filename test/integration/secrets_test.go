@@ -32,7 +32,7 @@ func forms(secret []byte) map[string][]byte {
 		"in hex":                []byte(hex.EncodeToString(secret)),
 		"in base64":             bytes.TrimRight([]byte(base64.StdEncoding.EncodeToString(secret)), "="),
 		"in URL-safe base64":    []byte(base64.RawURLEncoding.EncodeToString(secret)),
-		"in a list of integers": []byte(strings.Trim(strings.ReplaceAll(fmt.Sprint(secret), " ", ","), "[]")),
+		"in a list of integers": []byte(strings.Trim(strings.ReplaceAll(fmt.Sprintf("%d", secret), " ", ","), "[]")),
 	}
 }
 
