@@ -98,6 +98,20 @@ func TestSealedBotToken(t *testing.T) {
 		t.Errorf("%d sessions, %d before: they were to be resumed", n, sessions)
 	}
 
+	// A new one that is set before Discord refuses the old one is tried without a word.
+	third := account + ".third-token.of-the-bot"
+	refused := logs.FilterField(zap.String("code", "bot_refused")).Len()
+	setToken(ctx, t, two, third)
+	until(ctx, t, "every node has it", func() bool {
+		return l.Node(name(1)).BotToken("default").Revision == 3 && l.Node(name(2)).BotToken("default").Revision == 3
+	})
+	resumes := len(l.Discord().Ledger().Resumes())
+	l.Discord().ReplaceToken(third)
+	until(ctx, t, "the shards resume with it", func() bool { return len(l.Discord().Ledger().Resumes()) >= resumes+2 && l.Settled() == nil })
+	if n := logs.FilterField(zap.String("code", "bot_refused")).Len(); n != refused {
+		t.Errorf("%d refusals, though there was another token to try", n-refused)
+	}
+
 	// A rotation seals it anew. It waits for the node that is down, whose own token is the old one.
 	if err := l.Restart(ctx, name(0)); err != nil {
 		t.Fatal(err)
@@ -123,7 +137,7 @@ func TestSealedBotToken(t *testing.T) {
 	for _, e := range logs.All() {
 		shown += fmt.Sprint(e.Message, e.ContextMap())
 	}
-	for _, token := range []string{first, second} {
+	for _, token := range []string{first, second, third} {
 		for _, form := range []string{token, base64.StdEncoding.EncodeToString([]byte(token))} {
 			if strings.Contains(shown, form) {
 				t.Errorf("%s is in the log or in a snapshot", form)
