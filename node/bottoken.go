@@ -238,6 +238,9 @@ func (n *Node) changeToken(ctx context.Context, bot string, seal func() (epoch u
 		return admin.WithHint(fmt.Errorf("%w: this cluster has no TLS between its nodes, so that a token in its state could be read", admin.ErrRefused),
 			"a cluster has TLS if its first node was started with an address beyond loopback, or with --cluster-tls; without, give each node its token by BOTNODE_TOKEN or --token-file")
 	}
+	if err := n.awaitAuthority(ctx); err != nil {
+		return err
+	}
 	for {
 		if err := n.catchUp(ctx); err != nil {
 			return fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)

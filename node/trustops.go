@@ -20,18 +20,33 @@ func errNoTLS() error {
 		"a cluster has TLS if its first node was started with an address beyond loopback, or with --cluster-tls")
 }
 
+// awaitAuthority waits a while for the authority of a cluster that was only just
+// founded to be recorded.
+func (n *Node) awaitAuthority(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	recorded := func() (yes bool) {
+		n.State(func(s *fsm.State) { yes = s.Trust().Epoch != 0 })
+		return yes
+	}
+	if !recorded() && poll(ctx, recorded) != nil {
+		return fmt.Errorf("%w: the cluster's authority isn't recorded yet", admin.ErrNotReady)
+	}
+	return nil
+}
+
 // CreateJoinToken implements admin.Backend.
 func (n *Node) CreateJoinToken(ctx context.Context, life time.Duration) (string, admin.JoinToken, error) {
 	if n.keys == nil {
 		return "", admin.JoinToken{}, errNoTLS()
 	}
+	if err := n.awaitAuthority(ctx); err != nil {
+		return "", admin.JoinToken{}, err
+	}
 	for {
 		var rev uint64
 		var authority fsm.Authority
 		n.State(func(s *fsm.State) { rev, authority = s.Trust().Rev, s.Trust().Authority() })
-		if len(authority.Cert) == 0 {
-			return "", admin.JoinToken{}, fmt.Errorf("%w: the cluster's authority isn't recorded yet", admin.ErrNotReady)
-		}
 		t, now := trust.NewJoinToken(authority.Cert), time.Now()
 		stored := fsm.JoinToken{ID: t.ID, Hash: t.Hash(), Expires: now.Add(life).UnixMilli()}
 		res, err := n.command(ctx, func(*fsm.State) fsm.Command {
