@@ -176,11 +176,13 @@ func (t *Trust) changed() {
 }
 
 // Transplant makes s, the state of a backup, one of the cluster whose state is
-// now: what it knows of itself, of its nodes' certificates and of its secrets
-// goes on, and what was sealed with another cluster's secret goes.
+// now: what it knows of itself, of its nodes' certificates, of its secrets and of
+// who may command it goes on, and what was sealed with another cluster's secret
+// goes.
 func (s *State) Transplant(now *State) {
 	s.trust = now.trust
 	s.trust.members, s.trust.tokens, s.trust.revoked = maps.Clone(now.trust.members), maps.Clone(now.trust.tokens), maps.Clone(now.trust.revoked)
+	s.adminTokens, s.botTokens = now.adminTokens.clone(), now.botTokens.clone()
 }
 
 func (t *Trust) encode(w *writer) {

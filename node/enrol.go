@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -107,18 +106,18 @@ func (n *Node) handleStranger(ctx context.Context, from transport.Peer, host str
 		out, _ := json.Marshal(a) // plain fields
 		return out
 	}
-	if !n.wrong.mayTry(host, time.Now()) {
+	if !n.wrong.May(host, time.Now()) {
 		return answer(enrolAnswer{Refused: "too many wrong join tokens from that address", Hint: "wait a minute", Retryable: true})
 	}
 	var req enrolRequest
 	if err := json.Unmarshal(b, &req); err != nil {
-		n.wrong.failed(host, time.Now())
+		n.wrong.Count(host, time.Now())
 		return answer(enrolAnswer{Refused: "a request that can't be read: is a node of another version?"})
 	}
 	grant, err := n.grant(ctx, req)
 	switch {
 	case errors.Is(err, errWrongToken):
-		n.wrong.failed(host, time.Now())
+		n.wrong.Count(host, time.Now())
 		n.log.Warn("a machine was refused: its join token is unknown, wrong or has expired",
 			zap.String("code", "join_token_refused"), zap.String("joiner", req.ID), zap.String("host", host), zap.String("token", req.Token))
 		return answer(enrolAnswer{Refused: err.Error(), Hint: "`botnode join-token create` makes a new one"})
@@ -196,34 +195,4 @@ func (n *Node) makeGrant(req enrolRequest) (trust.Grant, *fsm.Enrol, error) {
 			Token: req.Token, Node: req.ID, Enrolment: enrolment, Holds: min(secrets[len(secrets)-1].Epoch, max(t.epoch, t.next)),
 			Cert: t.authority.Epoch, NotAfter: now.Add(trust.CertificateLife).Unix(), Now: now.UnixMilli(),
 		}, nil
-}
-
-// wrongTries bounds how often one host may show a wrong join token: at most
-// maxWrong times a minute.
-type wrongTries struct {
-	mu    sync.Mutex
-	since time.Time // of the minute that is counted
-	n     map[string]int
-}
-
-const maxWrong = 10
-
-func (w *wrongTries) mayTry(host string, now time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.turn(now)
-	return w.n[host] < maxWrong
-}
-
-func (w *wrongTries) failed(host string, now time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.turn(now)
-	w.n[host]++
-}
-
-func (w *wrongTries) turn(now time.Time) {
-	if w.n == nil || now.Sub(w.since) >= time.Minute {
-		w.since, w.n = now, make(map[string]int)
-	}
 }

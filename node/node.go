@@ -14,6 +14,7 @@ import (
 
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/tries"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/transport"
@@ -29,7 +30,7 @@ type Node struct {
 	identity  *membership.Identity
 	transport *transport.Transport
 	keys      *trust.Keychain // nil without TLS between the nodes
-	wrong     wrongTries
+	wrong     tries.Wrong     // join tokens
 	machine   *fsm.Machine
 	manager   *shard.Manager
 	raft      atomic.Pointer[consensus.Raft]
@@ -101,6 +102,9 @@ func New(o Options) (_ *Node, err error) {
 	}
 	if err := n.openTrust(); err != nil {
 		return nil, err
+	}
+	if n.keys == nil && slices.ContainsFunc(o.Bots, func(b *Bot) bool { return b.Token == "" }) {
+		return nil, ErrNoToken
 	}
 	if err := n.listen(); err != nil {
 		return nil, err
@@ -312,6 +316,7 @@ func (n *Node) Start() error {
 		n.wg.Go(n.backups.run)
 	}
 	n.wg.Go(n.followTrust)
+	n.wg.Go(n.followTokens)
 	if n.o.Insecure && n.keys == nil {
 		n.log.Warn("--insecure: whoever reaches the cluster port reads and changes all that the cluster knows", zap.String("code", "insecure"))
 	}
