@@ -211,12 +211,14 @@ func (n *Node) certificateEnds() bool {
 	return n.keys.Ready() && time.Until(n.keys.NotAfter()) < trust.RenewBefore
 }
 
-// keepUp takes what the state has and this node has not, and reports it.
+// keepUp takes what the state has and this node has not, and reports it. A state
+// of before this node's enrolment, or of before what its keys follow, is one that
+// is being replayed: what it says of certificates holds no more.
 func (n *Node) keepUp(t trustView) error {
-	if t.epoch == 0 || !t.known || !n.keys.Ready() {
+	if t.epoch == 0 || !n.keys.Ready() || t.rev < n.keys.Rev() || !t.known || t.member.Enrolment != n.keys.Holder().Enrolment {
 		return nil
 	}
-	if err := n.keys.Learn(t.roots, t.sealed, t.epoch); err != nil {
+	if err := n.keys.Learn(t.roots, t.sealed, t.epoch, t.rev); err != nil {
 		return err
 	}
 	if err := n.useKeys(); err != nil {
