@@ -293,6 +293,7 @@ func (n *Node) Start() error {
 	n.wg.Go(n.followConfigs)
 	n.wg.Go(n.followViews)
 	n.wg.Go(n.followTrust)
+	n.wg.Go(n.closeRemoved)
 	if n.o.Insecure && n.keys == nil {
 		n.log.Warn("--insecure: whoever reaches the cluster port reads and changes all that the cluster knows", zap.String("code", "insecure"))
 	}

@@ -164,6 +164,23 @@ func (n *Node) followTrust() {
 	}
 }
 
+// closeRemoved closes the connections to and from nodes as they are removed:
+// nobody asks for a certificate again once a connection stands.
+func (n *Node) closeRemoved() {
+	if n.keys == nil {
+		return
+	}
+	for {
+		changed := n.machine.Changed()
+		var rev uint64
+		n.State(func(s *fsm.State) { rev = s.Trust().Rev })
+		n.transport.CloseRefused(n.keys.Refuses)
+		if !n.waitTrust(changed, rev, renewCheck) {
+			return
+		}
+	}
+}
+
 // waitTrust waits until the trust has another revision than rev, or for wait.
 func (n *Node) waitTrust(changed <-chan struct{}, rev uint64, wait time.Duration) bool {
 	timer := time.NewTimer(wait)

@@ -18,6 +18,7 @@ import (
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/node/lab"
+	"github.com/botnode/botnode/transport"
 )
 
 // secureLab starts nodes that speak TLS to each other.
@@ -236,4 +237,21 @@ func TestARemovedNodeIsShutOut(t *testing.T) {
 	if l.Node(leader).Linked(l.Node(gone).Self()) {
 		t.Error("the leader speaks to it")
 	}
+}
+
+// TestARemovedNodeThatRunsOnIsCutOff removes a node whose process doesn't mind,
+// and goes on calling over the connection that it has.
+func TestARemovedNodeThatRunsOnIsCutOff(t *testing.T) {
+	l, ctx := secureLab(t, 3)
+	leader, n, _ := l.Leader()
+	gone := name(0)
+	if gone == leader {
+		gone = name(1)
+	}
+	removed := l.Node(gone)
+	if err := removed.Ask(ctx, n.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, "the removal", func() bool { return n.RemoveNode(ctx, gone) == nil })
+	until(ctx, t, "a refusal", func() bool { return errors.Is(removed.Ask(ctx, n.Addr()), transport.ErrUntrusted) })
 }

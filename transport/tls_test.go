@@ -10,6 +10,8 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
+	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -207,6 +209,55 @@ func TestStrangersAskOnceAndNothingElse(t *testing.T) {
 	if _, err := joiner.AskAsStranger(testContext(t), b.Addr(), believe, make([]byte, maxStrangerMessage+1)); err == nil {
 		t.Error("a message that is too large was sent")
 	}
+}
+
+// TestConnectionsOfARemovedNodeAreClosed has a node with connections of each kind,
+// dialled by either end, refused while they stand.
+func TestConnectionsOfARemovedNodeAreClosed(t *testing.T) {
+	ca := newAuthority(t)
+	mine := ca.node(t, "a")
+	a, b, c := node(t, "a", with(mine)), node(t, "b", with(ca.node(t, "b"))), node(t, "c", with(ca.node(t, "c")))
+	a.Handle(mEcho, echo)
+	b.Handle(mEcho, echo)
+	call := func(what string, from, to *Transport, ok bool) {
+		t.Helper()
+		if _, err := from.Call(testContext(t), to.Addr(), mEcho, nil); (err == nil) != ok {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	call("b calls a", b, a, true)
+	call("a calls b", a, b, true)
+	call("c calls a", c, a, true)
+	raft, gossip := a.RaftLayer(), a.GossipStreams()
+	streams := make(map[string]net.Conn)
+	for _, l := range []*StreamLayer{raft, gossip} {
+		for _, from := range []*Transport{b, c} {
+			dialled, err := from.dialStream(a.Addr(), l.kind, 5*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dialled.Close()
+			accepted, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer accepted.Close()
+			streams[from.opts.ID+" "+l.kind.String()] = accepted
+		}
+	}
+	id := "b"
+	mine.revoked.Store(&id)
+	a.CloseRefused(func(leaf *x509.Certificate) bool { return leaf.Subject.CommonName == id })
+	for what, s := range streams {
+		_ = s.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		_, err := s.Read(make([]byte, 1))
+		if stands := errors.Is(err, os.ErrDeadlineExceeded); stands != strings.HasPrefix(what, "c") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	call("b calls a again", b, a, false)
+	call("a calls b again", a, b, false)
+	call("c calls a again", c, a, true)
 }
 
 // TestDeathIsSeenUnderTLS: the end of a process shows as it does without TLS.

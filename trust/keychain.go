@@ -223,6 +223,13 @@ func (k *Keychain) Verify(chain []*x509.Certificate) (string, error) {
 	return h.ID, err
 }
 
+// Refuses reports whether Refuse rejects the holder of a certificate, whoever
+// signed it: for one that was believed before.
+func (k *Keychain) Refuses(leaf *x509.Certificate) bool {
+	h, err := holderOf(leaf)
+	return err != nil || k.Refuse != nil && k.Refuse(h) != nil
+}
+
 // verify checks a leaf against roots. Host names aren't looked at: who answers
 // counts, wherever it answers.
 func verify(leaf *x509.Certificate, roots []*x509.Certificate) (Holder, error) {
