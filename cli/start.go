@@ -31,7 +31,7 @@ var configErrors = []error{
 	admin.ErrInsecureBind, transport.ErrInsecureBind,
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
 	membership.ErrJoining, membership.ErrDiverged, membership.ErrOtherCluster,
-	trust.ErrCorruptKeychain, trust.ErrOtherNode, node.ErrPlainCluster,
+	trust.ErrCorruptKeychain, trust.ErrOtherNode, trust.ErrNoKey, node.ErrPlainCluster, node.ErrKeysGone,
 	proxy.ErrInsecureBind, proxy.ErrCertificate,
 }
 

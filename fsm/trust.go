@@ -148,7 +148,8 @@ func (t *Trust) changed() {
 // now: what it knows of itself, of its nodes' certificates and of its secrets
 // goes on, and what was sealed with another cluster's secret goes.
 func (s *State) Transplant(now *State) {
-	s.trust = now.trust
+	s.trust, s.agreed = now.trust, now.agreed
+	s.Rules = max(s.Rules, now.Rules) // all nodes know those
 	s.trust.members, s.trust.tokens = maps.Clone(now.trust.members), maps.Clone(now.trust.tokens)
 }
 

@@ -50,7 +50,12 @@ func TestGoldenTrust(t *testing.T) {
 // TestTransplant makes a backup's state one of another cluster.
 func TestTransplant(t *testing.T) {
 	now, old := trusted(t), setup(t)
-	old.must(&Rules{N: 2}, &Charter{Node: "mike", Authority: Authority{Epoch: 1, Cert: []byte("other")}, NotAfter: 5})
+	now.must(&StateHash{HashPoint{Index: 7}})
+	older := setup(t)
+	if older.state.Transplant(now.state); older.state.Rules != now.state.Rules {
+		t.Error("rules went back")
+	}
+	old.must(&Rules{N: 2}, &StateHash{HashPoint{Index: 1_000_000}}, &Charter{Node: "mike", Authority: Authority{Epoch: 1, Cert: []byte("other")}, NotAfter: 5})
 	old.state.Transplant(now.state)
 	var x, y writer
 	now.state.encodeExtensions(&x)

@@ -1,6 +1,10 @@
 package node
 
-import "context"
+import (
+	"context"
+
+	"github.com/botnode/botnode/trust"
+)
 
 // TakeSnapshot has raft take a snapshot, as it does once its log has grown.
 func (n *Node) TakeSnapshot(ctx context.Context) error { return n.raft.Load().Snapshot(ctx) }
@@ -10,3 +14,28 @@ func (n *Node) Ask(ctx context.Context, addr string) error {
 	_, err := n.askReport(ctx, addr)
 	return err
 }
+
+// Enrol has the node admit a machine of an id at addr with a join token, and
+// returns the number of its enrolment.
+func (n *Node) Enrol(ctx context.Context, token, id, addr string) (uint64, error) {
+	t, err := trust.ParseJoinToken(token)
+	if err != nil {
+		return 0, err
+	}
+	r, err := trust.NewRequest(nil)
+	if err != nil {
+		return 0, err
+	}
+	g, err := n.grant(ctx, enrolRequest{Token: t.ID, Secret: t.Secret, ID: id, CSR: r.CSR}, addr)
+	if err != nil {
+		return 0, err
+	}
+	k, err := trust.OpenKeychain(new(trust.Memory), id)
+	if err == nil {
+		err = k.Accept(r, g)
+	}
+	return k.Holder().Enrolment, err
+}
+
+// LoseKeys empties the part of a node's memory that is its trust.json.
+func (m *Memory) LoseKeys() { m.trust = new(trust.Memory) }

@@ -28,6 +28,7 @@ type Node struct {
 	identity  *membership.Identity
 	transport *transport.Transport
 	keys      *trust.Keychain // nil without TLS between the nodes
+	sealed    uint64          // the epoch that the node's snapshot is of, or a later one; followTrust's
 	wrong     wrongTries
 	machine   *fsm.Machine
 	manager   *shard.Manager
@@ -99,6 +100,9 @@ func New(o Options) (_ *Node, err error) {
 	if err := n.openRaft(); err != nil {
 		return nil, err
 	}
+	if n.keysMissing() {
+		return nil, ErrKeysGone
+	}
 	return n, n.openMembership()
 }
 
@@ -146,11 +150,15 @@ func (n *Node) ClusterID() string {
 }
 
 func (n *Node) listen() error {
-	t, err := transport.Listen(transport.Options{
+	o := transport.Options{
 		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
 		ClusterID: n.ClusterID, Network: n.o.Network, Insecure: n.o.Insecure,
-		Credentials: n.credentials(), OnStranger: n.handleStranger, OnLink: n.onLink, Logger: n.log.Named("transport"),
-	})
+		Credentials: n.credentials(), OnLink: n.onLink, Logger: n.log.Named("transport"),
+	}
+	if n.keys != nil {
+		o.OnStranger = n.handleStranger
+	}
+	t, err := transport.Listen(o)
 	if err != nil {
 		return err
 	}

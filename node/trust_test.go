@@ -24,8 +24,15 @@ import (
 // secureLab starts nodes that speak TLS to each other.
 func secureLab(t *testing.T, nodes int, logs ...zapcore.Core) (*lab.Lab, context.Context) {
 	t.Helper()
+	return secureLabOf(t, nodes, nil, logs...)
+}
+
+// secureLabOf lets tune change the nodes' options.
+func secureLabOf(t *testing.T, nodes int, tune func(string, *node.Options), logs ...zapcore.Core) (*lab.Lab, context.Context) {
+	t.Helper()
 	l, err := lab.New(lab.Options{
 		TLS:     true,
+		Tune:    tune,
 		Discord: sim.Options{GlobalLimit: -1, NoRouteLimits: true},
 		Program: func(string) node.Program { return node.Program{Intents: discord.IntentsDefault} },
 		Fatal:   func(id string, err error) { t.Errorf("%s: %v", id, err) },

@@ -109,6 +109,9 @@ func dialTLS(ctx context.Context, raw net.Conn, addr string, cfg *tls.Config, ve
 		if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 			return nil, &RefusedError{Reason: ErrNotPeer, Addr: addr, Message: "it speaks no TLS, and this node does: " + samePlainly}
 		}
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+			return nil, &RefusedError{Reason: ErrUntrusted, Addr: addr, Message: "it ended the handshake (" + op.Err.Error() + "), as a node does that belongs to no cluster and has no certificate"}
+		}
 		return nil, err
 	}
 	if err := verify(s.ConnectionState().PeerCertificates); err != nil {

@@ -284,15 +284,63 @@ func TestDeathIsSeenUnderTLS(t *testing.T) {
 func TestOneHostCannotHoldAllHandshakes(t *testing.T) {
 	var b byHost
 	for range maxGreetings {
-		if !b.enter("x") {
+		if !b.enter("x", maxGreetings) {
 			t.Fatal("refused too early")
 		}
 	}
-	if b.enter("x") || !b.enter("y") {
+	if b.enter("x", maxGreetings) || !b.enter("y", maxGreetings) {
 		t.Error("the bound is not a host's")
 	}
 	b.leave("x")
-	if !b.enter("x") {
+	if !b.enter("x", maxGreetings) {
 		t.Error("a place that was left isn't free")
 	}
+}
+
+// TestAHostThatSaysNothingKeepsNoOtherOut has one host hold all that it may of
+// the strangers' places while another asks.
+func TestAHostThatSaysNothingKeepsNoOtherOut(t *testing.T) {
+	b := node(t, "b", func(o *Options) {
+		o.Credentials = newAuthority(t).node(t, "b")
+		o.OnStranger = func(_ context.Context, _ Peer, _ string, req []byte) []byte { return req }
+	})
+	stranger := func(from string) *tls.Conn {
+		t.Helper()
+		cfg := baseTLS()
+		cfg.InsecureSkipVerify = true
+		c, err := tls.DialWithDialer(&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}, "tcp", b.Addr(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		hello := header{version: protocolVersion, kind: kindStranger, incarnation: 1, cluster: "c1", id: "a"}
+		if _, err := c.Write(hello.append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if h, err := readHeader(c); err != nil || h.kind != answerOK {
+			t.Fatalf("%v, %v", h, err)
+		}
+		return c
+	}
+	for range maxStrangers {
+		stranger("127.0.0.2")
+	}
+	c := stranger("127.0.0.3")
+	if err := writeMessage(c, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readMessage(c); err != nil || string(got) != "x" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// TestTheRefusalOfANodeWithoutACertificateIsNamed asks a node that waits to be
+// joined to a cluster with TLS.
+func TestTheRefusalOfANodeWithoutACertificateIsNamed(t *testing.T) {
+	idle := node(t, "idle", with(&testCredentials{}))
+	believe := func([]*x509.Certificate) error { return nil }
+	_, err := node(t, "j", with(&testCredentials{})).AskAsStranger(testContext(t), idle.Addr(), believe, nil)
+	refusal(t, "a stranger", err, ErrUntrusted, "belongs to no cluster")
+	_, err = node(t, "k", with(newAuthority(t).node(t, "k"))).Probe(testContext(t), idle.Addr())
+	refusal(t, "a node", err, ErrUntrusted, "belongs to no cluster")
 }

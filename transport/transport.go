@@ -45,6 +45,7 @@ type Transport struct {
 	inbound   atomic.Int32
 	strangers atomic.Int32
 	greeting  byHost // accepted connections that haven't said who they are
+	strange   byHost // those of strangers
 	handlers  [256]atomic.Pointer[handler]
 	peers     registry
 	raft      streams
