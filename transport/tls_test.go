@@ -322,7 +322,7 @@ func TestAHostThatSaysNothingKeepsNoOtherOut(t *testing.T) {
 		}
 		return c
 	}
-	for range maxStrangers {
+	for range 2 * maxStrangers {
 		stranger("127.0.0.2")
 	}
 	c := stranger("127.0.0.3")
