@@ -262,14 +262,18 @@ func (n *Node) meta() membership.Meta {
 }
 
 // addrOf returns where a node is reached now: by gossip, else by Raft's
-// configuration.
+// configuration. Of a node that is down, gossip may have the address of the
+// process before, while one that was removed is admitted at another.
 func (n *Node) addrOf(id string) (string, bool) {
 	if id == n.o.ID {
 		return n.transport.Addr(), true
 	}
+	last := ""
 	if n.members != nil {
-		if m, ok := n.members.Lookup(id); ok && m.ClusterAddr != "" {
-			return m.ClusterAddr, true
+		m, _ := n.members.Lookup(id)
+		_, linked := n.linked.Load(id)
+		if last = m.ClusterAddr; last != "" && (linked || m.Status == membership.Alive) {
+			return last, true
 		}
 	}
 	if r := n.raftOrNil(); r != nil {
@@ -279,7 +283,7 @@ func (n *Node) addrOf(id string) (string, bool) {
 			}
 		}
 	}
-	return "", false
+	return last, last != ""
 }
 
 // Start starts serving: the port first, then what acts.
