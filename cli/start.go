@@ -33,7 +33,7 @@ var configErrors = []error{
 	admin.ErrInsecureBind, transport.ErrInsecureBind,
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
 	membership.ErrJoining, membership.ErrDiverged, membership.ErrOtherCluster,
-	trust.ErrCorruptKeychain, trust.ErrOtherNode, node.ErrPlainCluster,
+	trust.ErrCorruptKeychain, trust.ErrOtherNode, trust.ErrNoKey, node.ErrKeysGone, node.ErrPlainCluster,
 	consensus.ErrRestoreUnfinished, node.ErrRecovering, consensus.ErrDamaged, node.ErrLogMissing,
 	proxy.ErrInsecureBind, certfile.Err, admin.ErrPlainBind, node.ErrNoToken,
 }

@@ -54,8 +54,14 @@ func TestGoldenTrust(t *testing.T) {
 // TestTransplant makes a backup's state one of another cluster.
 func TestTransplant(t *testing.T) {
 	now, old := trusted(t), setup(t)
+	now.must(&StateHash{HashPoint{Index: 7}})
+	older := setup(t)
+	if older.state.Transplant(now.state); older.state.Rules != now.state.Rules {
+		t.Error("rules went back")
+	}
 	old.must(
 		&Rules{N: 2},
+		&StateHash{HashPoint{Index: 1_000_000}},
 		&Charter{Node: "mike", Authority: Authority{Epoch: 1, Cert: []byte("other")}, NotAfter: 5},
 		&PutAdminToken{Token: AdminToken{Name: "theirs", Hash: [32]byte{9}, Right: AdminAll}},
 		&SetBotToken{Bot: testBot, Epoch: 1, Box: []byte("theirs")}, &SetBotToken{Bot: "two", Epoch: 1, Box: []byte("theirs")},

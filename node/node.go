@@ -31,6 +31,7 @@ type Node struct {
 	transport *transport.Transport
 	keys      *trust.Keychain // nil without TLS between the nodes
 	wrong     tries.Wrong     // join tokens
+	sealed    uint64          // the epoch that the node's snapshot is of, or a later one; followTrust's
 	machine   *fsm.Machine
 	manager   *shard.Manager
 	raft      atomic.Pointer[consensus.Raft]
@@ -116,6 +117,9 @@ func New(o Options) (_ *Node, err error) {
 	if err := n.checkMember(); err != nil {
 		return nil, err
 	}
+	if n.keysMissing() {
+		return nil, ErrKeysGone
+	}
 	return n, n.openMembership()
 }
 
@@ -166,11 +170,15 @@ func (n *Node) ClusterID() string {
 }
 
 func (n *Node) listen() error {
-	t, err := transport.Listen(transport.Options{
+	o := transport.Options{
 		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
 		ClusterID: n.ClusterID, Former: n.former, Network: n.o.Network, Insecure: n.o.Insecure,
-		Credentials: n.credentials(), OnStranger: n.handleStranger, OnLink: n.onLink, Logger: n.log.Named("transport"),
-	})
+		Credentials: n.credentials(), OnLink: n.onLink, Logger: n.log.Named("transport"),
+	}
+	if n.keys != nil {
+		o.OnStranger = n.handleStranger
+	}
+	t, err := transport.Listen(o)
 	if err != nil {
 		return err
 	}
@@ -274,14 +282,18 @@ func (n *Node) meta() membership.Meta {
 }
 
 // addrOf returns where a node is reached now: by gossip, else by Raft's
-// configuration.
+// configuration. Of a node that is down, gossip may have the address of the
+// process before, while one that was removed is admitted at another.
 func (n *Node) addrOf(id string) (string, bool) {
 	if id == n.o.ID {
 		return n.transport.Addr(), true
 	}
+	last := ""
 	if n.members != nil {
-		if m, ok := n.members.Lookup(id); ok && m.ClusterAddr != "" {
-			return m.ClusterAddr, true
+		m, _ := n.members.Lookup(id)
+		_, linked := n.linked.Load(id)
+		if last = m.ClusterAddr; last != "" && (linked || m.Status == membership.Alive) {
+			return last, true
 		}
 	}
 	if r := n.raftOrNil(); r != nil {
@@ -291,7 +303,7 @@ func (n *Node) addrOf(id string) (string, bool) {
 			}
 		}
 	}
-	return "", false
+	return last, last != ""
 }
 
 // Start starts serving: the port first, then what acts.
@@ -317,6 +329,7 @@ func (n *Node) Start() error {
 	}
 	n.wg.Go(n.followTrust)
 	n.wg.Go(n.followTokens)
+	n.wg.Go(n.closeRemoved)
 	if n.o.Insecure && n.keys == nil {
 		n.log.Warn("--insecure: whoever reaches the cluster port reads and changes all that the cluster knows", zap.String("code", "insecure"))
 	}
