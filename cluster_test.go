@@ -41,7 +41,7 @@ func TestThreeNodesAnswerAndSurviveTheirLeader(t *testing.T) {
 	st, _ := nodes["joe"].Status(ctx)
 	for _, id := range []string{"mike", "robert"} {
 		nodes[id] = testNode(t, s, id, t.TempDir(), log, node.Options{})
-		if _, err := nodes[id].Join(ctx, st.Nodes[0].ClusterAddr, nil); err != nil {
+		if _, err := nodes[id].Join(ctx, st.Nodes[0].ClusterAddr, "", nil); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -55,7 +55,7 @@ func TestCutOffJoinsEndWithVoters(t *testing.T) {
 	mike := testNode(t, s, "mike", t.TempDir(), log, node.Options{})
 	defer kill(t, mike)
 	hasty, leave := context.WithCancel(ctx)
-	if _, err := mike.Join(hasty, peer, func(string) { leave() }); err != nil {
+	if _, err := mike.Join(hasty, peer, "", func(string) { leave() }); err != nil {
 		t.Errorf("the caller went away: %v", err)
 	}
 	waitVoters(t, ctx, joe, 2)
@@ -63,7 +63,7 @@ func TestCutOffJoinsEndWithVoters(t *testing.T) {
 	dir := t.TempDir()
 	robert := testNode(t, s, "robert", dir, log, node.Options{})
 	dead := make(chan struct{})
-	_, err := robert.Join(ctx, peer, func(stage string) {
+	_, err := robert.Join(ctx, peer, "", func(stage string) {
 		if stage == "nonvoter" {
 			kill(t, robert)
 			close(dead)

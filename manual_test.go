@@ -55,7 +55,7 @@ func TestDisconnectTellsWhatIsUndone(t *testing.T) {
 	}
 	for _, id := range []string{"mike", "robert"} {
 		nodes[id] = handNode(t, s, id, bot(), node.Options{})
-		if _, err := nodes[id].Join(ctx, st.Nodes[0].ClusterAddr, nil); err != nil {
+		if _, err := nodes[id].Join(ctx, st.Nodes[0].ClusterAddr, "", nil); err != nil {
 			t.Fatal(err)
 		}
 	}

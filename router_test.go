@@ -263,7 +263,7 @@ func TestCommandsAreRegisteredOnce(t *testing.T) {
 	for _, id := range []string{"mike", "robert"} {
 		dirs[id] = t.TempDir()
 		nodes[id] = startBot(t, s, commandBot(), id, dirs[id], log, node.Options{})
-		if _, err := nodes[id].Join(ctx, addrs["joe"], nil); err != nil {
+		if _, err := nodes[id].Join(ctx, addrs["joe"], "", nil); err != nil {
 			t.Fatal(err)
 		}
 		addrs[id] = clusterAddr(t, ctx, nodes[id], id)
@@ -396,7 +396,7 @@ func TestInteractionsSurviveTheLeader(t *testing.T) {
 	peer := clusterAddrWhenKnown(t, ctx, nodes["joe"], "joe")
 	for _, id := range []string{"mike", "robert"} {
 		nodes[id] = startBot(t, s, bot(), id, t.TempDir(), zap.NewNop(), node.Options{Metrics: skips})
-		if _, err := nodes[id].Join(ctx, peer, nil); err != nil {
+		if _, err := nodes[id].Join(ctx, peer, "", nil); err != nil {
 			t.Fatal(err)
 		}
 	}

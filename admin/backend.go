@@ -100,6 +100,24 @@ type Backend interface {
 	JoinTokens() []JoinToken
 	// RevokeJoinToken makes a join token worthless.
 	RevokeJoinToken(ctx context.Context, id string) error
+	// AdminRight returns the right of an admin token, if the cluster has it as far
+	// as this node knows.
+	AdminRight(token string) (right fsm.AdminRight, ok bool)
+	// HasAdminTokens reports whether the cluster has any admin tokens.
+	HasAdminTokens() bool
+	// AdminTokens lists the admin tokens, without the tokens themselves.
+	AdminTokens() []Token
+	// CreateAdminToken makes an admin token and returns it: the state keeps its
+	// hash alone. A life of 0 is one without end.
+	CreateAdminToken(ctx context.Context, name string, right fsm.AdminRight, life time.Duration) (Token, error)
+	// RevokeAdminToken makes an admin token worthless.
+	RevokeAdminToken(ctx context.Context, name string) error
+	// BotToken says whether the cluster has a bot's Discord token.
+	BotToken(bot string) BotToken
+	// SetBotToken puts a bot's token into the replicated state, encrypted.
+	SetBotToken(ctx context.Context, bot, token string) error
+	// DropBotToken takes it out.
+	DropBotToken(ctx context.Context, bot string) error
 	// TLS shows what the nodes prove themselves with.
 	TLS() TLS
 	// RotateTLS begins the replacement of the cluster's keys.

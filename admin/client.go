@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -115,11 +116,29 @@ func (c *Client) failed(r call, err error) error {
 	switch {
 	case errors.Is(err, context.Canceled):
 		return err
+	case tlsHint(err) != "":
+		return WithHint(fmt.Errorf("%w at %s: %w", ErrUnreachable, c.BaseURL, err), tlsHint(err))
 	case reading || notSent:
 		return WithHint(fmt.Errorf("%w at %s: %w", ErrUnreachable, c.BaseURL, err),
 			"is the node running? --http (or BOTNODE_HTTP) names the node that is spoken to")
 	}
 	return WithHint(fmt.Errorf("%w: no answer from %s: %w", ErrUnknownOutcome, c.BaseURL, err), "`botnode status` shows what came of it")
+}
+
+// tlsHint says what to do about TLS where one end has it and the other doesn't
+// believe it or hasn't. Nothing was sent then.
+func tlsHint(err error) string {
+	var unknown x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &unknown):
+		return "--http-ca FILE (or BOTNODE_HTTP_CA) names the authority; `botnode tls ca`, asked of a node on its own machine, prints the cluster's"
+	case errors.As(err, &host):
+		return "use an address of the node's that its certificate names: its --http-addr, --cluster-addr or --advertise-addr"
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return "the node speaks no TLS there: --http http://HOST:PORT"
+	}
+	return ""
 }
 
 func (c *Client) refused(res *http.Response) error {
@@ -128,6 +147,9 @@ func (c *Client) refused(res *http.Response) error {
 		Error *APIError `json:"error"`
 	}
 	if err := json.Unmarshal(body, &e); err != nil || e.Error == nil || e.Error.Code == "" {
+		if strings.Contains(string(body), "HTTP request to an HTTPS server") {
+			return WithHint(fmt.Errorf("%w: %s speaks TLS", ErrBadRequest, c.BaseURL), "--http https://HOST:PORT, with --http-ca for the cluster's own authority")
+		}
 		return WithHint(fmt.Errorf("%s answers %s, which is not what a botnode node says", c.BaseURL, res.Status), "check --http")
 	}
 	e.Error.Status = res.StatusCode
@@ -175,6 +197,15 @@ func (c *Client) command(ctx context.Context, method, path string, body any) err
 		}
 	}
 	return c.do(ctx, call{method: method, path: "/v1" + path, body: b}, nil)
+}
+
+// create posts what is to be made and reads what was.
+func (c *Client) create(ctx context.Context, path string, what, out any) error {
+	body, err := json.Marshal(what)
+	if err != nil {
+		return err
+	}
+	return c.do(ctx, call{method: http.MethodPost, path: "/v1" + path, body: body}, out)
 }
 
 func number(n uint64) string { return strconv.FormatUint(n, 10) }

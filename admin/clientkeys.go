@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -61,7 +60,7 @@ func (s *Server) createClientKey(q *request) error {
 	if err := q.body(&b); err != nil {
 		return err
 	}
-	if err := checkKeyName(b.Name); err != nil {
+	if err := checkName(b.Name, "a client key"); err != nil {
 		return err
 	}
 	rights := DefaultClientRights
@@ -90,11 +89,11 @@ func (s *Server) revokeClientKey(q *request) error {
 	return q.done(s.o.Backend.RevokeClientKey(ctx, bot, q.PathValue("name")))
 }
 
-// checkKeyName wants a name that can stand in a path, a log and a table.
-func checkKeyName(name string) error {
+// checkName wants a name that can stand in a path, a log and a table.
+func checkName(name, of string) error {
 	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_."
 	if strings.Trim(name, plain) != "" || name == "" || name == "." || name == ".." || len(name) > fsm.MaxClientKeyName {
-		return WithHint(fmt.Errorf("%w: %q can't be the name of a client key", ErrBadRequest, name),
+		return WithHint(fmt.Errorf("%w: %q can't be the name of %s", ErrBadRequest, name, of),
 			fmt.Sprintf("a name has 1 to %d of the characters a-z, A-Z, 0-9, -, _ and .", fsm.MaxClientKeyName))
 	}
 	return nil
@@ -108,13 +107,8 @@ func (c *Client) ClientKeys(ctx context.Context) (out []ClientKey, err error) {
 // CreateClientKey makes a client key and returns it. It is shown this once.
 // Without rights it has those of DefaultClientRights. After ErrUnknownOutcome it
 // may exist, and nobody knows it: revoke it, and make another.
-func (c *Client) CreateClientKey(ctx context.Context, name string, rights ...string) (ClientKey, error) {
-	body, err := json.Marshal(clientKeyRequest{Name: name, Rights: rights})
-	if err != nil {
-		return ClientKey{}, err
-	}
-	var out ClientKey
-	return out, c.do(ctx, call{method: http.MethodPost, path: "/v1/client-keys", body: body}, &out)
+func (c *Client) CreateClientKey(ctx context.Context, name string, rights ...string) (out ClientKey, err error) {
+	return out, c.create(ctx, "/client-keys", clientKeyRequest{Name: name, Rights: rights}, &out)
 }
 
 // RevokeClientKey makes a client key worthless and ends its sessions.

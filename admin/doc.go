@@ -2,6 +2,6 @@
 // command line uses, and the types that both share.
 //
 // It holds no state and decides nothing: every answer comes from a Backend,
-// which the node implements. It never shows a secret: no type in this package
-// has a field for one.
+// which the node implements. A secret is in the one answer that makes it, and in
+// no other but that of the backups' key.
 package admin

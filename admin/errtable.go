@@ -20,6 +20,10 @@ var (
 	ErrUnreachable = errors.New("the node can't be reached")
 	// ErrUnauthorized means that the API wants another token.
 	ErrUnauthorized = errors.New("the admin API's token is missing or wrong")
+	// ErrForbidden means that the token may not do this.
+	ErrForbidden = errors.New("the token may not do this")
+	// ErrTooManyTries means that an address has shown too many wrong tokens.
+	ErrTooManyTries = errors.New("too many wrong tokens from this address")
 	// ErrBotRequired means that there are several bots and none was named.
 	ErrBotRequired = errors.New("several bots run here: name one")
 	// ErrNotHealthy is what a check ends with that found problems.
@@ -28,6 +32,8 @@ var (
 	ErrClosed = errors.New("the admin API is closed")
 	// ErrInsecureBind refuses an open API that others could reach.
 	ErrInsecureBind = errors.New("refusing to serve the admin API beyond loopback without a token")
+	// ErrPlainBind refuses an API whose tokens others could read on the way.
+	ErrPlainBind = errors.New("refusing to serve the admin API beyond loopback without TLS")
 )
 
 // kind is one row of the table of errors.
@@ -43,6 +49,8 @@ type kind struct {
 // an error matches counts; docs/errors.md explains every code.
 var kinds = []kind{
 	{ErrUnauthorized, http.StatusUnauthorized, "unauthorized", false, ExitFailed},
+	{ErrForbidden, http.StatusForbidden, "forbidden", false, ExitFailed},
+	{ErrTooManyTries, http.StatusTooManyRequests, "too_many_tries", true, ExitUnknown},
 	{ErrBotRequired, http.StatusBadRequest, "bot_required", false, ExitUsage},
 	{ErrBadRequest, http.StatusBadRequest, "bad_request", false, ExitUsage},
 	{ErrUnknownBot, http.StatusNotFound, "unknown_bot", false, ExitFailed},

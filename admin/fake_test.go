@@ -32,7 +32,9 @@ type fake struct {
 	status Status
 	ready  []Check
 	live   error
-	hold   chan struct{} // if set, Join tells it that it began, and waits for its context
+	tokens map[string]fsm.AdminRight // the cluster's admin tokens
+	onSync func()                    // if set, what a Sync brings
+	hold   chan struct{}             // if set, Join tells it that it began, and waits for its context
 }
 
 var _ Backend = (*fake)(nil)
@@ -162,6 +164,37 @@ func (f *fake) RevokeJoinToken(_ context.Context, id string) error {
 	return f.called("revoke join token %s", id)
 }
 
+func (f *fake) AdminRight(token string) (fsm.AdminRight, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	right, ok := f.tokens[token]
+	return right, ok
+}
+func (f *fake) HasAdminTokens() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.tokens) > 0
+}
+func (f *fake) AdminTokens() []Token {
+	return []Token{{Name: "ops", Right: "admin", CreatedMS: 5}}
+}
+func (f *fake) CreateAdminToken(_ context.Context, name string, right fsm.AdminRight, life time.Duration) (Token, error) {
+	return Token{Name: name, Right: right.String(), Token: "the-token"}, f.called("create admin token %s %s %s", name, right, life)
+}
+func (f *fake) RevokeAdminToken(_ context.Context, name string) error {
+	return f.called("revoke admin token %s", name)
+}
+
+func (f *fake) BotToken(bot string) BotToken {
+	return BotToken{Bot: bot, Sealed: true, Revision: 2, Epoch: 1, Uses: "sealed"}
+}
+func (f *fake) SetBotToken(_ context.Context, bot, token string) error {
+	return f.called("bot token of %s: %s", bot, token)
+}
+func (f *fake) DropBotToken(_ context.Context, bot string) error {
+	return f.called("drop token of %s", bot)
+}
+
 func (f *fake) TLS() TLS {
 	return TLS{Enabled: true, Epoch: 1, Members: []TLSMember{{ID: "joe", Holds: 1}}, Authorities: []TLSAuthority{}}
 }
@@ -203,7 +236,12 @@ func (f *fake) ImportShard(_ context.Context, bot string, index, of int, evs []f
 func (f *fake) Takeover(_ context.Context, bot, to string) error {
 	return f.called("takeover %s to %s", bot, to)
 }
-func (f *fake) Sync(context.Context) error { return f.called("sync") }
+func (f *fake) Sync(context.Context) error {
+	if f.onSync != nil {
+		f.onSync()
+	}
+	return f.called("sync")
+}
 
 func (f *fake) View(bot string, look func(*fsm.Bot, *cache.Cache)) (Read, error) {
 	read := Read{Stale: true, Leader: "mike"}

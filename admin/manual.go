@@ -131,6 +131,11 @@ func (s *Server) connectShard(q *request) error {
 	if err := body.check(bot, index); err != nil {
 		return err
 	}
+	if body.Resume != nil { // names the address to which the bot's token is sent
+		if err := q.needs(fsm.AdminAll); err != nil {
+			return err
+		}
+	}
 	ctx, cancel := q.command()
 	defer cancel()
 	out, err := s.o.Backend.ConnectShard(ctx, bot, index, body)

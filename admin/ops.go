@@ -211,6 +211,9 @@ func (s *Server) putConfig(q *request) error {
 	if b.Revision == 0 || len(b.Config) == 0 {
 		return WithHint(fmt.Errorf("%w: a revision and a configuration are needed", ErrBadRequest), "GET /v1/config shows both")
 	}
+	if err := q.mayConfigure(bot, b.Config); err != nil {
+		return err
+	}
 	ctx, cancel := q.command()
 	defer cancel()
 	rev, err := s.o.Backend.Configure(ctx, bot, b.Revision, b.Config)
@@ -218,6 +221,21 @@ func (s *Server) putConfig(q *request) error {
 		return err
 	}
 	return q.json(map[string]any{"bot": bot, "revision": rev})
+}
+
+// mayConfigure wants all rights for a configuration that names another API: the
+// bot's token is sent there.
+func (q *request) mayConfigure(bot string, config []byte) error {
+	next, err := fsm.ParseConfig(config)
+	if err != nil {
+		return nil //nolint:nilerr // the backend says what is wrong with it
+	}
+	same := false
+	err = q.viewBot(bot, func(b *fsm.Bot, _ *cache.Cache) { same = b.Config.API == next.API })
+	if err != nil || same {
+		return err
+	}
+	return q.needs(fsm.AdminAll)
 }
 
 func (s *Server) listDeadLetters(q *request) error {

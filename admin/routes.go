@@ -1,71 +1,94 @@
 package admin
 
 import (
-	"crypto/sha256"
-	"crypto/subtle"
-	"net"
 	"net/http"
-	"net/netip"
 	"strings"
+
+	"github.com/botnode/botnode/fsm"
 )
 
 // route is one row of the table of routes.
 type route struct {
 	pattern string
+	right   fsm.AdminRight // that it takes; some requests take more, see needs
 	serve   func(*request) error
 }
 
-// routes lists the API, below /v1.
+// Route is one row of the API as others see it.
+type Route struct {
+	Pattern string // a method and a path below /v1
+	Right   fsm.AdminRight
+}
+
+// Routes lists the API.
+func Routes() []Route {
+	var out []Route
+	for _, r := range new(Server).routes() {
+		out = append(out, Route{r.pattern, r.right})
+	}
+	return out
+}
+
+// routes lists the API, below /v1. The right read is for what shows no secret and
+// changes nothing; operator for what runs the cluster, and for events, since those
+// of interactions have tokens that answer them; admin for what hands out or
+// changes a secret, shows all that is stored, or changes for good who is a node.
 func (s *Server) routes() []route {
 	return []route{
-		{"GET /status", s.getStatus},
-		{"GET /nodes", s.getNodes},
-		{"GET /nodes/{id}", s.getNode},
-		{"GET /shards", s.getShards},
-		{"GET /shards/{id}", s.getShard},
-		{"GET /bots", s.getBots},
-		{"GET /digest", s.getDigest},
-		{"GET /examine", s.getExaminations},
-		{"GET /snapshot", s.getSnapshot},
-		{"GET /cache/stats", s.getCacheStats},
-		{"GET /cache/guilds/{id}", s.getGuild},
-		{"GET /cache/guilds/{id}/{kind}", s.getGuildList},
-		{"GET /cache/users/{id}", s.getUser},
-		{"GET /kv", s.listKV},
-		{"GET /kv/{key...}", s.getKV},
-		{"PUT /kv/{key...}", s.putKV},
-		{"DELETE /kv/{key...}", s.deleteKV},
-		{"GET /events", s.getEvents},
-		{"GET /config", s.getConfig},
-		{"PUT /config", s.putConfig},
-		{"GET /dead-letters", s.listDeadLetters},
-		{"POST /dead-letters/{pos}/retry", s.retryDeadLetter},
-		{"POST /dead-letters/{pos}/drop", s.dropDeadLetter},
-		{"DELETE /dead-letters/{pos}", s.dropDeadLetter},
-		{"GET /client-keys", s.listClientKeys},
-		{"POST /client-keys", s.createClientKey},
-		{"DELETE /client-keys/{name}", s.revokeClientKey},
-		{"GET /join-tokens", s.listJoinTokens},
-		{"POST /join-tokens", s.createJoinToken},
-		{"DELETE /join-tokens/{id}", s.revokeJoinToken},
-		{"GET /tls", s.getTLS},
-		{"POST /tls/rotate", s.rotateTLS},
-		{"GET /tls/backup-key", s.getBackupKey},
-		{"POST /join", s.join},
-		{"POST /leave", s.leave},
-		{"POST /nodes/{id}/drain", s.drain(true)},
-		{"DELETE /nodes/{id}/drain", s.drain(false)},
-		{"POST /nodes/{id}/promote", s.setVoter(true)},
-		{"POST /nodes/{id}/demote", s.setVoter(false)},
-		{"DELETE /nodes/{id}", s.removeNode},
-		{"POST /leader/transfer", s.transferLeader},
-		{"POST /shards/{id}/move", s.moveShard},
-		{"POST /takeover", s.takeover},
-		{"POST /shards/{id}/connect", s.connectShard},
-		{"POST /shards/{id}/disconnect", s.disconnectShard},
-		{"GET /shards/{id}/state", s.exportState},
-		{"POST /shards/{id}/state", s.importState},
-		{"POST /restore", s.restore},
+		{"GET /status", fsm.AdminRead, s.getStatus},
+		{"GET /nodes", fsm.AdminRead, s.getNodes},
+		{"GET /nodes/{id}", fsm.AdminRead, s.getNode},
+		{"GET /shards", fsm.AdminRead, s.getShards},
+		{"GET /shards/{id}", fsm.AdminRead, s.getShard},
+		{"GET /bots", fsm.AdminRead, s.getBots},
+		{"GET /digest", fsm.AdminRead, s.getDigest},
+		{"GET /examine", fsm.AdminRead, s.getExaminations},
+		{"GET /snapshot", fsm.AdminAll, s.getSnapshot},
+		{"GET /cache/stats", fsm.AdminRead, s.getCacheStats},
+		{"GET /cache/guilds/{id}", fsm.AdminRead, s.getGuild},
+		{"GET /cache/guilds/{id}/{kind}", fsm.AdminRead, s.getGuildList},
+		{"GET /cache/users/{id}", fsm.AdminRead, s.getUser},
+		{"GET /kv", fsm.AdminRead, s.listKV},
+		{"GET /kv/{key...}", fsm.AdminRead, s.getKV},
+		{"PUT /kv/{key...}", fsm.AdminOperate, s.putKV},
+		{"DELETE /kv/{key...}", fsm.AdminOperate, s.deleteKV},
+		{"GET /events", fsm.AdminOperate, s.getEvents},
+		{"GET /config", fsm.AdminRead, s.getConfig},
+		{"PUT /config", fsm.AdminOperate, s.putConfig},
+		{"GET /dead-letters", fsm.AdminRead, s.listDeadLetters},
+		{"POST /dead-letters/{pos}/retry", fsm.AdminOperate, s.retryDeadLetter},
+		{"POST /dead-letters/{pos}/drop", fsm.AdminOperate, s.dropDeadLetter},
+		{"DELETE /dead-letters/{pos}", fsm.AdminOperate, s.dropDeadLetter},
+		{"GET /client-keys", fsm.AdminRead, s.listClientKeys},
+		{"POST /client-keys", fsm.AdminAll, s.createClientKey},
+		{"DELETE /client-keys/{name}", fsm.AdminAll, s.revokeClientKey},
+		{"GET /join-tokens", fsm.AdminRead, s.listJoinTokens},
+		{"POST /join-tokens", fsm.AdminAll, s.createJoinToken},
+		{"DELETE /join-tokens/{id}", fsm.AdminAll, s.revokeJoinToken},
+		{"GET /admin-tokens", fsm.AdminRead, s.listAdminTokens},
+		{"POST /admin-tokens", fsm.AdminAll, s.createAdminToken},
+		{"DELETE /admin-tokens/{name}", fsm.AdminAll, s.revokeAdminToken},
+		{"GET /bot-token", fsm.AdminRead, s.getBotToken},
+		{"POST /bot-token", fsm.AdminAll, s.setBotToken},
+		{"DELETE /bot-token", fsm.AdminAll, s.dropBotToken},
+		{"GET /tls", fsm.AdminRead, s.getTLS},
+		{"POST /tls/rotate", fsm.AdminAll, s.rotateTLS},
+		{"GET /tls/backup-key", fsm.AdminAll, s.getBackupKey},
+		{"POST /join", fsm.AdminOperate, s.join},
+		{"POST /leave", fsm.AdminAll, s.leave},
+		{"POST /nodes/{id}/drain", fsm.AdminOperate, s.drain(true)},
+		{"DELETE /nodes/{id}/drain", fsm.AdminOperate, s.drain(false)},
+		{"POST /nodes/{id}/promote", fsm.AdminOperate, s.setVoter(true)},
+		{"POST /nodes/{id}/demote", fsm.AdminOperate, s.setVoter(false)},
+		{"DELETE /nodes/{id}", fsm.AdminAll, s.removeNode},
+		{"POST /leader/transfer", fsm.AdminOperate, s.transferLeader},
+		{"POST /shards/{id}/move", fsm.AdminOperate, s.moveShard},
+		{"POST /takeover", fsm.AdminOperate, s.takeover},
+		{"POST /shards/{id}/connect", fsm.AdminOperate, s.connectShard},
+		{"POST /shards/{id}/disconnect", fsm.AdminOperate, s.disconnectShard},
+		{"GET /shards/{id}/state", fsm.AdminOperate, s.exportState},
+		{"POST /shards/{id}/state", fsm.AdminOperate, s.importState},
+		{"POST /restore", fsm.AdminAll, s.restore},
 	}
 }
 
@@ -79,13 +102,13 @@ func (s *Server) handler() http.Handler {
 	}
 	for _, r := range s.routes() {
 		method, path, _ := strings.Cut(r.pattern, " ")
-		mux.Handle(method+" /v1"+path, s.guard(serveFunc(s, r.serve)))
+		mux.Handle(method+" /v1"+path, s.guard(r.right, serveFunc(s, r.serve)))
 	}
 	s.health(mux)
 	if s.o.Metrics != nil {
-		mux.Handle("GET /metrics", s.guard(s.o.Metrics))
+		mux.Handle("GET /metrics", s.guard(fsm.AdminRead, s.o.Metrics))
 	}
-	mux.Handle("/v1/", s.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	mux.Handle("/v1/", s.guard(fsm.AdminRead, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		writeError(w, WithHint(ErrNotFound, "no route of the API is "+r.Method+" "+r.URL.Path))
 	})))
 	if s.o.Root != nil {
@@ -98,54 +121,4 @@ func (s *Server) handler() http.Handler {
 func (s *Server) health(mux *http.ServeMux) {
 	mux.HandleFunc("GET /livez", s.livez)
 	mux.HandleFunc("GET /readyz", s.readyz)
-}
-
-// guard lets only requests with the token through. Digests are compared, so
-// that not even the token's length can be measured.
-func (s *Server) guard(next http.Handler) http.Handler {
-	if s.o.Token == "" {
-		if !s.o.Insecure {
-			next = byAddress(next)
-		}
-		return sameSite(next)
-	}
-	want := sha256.Sum256([]byte(s.o.Token))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-		got := sha256.Sum256([]byte(strings.TrimSpace(token)))
-		if !strings.EqualFold(scheme, "Bearer") || subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
-			w.Header().Set("WWW-Authenticate", `Bearer realm="botnode"`)
-			writeError(w, WithHint(ErrUnauthorized, "set BOTNODE_ADMIN_TOKEN to the token that the node was started with"))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// byAddress lets only requests through that name the node by an address, as
-// loopback's are: a web page could have its own name point here, and its
-// requests would look as if they were of the same site.
-func byAddress(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		host, _, err := net.SplitHostPort(r.Host)
-		if err != nil {
-			host = r.Host
-		}
-		host = strings.Trim(host, "[]")
-		if _, err := netip.ParseAddr(host); err != nil && host != "localhost" && host != "" {
-			writeError(w, WithHint(ErrUnauthorized, "without a token the node is reached by its address or as localhost alone, not as "+host))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-// sameSite keeps web pages that the operator's browser shows from commanding a
-// node that needs no token: a browser says where a request comes from.
-func sameSite(next http.Handler) http.Handler {
-	protection := http.NewCrossOriginProtection()
-	protection.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		writeError(w, WithHint(ErrUnauthorized, "requests of other web sites are refused"))
-	}))
-	return protection.Handler(next)
 }

@@ -12,6 +12,9 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/internal/httppeers"
+	"github.com/botnode/botnode/internal/tries"
 )
 
 // Limits of the server.
@@ -23,17 +26,21 @@ const (
 	writeTimeout  = 60 * time.Second // of an answer; streams set their own, piece by piece
 	streamTimeout = 15 * time.Second // of one piece of a stream
 	idleTimeout   = 2 * time.Minute
+	maxConns      = 1024 // connections in all, each with one request at a time
+	maxSilent     = 64   // of them that have not sent a whole request yet
 )
 
 // ServerOptions configure a Server.
 type ServerOptions struct {
 	// Addr is the host:port to listen on; an empty host is loopback.
 	Addr string
-	// Listener is used in place of Addr if it is set. The server closes it.
+	// Listener is used in place of Addr if it is set. The server closes it. It is
+	// TLS or not as its owner made it.
 	Listener net.Listener
 	Backend  Backend
-	// Token, if set, is what requests must carry as "Authorization: Bearer".
-	// /livez and /readyz never need it.
+	// Token, if set, is one that gives all rights on this node. Requests must carry
+	// it, or one of the cluster's admin tokens, as "Authorization: Bearer". /livez
+	// and /readyz never need one.
 	Token string
 	// Insecure allows to serve beyond loopback without a token.
 	Insecure bool
@@ -49,11 +56,13 @@ type ServerOptions struct {
 
 // Server is a node's HTTP API.
 type Server struct {
-	o    ServerOptions
-	log  *zap.Logger
-	ln   net.Listener
-	http *http.Server
-	page int // cachePage, or a test's
+	o     ServerOptions
+	log   *zap.Logger
+	ln    net.Listener
+	http  *http.Server
+	peers *httppeers.Peers
+	page  int         // cachePage, or a test's
+	wrong tries.Wrong // tokens
 
 	streams    context.Context // done when streams are to end
 	endStreams context.CancelFunc
@@ -82,14 +91,23 @@ func NewServer(o ServerOptions) (*Server, error) {
 			return nil, err
 		}
 	}
-	s := &Server{o: o, log: o.Logger, ln: ln, page: cachePage, done: make(chan struct{})}
+	s := &Server{o: o, log: o.Logger, ln: ln, page: cachePage, peers: httppeers.New(maxConns, maxSilent), done: make(chan struct{})}
 	s.streams, s.endStreams = context.WithCancel(context.Background())
 	s.http = &http.Server{
-		Handler: s.handler(), MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,
+		Handler: s.counted(s.handler()), ConnState: s.peers.State, ConnContext: httppeers.Conn, MaxHeaderBytes: maxHeader, ReadHeaderTimeout: headerTimeout,
 		ReadTimeout: bodyTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
 		ErrorLog: zap.NewStdLog(o.Logger.Named("http").WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
 	return s, nil
+}
+
+// counted notes whose connection has sent a whole request: those that have not make
+// room for others.
+func (s *Server) counted(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.peers.Spoke(r.Context())
+		next.ServeHTTP(w, r)
+	})
 }
 
 // Listen binds the address that a flag gave. Beyond loopback it does so only if
@@ -102,7 +120,7 @@ func Listen(flag, addr string, open bool) (net.Listener, error) {
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	if !open && !loopback(host) {
+	if !open && !Loopback(host) {
 		return nil, WithHint(fmt.Errorf("%w: %s %s", ErrInsecureBind, flag, addr),
 			"set BOTNODE_ADMIN_TOKEN, listen on 127.0.0.1, or accept the risk with --insecure")
 	}
@@ -116,7 +134,8 @@ func Listen(flag, addr string, open bool) (net.Listener, error) {
 	return ln, nil
 }
 
-func loopback(host string) bool {
+// Loopback reports whether a host is this machine alone.
+func Loopback(host string) bool {
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}

@@ -132,6 +132,15 @@ func TestRoutes(t *testing.T) {
 		{"POST /v1/join-tokens", `{"ttl_s":-1}`, 400, `"code":"bad_request"`, ""},
 		{"POST /v1/join-tokens", `{"ttl_s":99999999}`, 400, `a second to 30 days`, ""},
 		{"DELETE /v1/join-tokens/t1", "", 200, `"ok":true`, "revoke join token t1"},
+		{"GET /v1/admin-tokens", "", 200, `[{"name":"ops","right":"admin","created_ms":5,"expires_ms":0}]`, ""},
+		{"POST /v1/admin-tokens", `{"name":"ci","right":"operator","ttl_s":60}`, 200, `"token":"the-token"`, "create admin token ci operator 1m0s"},
+		{"POST /v1/admin-tokens", `{"name":"ci","right":"all"}`, 400, `the rights are read, operator and admin`, ""},
+		{"POST /v1/admin-tokens", `{"name":"c i","right":"read"}`, 400, `can't be the name`, ""},
+		{"POST /v1/admin-tokens", `{"name":"ci","right":"read","ttl_s":-1}`, 400, `"code":"bad_request"`, ""},
+		{"DELETE /v1/admin-tokens/ci", "", 200, `"ok":true`, "revoke admin token ci"},
+		{"GET /v1/bot-token", "", 200, `{"bot":"default","sealed":true,"revision":2,"epoch":1,"uses":"sealed"}`, ""},
+		{"POST /v1/bot-token", `{"token":" Bot abc "}`, 200, `"ok":true`, "bot token of default: abc"},
+		{"DELETE /v1/bot-token", "", 200, `"ok":true`, "drop token of default"},
 		{"GET /v1/tls", "", 200, `"enabled":true,"epoch":1,"next":0,"authorities":[],"members":[{"id":"joe"`, ""},
 		{"POST /v1/tls/rotate", "", 200, `"ok":true`, "rotate"},
 		{"GET /v1/tls/backup-key", "", 200, `{"key":"the-key"}`, "backup key"},
@@ -195,7 +204,7 @@ func TestRoutes(t *testing.T) {
 
 func TestEveryRouteIsAsked(t *testing.T) {
 	s := &Server{}
-	if n := len(s.routes()); n != 48 {
+	if n := len(s.routes()); n != 54 {
 		t.Errorf("%d routes: add the new one to TestRoutes, then here", n)
 	}
 }

@@ -2,7 +2,6 @@ package admin
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -32,6 +31,7 @@ type TLS struct {
 type TLSAuthority struct {
 	Epoch       uint64 `json:"epoch"`
 	Fingerprint string `json:"fingerprint"` // SHA-256, URL-safe base64
+	Certificate string `json:"certificate"` // PEM
 }
 
 // TLSMember is a node with a certificate.
@@ -110,13 +110,8 @@ func (c *Client) JoinTokens(ctx context.Context) (out []JoinToken, err error) {
 }
 
 // CreateJoinToken makes a join token and returns it; it is shown this once.
-func (c *Client) CreateJoinToken(ctx context.Context, life time.Duration) (JoinToken, error) {
-	body, err := json.Marshal(joinTokenRequest{TTLSeconds: int64(life / time.Second)})
-	if err != nil {
-		return JoinToken{}, err
-	}
-	var out JoinToken
-	return out, c.do(ctx, call{method: http.MethodPost, path: "/v1/join-tokens", body: body}, &out)
+func (c *Client) CreateJoinToken(ctx context.Context, life time.Duration) (out JoinToken, err error) {
+	return out, c.create(ctx, "/join-tokens", joinTokenRequest{TTLSeconds: int64(life / time.Second)}, &out)
 }
 
 // RevokeJoinToken makes a join token worthless. Nodes that joined with it stay.

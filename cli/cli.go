@@ -146,7 +146,7 @@ func (a *app) command() *cobra.Command {
 	root.AddCommand(a.startCommand(), a.joinCommand(), a.leaveCommand(), a.statusCommand(), a.waitCommand(),
 		a.doctorCommand(), a.versionCommand(), a.nodeCommand(), a.leaderCommand(), a.shardCommand(),
 		a.takeoverCommand(), a.cacheCommand(), a.kvCommand(), a.eventsCommand(), a.deadLetterCommand(),
-		a.configCommand(), a.clientKeyCommand(), a.joinTokenCommand(), a.tlsCommand(), a.snapshotCommand(), a.drainCommand("drain", true), a.drainCommand("undrain", false),
+		a.configCommand(), a.clientKeyCommand(), a.joinTokenCommand(), a.adminTokenCommand(), a.botTokenCommand(), a.tlsCommand(), a.snapshotCommand(), a.drainCommand("drain", true), a.drainCommand("undrain", false),
 		a.recoverCommand())
 	root.AddCommand(a.o.Extra...)
 	root.InitDefaultCompletionCmd()

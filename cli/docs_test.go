@@ -48,6 +48,12 @@ func reference() string {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s |\n", pipes(strings.TrimSuffix(c.UseLine(), " [flags]")), pipes(c.Short))
 	})
+	b.WriteString("\n## The admin API\n\nBelow `/v1`, with the right that a route takes of an admin token: operator has what read has, admin everything. " +
+		"A configuration that names another API, and a session that is brought along to `connect`, take admin, too: the bot's token is sent there. " +
+		"`/livez` and `/readyz` take none, `/metrics` takes read.\n\n| route | right |\n|---|---|\n")
+	for _, r := range admin.Routes() {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", r.Pattern, r.Right)
+	}
 	return b.String()
 }
 
@@ -97,7 +103,7 @@ func TestFlagTable(t *testing.T) {
 		}
 	}
 	for _, name := range []string{
-		"id", "data-dir", "cluster-addr", "advertise-addr", "http-addr", "proxy-addr", "proxy-public-url", "proxy-tls-cert", "proxy-tls-key", "metrics-addr", "bootstrap", "join", "bootstrap-expect",
+		"id", "data-dir", "cluster-addr", "advertise-addr", "http-addr", "http-tls-cert", "http-tls-key", "proxy-addr", "proxy-public-url", "proxy-tls-cert", "proxy-tls-key", "metrics-addr", "bootstrap", "join", "bootstrap-expect",
 		"sync-nodes", "sync-timeout", "config", "token-file", "builtin", "log-level", "log-format", "insecure", "discord-api", "shards",
 		"intents", "placement", "failback", "failback-after", "weight", "max-shards", "backup-dir", "backup-every", "backup-keep",
 	} {

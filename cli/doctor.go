@@ -100,6 +100,15 @@ func (d *doctor) versions(st *admin.Status) {
 	}
 }
 
+// likeOwn returns the URL of another node's API: with TLS where the node that is
+// asked has it. A token isn't tried without TLS because it failed with it.
+func likeOwn(own, addr string) string {
+	if strings.HasPrefix(own, "https://") {
+		return "https://" + addr
+	}
+	return addr
+}
+
 // digests asks every node for its digest. Only those at the same index can be
 // compared, so a busy cluster may give nothing to compare.
 func (d *doctor) digests(ctx context.Context, client *admin.Client, st *admin.Status) {
@@ -110,7 +119,7 @@ func (d *doctor) digests(ctx context.Context, client *admin.Client, st *admin.St
 		}
 		other := *client
 		if n.ID != st.ID {
-			other.BaseURL = n.HTTPAddr
+			other.BaseURL = likeOwn(client.BaseURL, n.HTTPAddr)
 		}
 		got, err := other.Digest(ctx)
 		if err != nil {

@@ -33,13 +33,16 @@ type flagDef struct {
 // where nothing is given: a bot that exists keeps its replicated configuration.
 var flagTable = []flagDef{
 	{scope: scopeGlobal, name: "http", value: "URL", def: "http://127.0.0.1:7201", usage: "admin API of the node that is spoken to"},
+	{scope: scopeGlobal, name: "http-ca", value: "FILE", def: "", usage: "certificates (PEM) of the authorities that are believed about https, such as what `botnode tls ca` prints (default: the system's)"},
 	{scope: scopeGlobal, name: "bot", value: "NAME", def: "", usage: "the bot that is meant, where there are several"},
 
 	{scope: scopeStart, name: "id", value: "ID", def: "", usage: "the node's name in the cluster (default: the short host name)"},
 	{scope: scopeStart, name: "data-dir", value: "DIR", def: "", usage: "where the node keeps its state (default: $STATE_DIRECTORY or ./botnode-data)"},
 	{scope: scopeStart, name: "cluster-addr", value: "HOST:PORT", def: "127.0.0.1:7101", usage: "address for the other nodes: TCP and UDP"},
 	{scope: scopeStart, name: "advertise-addr", value: "HOST:PORT", def: "", usage: "cluster address as the other nodes reach it (default: --cluster-addr)"},
-	{scope: scopeStart, name: "http-addr", value: "HOST:PORT", def: "127.0.0.1:7201", usage: "address of the admin API; beyond loopback it needs BOTNODE_ADMIN_TOKEN"},
+	{scope: scopeStart, name: "http-addr", value: "HOST:PORT", def: "127.0.0.1:7201", usage: "address of the admin API; beyond loopback it needs BOTNODE_ADMIN_TOKEN, and has TLS by the node's own certificate"},
+	{scope: scopeStart, name: "http-tls-cert", value: "FILE", def: "", usage: "a certificate of your own for the admin API, with its chain (PEM); read again when the file changes"},
+	{scope: scopeStart, name: "http-tls-key", value: "FILE", def: "", usage: "the key of that certificate (PEM)"},
 	{scope: scopeStart, name: "proxy-addr", value: "HOST:PORT", def: "", usage: "address of the proxy, a Discord for bots in any language; beyond loopback it needs --proxy-tls-cert (default: no proxy)"},
 	{scope: scopeStart, name: "proxy-public-url", value: "URL", def: "", usage: "the proxy's address as clients reach it, one for all nodes, such as wss://bots.example.org (default: the address that a client used)"},
 	{scope: scopeStart, name: "proxy-tls-cert", value: "FILE", def: "", usage: "the proxy's certificate, with its chain (PEM); read again when the file changes"},

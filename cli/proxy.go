@@ -9,6 +9,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/internal/certfile"
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/proxy"
 )
@@ -60,11 +61,11 @@ func openProxy(c *startConfig, m proxy.Metrics, log *zap.Logger) (*proxyServer, 
 		return nil, nil //nolint:nilnil // no proxy is wanted
 	}
 	o := proxy.Options{PublicURL: p.publicURL, Metrics: m, Logger: log.Named("proxy")}
-	var cert *proxy.Certificate
+	var cert *certfile.Certificate
 	if p.cert != "" {
 		var err error
-		if cert, err = proxy.LoadCertificate(p.cert, p.key, o.Logger); err != nil {
-			return nil, err
+		if cert, err = certfile.Load(p.cert, p.key, o.Logger); err != nil {
+			return nil, fmt.Errorf("--proxy-tls-cert: %w", err)
 		}
 		o.TLS = true
 	}

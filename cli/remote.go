@@ -23,7 +23,13 @@ func (a *app) client() (*admin.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &admin.Client{BaseURL: text(fs, "http"), Bot: text(fs, "bot"), Token: token}, nil
+	c := &admin.Client{BaseURL: text(fs, "http"), Bot: text(fs, "bot"), Token: token}
+	if ca := text(fs, "http-ca"); ca != "" {
+		if c.HTTP, err = believing(ca); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
 // remote makes a command out of what it asks a node.

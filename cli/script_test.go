@@ -54,7 +54,12 @@ func TestScripts(t *testing.T) {
 			env.Vars = append(env.Vars, "BOTNODE_HTTP="+s.URL, "DEAD="+dead, "SECRET="+secret)
 			return nil
 		},
-		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){"exits": exits, "nosecret": noSecret},
+		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
+			"exits": exits, "nosecret": noSecret,
+			"writesecret": func(ts *testscript.TestScript, _ bool, args []string) {
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte("Bot "+secret+"\n"), 0o600))
+			},
+		},
 	})
 }
 
@@ -116,6 +121,8 @@ func stub() http.Handler {
 	}
 	mux.HandleFunc("PUT /v1/config", putConfig)
 	stubClientKeys(mux)
+	stubAdminTokens(mux)
+	stubBotToken(mux)
 	refusals := map[string]*admin.APIError{
 		"POST /v1/leave":           {Status: 503, Code: "no_quorum", Message: "no quorum", Hint: "start the others", Retryable: true},
 		"POST /v1/leader/transfer": {Status: 504, Code: "unknown_outcome", Message: "outcome unknown"},

@@ -17,6 +17,7 @@ import (
 
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/internal/certfile"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/proxy"
@@ -32,9 +33,9 @@ var configErrors = []error{
 	admin.ErrInsecureBind, transport.ErrInsecureBind,
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
 	membership.ErrJoining, membership.ErrDiverged, membership.ErrOtherCluster,
-	trust.ErrCorruptKeychain, trust.ErrOtherNode, node.ErrPlainCluster,
+	trust.ErrCorruptKeychain, trust.ErrOtherNode, trust.ErrNoKey, node.ErrKeysGone, node.ErrPlainCluster,
 	consensus.ErrRestoreUnfinished, node.ErrRecovering, consensus.ErrDamaged, node.ErrLogMissing,
-	proxy.ErrInsecureBind, proxy.ErrCertificate,
+	proxy.ErrInsecureBind, certfile.Err, admin.ErrPlainBind, node.ErrNoToken,
 }
 
 func (a *app) startCommand() *cobra.Command {
@@ -127,6 +128,10 @@ func (a *app) open(c *startConfig, r *running) error {
 	if err != nil {
 		return err
 	}
+	cert, err := loadHTTPCert(c, r.log)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
 	meter := admin.NewMeter()
 	if r.proxy, err = openProxy(c, meter, r.log); err != nil {
 		return errors.Join(err, ln.Close())
@@ -135,6 +140,9 @@ func (a *app) open(c *startConfig, r *running) error {
 	o.HTTPAddr, o.Metrics, o.Logger, o.Fatal = ln.Addr().String(), meter, r.log, r.die
 	if r.node, err = node.New(o); err != nil {
 		return errors.Join(err, r.proxy.close(), ln.Close())
+	}
+	if ln, err = secureHTTP(c, ln, cert, r.node); err != nil {
+		return errors.Join(err, r.proxy.close(), ln.Close(), r.node.Kill())
 	}
 	for _, attach := range c.attach {
 		attach(r.node)

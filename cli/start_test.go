@@ -198,9 +198,15 @@ func freeAddr(t *testing.T) string {
 
 func startNode(t *testing.T, api, id, dir string, args ...string) *process {
 	t.Helper()
+	return startNodeWith(t, map[string]string{"DISCORD_TOKEN": secret}, api, id, dir, args...)
+}
+
+// startNodeWith starts a node with an environment of its own.
+func startNodeWith(t *testing.T, vars map[string]string, api, id, dir string, args ...string) *process {
+	t.Helper()
 	p := &process{t: t, log: &output{}, signals: make(chan os.Signal, 2), code: make(chan int, 1)}
 	a := newApp(Options{
-		Version: "v1", Stderr: p.log, LookupEnv: env(map[string]string{"DISCORD_TOKEN": secret}),
+		Version: "v1", Stderr: p.log, LookupEnv: env(vars),
 		Args: append([]string{"start", "--id", id, "--data-dir", dir, "--cluster-addr", freeAddr(t), "--http-addr", "127.0.0.1:0", "--discord-api", api}, args...),
 	})
 	a.signals = func() (<-chan os.Signal, func()) { return p.signals, func() {} }

@@ -18,12 +18,15 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
+	"github.com/botnode/botnode/transport"
+	"github.com/botnode/botnode/trust"
 )
 
 // startConfig is what start runs: flags, environment and file put together.
 type startConfig struct {
 	node        node.Options
 	httpAddr    string
+	httpCert    [2]string // files of the certificate and of its key, "" for none
 	metricsAddr string
 	proxy       proxyConfig
 	adminToken  string
@@ -43,6 +46,9 @@ func (a *app) startConfig(fs *pflag.FlagSet) (*startConfig, error) {
 		return nil, err
 	}
 	c := &startConfig{httpAddr: text(fs, "http-addr"), metricsAddr: text(fs, "metrics-addr"), logFormat: text(fs, "log-format")}
+	if c.httpCert = [2]string{text(fs, "http-tls-cert"), text(fs, "http-tls-key")}; (c.httpCert[0] == "") != (c.httpCert[1] == "") {
+		return nil, usagef("--http-tls-cert and --http-tls-key go together")
+	}
 	if c.logLevel, err = zapcore.ParseLevel(text(fs, "log-level")); err != nil {
 		return nil, usagef("--log-level: %q is none of debug, info, warn and error", text(fs, "log-level"))
 	}
@@ -212,7 +218,8 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		if err := seed(&b.Seed, fs, seeded, len(programs)); err != nil {
 			return err
 		}
-		if b.Token, err = a.tokenOf(p.Name, fs, f, section, len(programs)); err != nil {
+		b.Token, err = a.tokenOf(p.Name, fs, f, section, len(programs))
+		if err != nil && (!errors.Is(err, errNoToken) || !mayHaveKeys(&c.node)) {
 			return &usageError{err}
 		}
 		if p.Settings != nil {
@@ -230,6 +237,17 @@ func (a *app) addBots(c *startConfig, fs *pflag.FlagSet, f *file, seeded map[str
 		}
 	}
 	return nil
+}
+
+// mayHaveKeys reports whether a node may have TLS to the others: then it may get
+// the bots' tokens from the cluster. The node itself knows for sure.
+func mayHaveKeys(o *node.Options) bool {
+	host, _, err := net.SplitHostPort(o.ClusterAddr)
+	if o.ClusterTLS || o.JoinToken != "" || err == nil && !o.Insecure && !transport.IsLoopback(host) {
+		return true
+	}
+	_, err = os.Stat(filepath.Join(o.DataDir, trust.FileName))
+	return err == nil
 }
 
 // programs returns the bots' code, one for each bot.
@@ -323,7 +341,7 @@ func (a *app) tokenOf(bot string, fs *pflag.FlagSet, f *file, section map[string
 	token, err := a.botToken(path, vars...)
 	switch {
 	case errors.Is(err, errNoToken) && bots > 1:
-		return "", fmt.Errorf("bot %s: no token: set %s, or its token_file under bots: in the file", bot, vars[0])
+		return "", noTokenError{fmt.Sprintf("bot %s: no token: set %s, or its token_file under bots: in the file", bot, vars[0])}
 	case err != nil && bots > 1:
 		return "", fmt.Errorf("bot %s: %w", bot, err)
 	}

@@ -36,6 +36,14 @@ func (a *app) botToken(file string, vars ...string) (string, error) {
 
 var errNoToken = errors.New("no bot token: set BOTNODE_TOKEN or DISCORD_TOKEN, or give --token-file")
 
+// noTokenError is errNoToken in other words.
+type noTokenError struct{ words string }
+
+func (e noTokenError) Error() string { return e.words }
+
+// Is implements what errors.Is asks.
+func (noTokenError) Is(target error) bool { return target == errNoToken }
+
 // cleanToken takes off what people copy along with a token.
 func cleanToken(text string) (string, error) {
 	token := strings.TrimSpace(text)

@@ -88,7 +88,7 @@ func (a *app) tlsCommand() *cobra.Command {
 		}
 		return err
 	})
-	return a.group("tls", "Certificates and keys of the cluster", nil, status, rotate, key)
+	return a.group("tls", "Certificates and keys of the cluster", nil, status, rotate, key, a.tlsCA())
 }
 
 func (a *app) showTLS(t admin.TLS) {

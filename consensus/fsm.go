@@ -17,6 +17,8 @@ type machineFSM struct {
 	fatal  func(error)
 	// running is false while the node opens: then raft itself goes on to an older snapshot, or Open fails.
 	running func() bool
+	// failed is why the last restore failed while the node opened: raft only logs it.
+	failed error
 	// committed is told before committed entries are applied; it doesn't block.
 	committed func()
 }
@@ -55,6 +57,8 @@ func (m *machineFSM) Restore(r io.ReadCloser) error {
 		err = fmt.Errorf("%w: %w", ErrRestore, err)
 		if m.running() {
 			m.fatal(err)
+		} else {
+			m.failed = err
 		}
 		return err
 	}

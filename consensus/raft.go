@@ -102,9 +102,9 @@ func (r *Raft) start() error {
 	rf, err := raft.NewRaft(r.config(), r.fsm, r.logs, &guardedStable{g, r.store.stable}, r.store.snaps, r.wire)
 	if err != nil {
 		if strings.Contains(err.Error(), "failed to load any existing snapshots") {
-			return damaged(PartSnapshot, err)
+			return damaged(PartSnapshot, errors.Join(err, r.fsm.failed))
 		}
-		return fmt.Errorf("start raft: %w", err)
+		return fmt.Errorf("start raft: %w", errors.Join(err, r.fsm.failed))
 	}
 	r.live.Store(rf)
 	return r.run(rf)
@@ -116,7 +116,7 @@ func (r *Raft) run(rf *raft.Raft) error {
 	r.fsm.applied.advance(rf.AppliedIndex())
 	r.sizes.opened()
 	if err := r.checkLog(); err != nil {
-		return errors.Join(err, rf.Shutdown().Error())
+		return errors.Join(err, r.fsm.failed, rf.Shutdown().Error())
 	}
 	r.proposals = newProposals(rf, r.opts)
 	r.proposals.start()

@@ -66,7 +66,11 @@ const (
 	KindHold          Kind = 74
 	KindRotate        Kind = 75
 
-	KindStateHash Kind = 85
+	// Of who may do what at the admin API, and of the bots' tokens.
+	KindPutAdminToken  Kind = 80
+	KindDropAdminToken Kind = 81
+	KindSetBotToken    Kind = 83
+	KindStateHash      Kind = 85
 )
 
 // Command is one change of the state. Its encoding, its guard and its effect
@@ -134,7 +138,10 @@ var table = map[Kind]func() Command{
 	KindHold:          func() Command { return new(Hold) },
 	KindRotate:        func() Command { return new(Rotate) },
 
-	KindStateHash: func() Command { return new(StateHash) },
+	KindPutAdminToken:  func() Command { return new(PutAdminToken) },
+	KindDropAdminToken: func() Command { return new(DropAdminToken) },
+	KindSetBotToken:    func() Command { return new(SetBotToken) },
+	KindStateHash:      func() Command { return new(StateHash) },
 }
 
 // UnknownKindError reports a command of a kind that this version does not

@@ -6,14 +6,18 @@ package fsm
 
 // The numbers of the extensions. They are never reused.
 const (
-	extensionTrust  uint64 = 1
-	extensionAgreed uint64 = 4
+	extensionTrust       uint64 = 1
+	extensionAdminTokens uint64 = 2
+	extensionBotTokens   uint64 = 3
+	extensionAgreed      uint64 = 4
 )
 
 // extensions lists what stands behind the small part of the state, by number.
 func (s *State) extensions() []extension {
 	return []extension{
 		{extensionTrust, s.trust.Rev > 0, s.trust.encode, s.trust.decode},
+		{extensionAdminTokens, s.adminTokens.Rev > 0, s.adminTokens.encode, s.adminTokens.decode},
+		{extensionBotTokens, len(s.botTokens.byBot) > 0, s.botTokens.encode, s.botTokens.decode},
 		{extensionAgreed, s.agreed.Index > 0, s.agreed.encode, s.agreed.decode},
 	}
 }

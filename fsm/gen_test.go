@@ -70,11 +70,13 @@ func (g *gen) command(s *State) Command {
 
 func (g *gen) rare(s *State) Command {
 	bot := g.botName(s)
-	switch g.n("rare", 0, 20) {
+	switch g.n("rare", 0, 22) {
 	case 20:
 		return &Rules{N: uint64(g.n("rules", 1, KnownRules))}
 	case 19:
 		return &StateHash{HashPoint{Index: g.near(s.agreed.Index + 1), Digest: Digest{Lo: uint64(g.n("digest", 0, 3))}}}
+	case 21, 22:
+		return g.tokens(s)
 	case 15, 16, 17, 18:
 		return g.trust(s)
 	case 10, 11:
@@ -146,6 +148,18 @@ func (g *gen) trust(s *State) Command {
 	}
 	m, _ := t.Member(id)
 	return &Hold{Node: id, Enrolment: g.near(m.Enrolment), Holds: g.near(newest), Cert: g.near(newest), NotAfter: int64(g.n("after", 0, 20))}
+}
+
+// tokens draws what becomes of admin tokens and of bots' sealed tokens.
+func (g *gen) tokens(s *State) Command {
+	name, hash := rapid.SampledFrom([]string{"a", "b"}).Draw(g.t, "name"), [32]byte{byte(g.n("hash", 1, 2))}
+	switch g.n("tokens", 0, 2) {
+	case 0:
+		return &PutAdminToken{Rev: g.near(s.AdminTokens().Rev), Token: AdminToken{Name: name, Hash: hash, Right: AdminRight(g.n("right", 1, 3)), Expires: int64(g.n("expires", 0, 1))}}
+	case 1:
+		return &DropAdminToken{Name: name, Hash: hash}
+	}
+	return &SetBotToken{Bot: testBot, Rev: g.near(s.BotToken(testBot).Rev), Epoch: g.near(s.Trust().Epoch), Box: []byte("bx")[:g.n("box", 0, 2)]}
 }
 
 // client draws what the proxy does for its clients.

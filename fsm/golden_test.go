@@ -79,7 +79,10 @@ func samples() map[Kind]Command {
 		KindRotate: &Rotate{
 			Rev: 5, Authority: Authority{Epoch: 2, Cert: []byte("cert2"), Key: []byte("key2")}, Secret: SealedSecret{Epoch: 2, Under: 1, Box: []byte("box")},
 		},
-		KindStateHash: &StateHash{HashPoint{Index: 10_000, Digest: Digest{Hi: 1, Lo: 1 << 63}}},
+		KindPutAdminToken:  &PutAdminToken{Rev: 3, Token: AdminToken{Name: "ci", Hash: [32]byte{1, 2, 3}, Right: AdminOperate, At: 1600000000000, Expires: 1700000000000}},
+		KindDropAdminToken: &DropAdminToken{Name: "ci", Hash: [32]byte{1, 2, 3}},
+		KindSetBotToken:    &SetBotToken{Bot: testBot, Rev: 3, Epoch: 2, Box: []byte("box")},
+		KindStateHash:      &StateHash{HashPoint{Index: 10_000, Digest: Digest{Hi: 1, Lo: 1 << 63}}},
 		KindDone: &Done{
 			Bot: testBot, Shard: shard1, Pos: 1, Handler: "ping", Runner: joe, Reads: reads, Writes: writes,
 			Ranges: []KVRange{{Prefix: "p/", To: "p/q", Sum: 300}},

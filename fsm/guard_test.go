@@ -23,6 +23,7 @@ func TestGuards(t *testing.T) {
 	for name, cases := range map[string][]guardCase{
 		"cluster": clusterCases(), "bot": botCases(), "shard": shardCases(), "permit": permitCases(),
 		"events": eventCases(), "entry": entryCases(), "kv": kvCases(), "chore": choreCases(), "manual": manualCases(), "trust": trustCases(),
+		"admin token": adminTokenCases(), "bot token": botTokenCases(),
 	} {
 		for _, c := range cases {
 			t.Run(name+"/"+c.name, c.run)

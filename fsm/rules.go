@@ -12,7 +12,7 @@ const KnownRules = 2
 // to be proposed, before every node of the cluster knows it.
 var rulesOf = map[Kind]uint64{
 	KindCharter: 2, KindPutJoinToken: 2, KindDropJoinToken: 2, KindEnrol: 2, KindHold: 2, KindRotate: 2,
-	KindStateHash: 2,
+	KindPutAdminToken: 2, KindDropAdminToken: 2, KindSetBotToken: 2, KindStateHash: 2,
 }
 
 // Effects that came with a later number of rules, on commands that were there before.

@@ -200,6 +200,9 @@ type State struct {
 	// another connection. It is this node's own: neither replicated nor saved.
 	clientsRev uint64
 
+	adminTokens AdminTokens
+	botTokens   botTokens
+
 	changes *Changes // what the entry being applied does to journals; never nil
 	kept    bool     // something refers to the bytes of the entry being applied
 }
@@ -213,7 +216,11 @@ func NewState() *State {
 		bots:       make(map[string]*Bot),
 		programs:   make(map[NodeRef]handlersByBot),
 		trust:      newTrust(),
-		changes:    new(Changes),
+
+		adminTokens: AdminTokens{byName: make(map[string]AdminToken)},
+		botTokens:   botTokens{byBot: make(map[string]BotToken)},
+
+		changes: new(Changes),
 	}
 }
 

@@ -26,7 +26,6 @@ type Trust struct {
 	Enrolments uint64
 	members    map[string]Member
 	tokens     map[string]JoinToken
-	revoked    map[string]uint64 // by node: certificates up to this enrolment are refused
 }
 
 // Authority signs nodes' certificates.
@@ -64,11 +63,10 @@ type JoinToken struct {
 const (
 	MaxJoinTokens = 100
 	maxMembers    = 1000
-	maxRevoked    = 10_000
 )
 
 func newTrust() Trust {
-	return Trust{members: make(map[string]Member), tokens: make(map[string]JoinToken), revoked: make(map[string]uint64)}
+	return Trust{members: make(map[string]Member), tokens: make(map[string]JoinToken)}
 }
 
 // Trust returns what the cluster agrees on about certificates and secrets. Its
@@ -100,8 +98,11 @@ func (t *Trust) JoinToken(id string) (JoinToken, bool) {
 }
 
 // Revoked reports whether the certificates that a node got by an enrolment are
-// refused: the node was removed, or its id was admitted anew.
-func (t *Trust) Revoked(id string, enrolment uint64) bool { return enrolment <= t.revoked[id] }
+// refused: the node was removed, or its id was admitted anew. An enrolment that
+// this state doesn't know yet isn't: the node that lags may need it to catch up.
+func (t *Trust) Revoked(id string, enrolment uint64) bool {
+	return enrolment <= t.Enrolments && t.members[id].Enrolment != enrolment
+}
 
 // Authority returns the authority in use; zero without TLS.
 func (t *Trust) Authority() Authority {
@@ -115,12 +116,10 @@ func (t *Trust) Authority() Authority {
 
 // drop makes all certificates of a node void. It reports whether there were any.
 func (t *Trust) drop(id string) bool {
-	m, ok := t.members[id]
-	if !ok {
+	if _, ok := t.members[id]; !ok {
 		return false
 	}
 	delete(t.members, id)
-	t.revoke(id, m.Enrolment)
 	t.changed()
 	return true
 }
@@ -137,21 +136,6 @@ func (t *Trust) keep(ids []string) {
 	}
 	clear(t.tokens)
 	t.changed()
-}
-
-// revoke keeps the number of ids bounded: the oldest enrolments go first. By then
-// their certificates have expired, or maxRevoked nodes were admitted since.
-func (t *Trust) revoke(id string, enrolment uint64) {
-	t.revoked[id] = max(enrolment, t.revoked[id])
-	for len(t.revoked) > maxRevoked {
-		oldest := ""
-		for _, id := range sortedNames(t.revoked) {
-			if oldest == "" || t.revoked[id] < t.revoked[oldest] {
-				oldest = id
-			}
-		}
-		delete(t.revoked, oldest)
-	}
 }
 
 // changed ends every change: it takes the steps of a rotation that nothing
@@ -171,16 +155,18 @@ func (t *Trust) changed() {
 	if t.Epoch == t.Next && certs == t.Next {
 		t.Authorities = slices.DeleteFunc(slices.Clone(t.Authorities), func(a Authority) bool { return a.Epoch < t.Next })
 		t.Secret, t.Next = SealedSecret{}, 0
-		clear(t.revoked) // nobody believes the authority of those certificates any more
 	}
 }
 
 // Transplant makes s, the state of a backup, one of the cluster whose state is
-// now: what it knows of itself, of its nodes' certificates and of its secrets
-// goes on, and what was sealed with another cluster's secret goes.
+// now: what it knows of itself, of its nodes' certificates, of its secrets and of
+// who may command it goes on, and what was sealed with another cluster's secret
+// goes.
 func (s *State) Transplant(now *State) {
-	s.trust = now.trust
-	s.trust.members, s.trust.tokens, s.trust.revoked = maps.Clone(now.trust.members), maps.Clone(now.trust.tokens), maps.Clone(now.trust.revoked)
+	s.trust, s.agreed = now.trust, now.agreed
+	s.Rules = max(s.Rules, now.Rules) // all nodes know those
+	s.trust.members, s.trust.tokens = maps.Clone(now.trust.members), maps.Clone(now.trust.tokens)
+	s.adminTokens, s.botTokens = now.adminTokens.clone(), now.botTokens.clone()
 }
 
 func (t *Trust) encode(w *writer) {
@@ -208,11 +194,6 @@ func (t *Trust) encode(w *writer) {
 		k.encode(w)
 		w.uint(k.Used)
 	}
-	w.uint(uint64(len(t.revoked)))
-	for _, id := range sortedNames(t.revoked) {
-		w.string(id)
-		w.uint(t.revoked[id])
-	}
 }
 
 func (t *Trust) decode(r *reader) {
@@ -233,10 +214,6 @@ func (t *Trust) decode(r *reader) {
 		k.decode(r)
 		k.Used = r.uint()
 		t.tokens[k.ID] = k
-	}
-	for range r.count(2) {
-		id := r.string()
-		t.revoked[id] = r.uint()
 	}
 }
 

@@ -17,6 +17,8 @@ func trusted(t *testing.T) *bench {
 		&Enrol{Token: "t", Node: "robert", Enrolment: 2, Holds: 1, Cert: 1, NotAfter: 10, Now: 50},
 		&Enrol{Token: "t", Node: "zoe", Enrolment: 3, Holds: 1, Cert: 1, NotAfter: 10, Now: 50},
 		&Forget{ID: "zoe"},
+		&PutAdminToken{Token: AdminToken{Name: "ops", Hash: [32]byte{1}, Right: AdminAll, At: 5}},
+		&SetBotToken{Bot: testBot, Epoch: 1, Box: []byte("box")},
 		&Rotate{Rev: 5, Authority: Authority{Epoch: 2, Cert: []byte("c2"), Key: []byte("k2")}, Secret: SealedSecret{Epoch: 2, Under: 1, Box: []byte("b")}},
 	)
 	return b
@@ -37,7 +39,9 @@ func TestGoldenTrust(t *testing.T) {
 	for n := range w.b { // cut off anywhere
 		s := NewState()
 		in := &reader{b: w.b[:n]}
-		if s.decodeExtensions(in); in.err == nil && n > 0 {
+		s.decodeExtensions(in)
+		var back writer
+		if s.encodeExtensions(&back); in.err == nil && !bytes.Equal(back.b, w.b[:n]) { // else it is whole parts
 			t.Errorf("%d of %d bytes were taken", n, len(w.b))
 		}
 	}
@@ -50,7 +54,18 @@ func TestGoldenTrust(t *testing.T) {
 // TestTransplant makes a backup's state one of another cluster.
 func TestTransplant(t *testing.T) {
 	now, old := trusted(t), setup(t)
-	old.must(&Rules{N: 2}, &Charter{Node: "mike", Authority: Authority{Epoch: 1, Cert: []byte("other")}, NotAfter: 5})
+	now.must(&StateHash{HashPoint{Index: 7}})
+	older := setup(t)
+	if older.state.Transplant(now.state); older.state.Rules != now.state.Rules {
+		t.Error("rules went back")
+	}
+	old.must(
+		&Rules{N: 2},
+		&StateHash{HashPoint{Index: 1_000_000}},
+		&Charter{Node: "mike", Authority: Authority{Epoch: 1, Cert: []byte("other")}, NotAfter: 5},
+		&PutAdminToken{Token: AdminToken{Name: "theirs", Hash: [32]byte{9}, Right: AdminAll}},
+		&SetBotToken{Bot: testBot, Epoch: 1, Box: []byte("theirs")}, &SetBotToken{Bot: "two", Epoch: 1, Box: []byte("theirs")},
+	)
 	old.state.Transplant(now.state)
 	var x, y writer
 	now.state.encodeExtensions(&x)
@@ -58,8 +73,8 @@ func TestTransplant(t *testing.T) {
 	if !bytes.Equal(x.b, y.b) {
 		t.Error("the trust isn't the running cluster's")
 	}
-	old.must(&DropJoinToken{ID: "t"})
-	if _, ok := now.state.Trust().JoinToken("t"); !ok {
+	old.must(&DropJoinToken{ID: "t"}, &DropAdminToken{Name: "ops", Hash: [32]byte{1}}, &SetBotToken{Bot: testBot, Rev: 1})
+	if _, ok := now.state.Trust().JoinToken("t"); !ok || !now.state.AdminTokens().Any() || len(now.state.BotToken(testBot).Box) == 0 {
 		t.Error("the two states share a map")
 	}
 }

@@ -158,9 +158,6 @@ func (c *Enrol) apply(s *State) Result {
 	case !member && len(t.members) >= maxMembers:
 		return refused("there are too many nodes with certificates; remove those that are gone")
 	}
-	if member {
-		t.revoke(c.Node, had.Enrolment)
-	}
 	t.Enrolments = c.Enrolment
 	t.members[c.Node] = Member{Enrolment: c.Enrolment, Holds: c.Holds, Cert: c.Cert, NotAfter: c.NotAfter}
 	token.Used++

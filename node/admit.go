@@ -49,10 +49,7 @@ func (n *Node) admit(ctx context.Context, r *consensus.Raft, req clusterRequest)
 		return clusterAnswer{ClusterID: n.ClusterID()}, nil
 	}
 	if owner, taken := taken(r.Servers(), req); taken {
-		return clusterAnswer{
-			Refused: fmt.Sprintf("the id %s belongs to a voter at %s, which is down and may come back", req.ID, owner),
-			Hint:    "join under another --id, or `botnode node remove " + req.ID + "` first if that node is gone for good",
-		}, nil
+		return refuseTaken(req.ID, owner), nil
 	}
 	if err := n.addServer(ctx, r, req); err != nil {
 		return clusterAnswer{}, err
@@ -92,6 +89,13 @@ func taken(servers []consensus.Server, req clusterRequest) (addr string, yes boo
 		}
 	}
 	return "", false
+}
+
+func refuseTaken(id, owner string) clusterAnswer {
+	return clusterAnswer{
+		Refused: fmt.Sprintf("the id %s belongs to a voter at %s, which is down and may come back", id, owner),
+		Hint:    "join under another --id, or `botnode node remove " + id + "` first if that node is gone for good",
+	}
 }
 
 // addServer adds a joiner as a non-voter. A server of that id that is in the

@@ -23,8 +23,9 @@ import (
 // botRuntime is what a node holds of a bot besides its replicated state: its
 // way to Discord's REST API.
 type botRuntime struct {
-	n   *Node
-	bot *Bot
+	n     *Node
+	bot   *Bot
+	token sealedToken
 
 	mu      sync.Mutex // guards what follows
 	trip    *rest.RoundTripper
@@ -43,7 +44,7 @@ func newBotRuntime(n *Node, b *Bot) *botRuntime {
 func (rt *botRuntime) options() *shard.BotOptions {
 	return &shard.BotOptions{
 		Name:  rt.bot.Name,
-		Token: func() string { return rt.bot.Token },
+		Token: rt.tokenNow,
 		GatewayURL: func(ctx context.Context) (string, error) {
 			return rt.gatewayURL(ctx)
 		},
@@ -96,7 +97,7 @@ func (rt *botRuntime) client() (*rest.RoundTripper, string, error) {
 		return rt.trip, api, nil
 	}
 	trip, err := rest.New(rest.Options{
-		BaseURL: api, Dial: rt.n.o.dialer(), Token: func() string { return rt.bot.Token },
+		BaseURL: api, Dial: rt.n.o.dialer(), Token: rt.tokenNow,
 		Limiter:   rt.limiter,
 		UserAgent: discord.UserAgent(rt.n.o.Version),
 		Gate: func(context.Context) error {

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"go.uber.org/zap"
@@ -22,7 +21,9 @@ type enrolRequest struct {
 	Token  string `json:"token"`
 	Secret string `json:"secret"`
 	ID     string `json:"id"`
-	CSR    []byte `json:"csr"`
+	// Cluster is what the machine belongs to already: its certificate has expired.
+	Cluster string `json:"cluster,omitempty"`
+	CSR     []byte `json:"csr"`
 }
 
 // enrolAnswer answers an enrolRequest: a grant, or why there is none.
@@ -76,7 +77,7 @@ func (n *Node) enrol(ctx context.Context, peer, token string) error {
 // askGrant shows the token to the node at peer, once that has shown that it is of
 // the token's cluster.
 func (n *Node) askGrant(ctx context.Context, peer string, t trust.JoinToken, r *trust.Request) (trust.Grant, error) {
-	req, err := json.Marshal(enrolRequest{Token: t.ID, Secret: t.Secret, ID: n.o.ID, CSR: r.CSR})
+	req, err := json.Marshal(enrolRequest{Token: t.ID, Secret: t.Secret, ID: n.o.ID, Cluster: n.ClusterID(), CSR: r.CSR})
 	if err != nil {
 		return trust.Grant{}, err
 	}
@@ -107,20 +108,20 @@ func (n *Node) handleStranger(ctx context.Context, from transport.Peer, host str
 		out, _ := json.Marshal(a) // plain fields
 		return out
 	}
-	if !n.wrong.mayTry(host, time.Now()) {
+	if !n.wrong.May(host, time.Now()) {
 		return answer(enrolAnswer{Refused: "too many wrong join tokens from that address", Hint: "wait a minute", Retryable: true})
 	}
 	var req enrolRequest
 	if err := json.Unmarshal(b, &req); err != nil {
-		n.wrong.failed(host, time.Now())
+		n.wrong.Count(host, time.Now())
 		return answer(enrolAnswer{Refused: "a request that can't be read: is a node of another version?"})
 	}
-	grant, err := n.grant(ctx, req)
+	grant, err := n.grant(ctx, req, from.Addr)
 	switch {
 	case errors.Is(err, errWrongToken):
-		n.wrong.failed(host, time.Now())
+		n.wrong.Count(host, time.Now())
 		n.log.Warn("a machine was refused: its join token is unknown, wrong or has expired",
-			zap.String("code", "join_token_refused"), zap.String("joiner", req.ID), zap.String("host", host), zap.String("token", req.Token))
+			zap.String("code", "join_token_refused"), zap.String("joiner", req.ID), zap.String("host", host), zap.String("token", clip(req.Token)))
 		return answer(enrolAnswer{Refused: err.Error(), Hint: "`botnode join-token create` makes a new one"})
 	case err != nil:
 		return answer(enrolAnswer{Refused: err.Error(), Hint: admin.Hint(err), Retryable: !errors.Is(err, admin.ErrRefused)})
@@ -130,10 +131,13 @@ func (n *Node) handleStranger(ctx context.Context, from transport.Peer, host str
 	return answer(enrolAnswer{Grant: &grant})
 }
 
+// clip shortens what a stranger said, for the log.
+func clip(s string) string { return s[:min(len(s), 32)] }
+
 var errWrongToken = errors.New("the join token is unknown, wrong, or has expired")
 
-// grant admits a machine whose join token is good.
-func (n *Node) grant(ctx context.Context, req enrolRequest) (trust.Grant, error) {
+// grant admits a machine at addr whose join token is good.
+func (n *Node) grant(ctx context.Context, req enrolRequest, addr string) (trust.Grant, error) {
 	if !membership.ValidID(req.ID) {
 		return trust.Grant{}, fmt.Errorf("%w: %w", admin.ErrRefused, membership.ErrBadID)
 	}
@@ -148,6 +152,18 @@ func (n *Node) grant(ctx context.Context, req enrolRequest) (trust.Grant, error)
 			return trust.Grant{}, errWrongToken
 		}
 	}
+	// Before the certificates of the node that is down are made void: a machine
+	// that would not be let in afterwards must not shut that node out.
+	up := false
+	n.State(func(s *fsm.State) { have, ok := s.Node(req.ID); up = ok && have.Up })
+	if up { // Enrol's guard judges in the end
+		return trust.Grant{}, fmt.Errorf("%w: a node of that id is up", admin.ErrRefused)
+	}
+	servers := n.raft.Load().Servers()
+	if owner, taken := taken(servers, clusterRequest{ID: req.ID, Addr: addr, ClusterID: req.Cluster}); taken {
+		a := refuseTaken(req.ID, owner)
+		return trust.Grant{}, admin.WithHint(fmt.Errorf("%w: %s", admin.ErrRefused, a.Refused), a.Hint)
+	}
 	for {
 		g, cmd, err := n.makeGrant(req)
 		if err != nil {
@@ -157,9 +173,11 @@ func (n *Node) grant(ctx context.Context, req enrolRequest) (trust.Grant, error)
 		switch {
 		case err != nil:
 			return g, fmt.Errorf("%w: %w", admin.ErrNoQuorum, err)
-		case res.Code == fsm.OK, res.Code == fsm.Old:
+		case res.Code == fsm.OK:
 			return g, nil
-		case res.Code != fsm.Conflict:
+		// Old may be the answer to another machine of that id, which has a
+		// certificate by this number: two must not have it.
+		case res.Code != fsm.Conflict && res.Code != fsm.Old:
 			return g, fmt.Errorf("%w: %s", admin.ErrRefused, res.Msg)
 		}
 		if err := n.catchUp(ctx); err != nil {
@@ -196,34 +214,4 @@ func (n *Node) makeGrant(req enrolRequest) (trust.Grant, *fsm.Enrol, error) {
 			Token: req.Token, Node: req.ID, Enrolment: enrolment, Holds: min(secrets[len(secrets)-1].Epoch, max(t.epoch, t.next)),
 			Cert: t.authority.Epoch, NotAfter: now.Add(trust.CertificateLife).Unix(), Now: now.UnixMilli(),
 		}, nil
-}
-
-// wrongTries bounds how often one host may show a wrong join token: at most
-// maxWrong times a minute.
-type wrongTries struct {
-	mu    sync.Mutex
-	since time.Time // of the minute that is counted
-	n     map[string]int
-}
-
-const maxWrong = 10
-
-func (w *wrongTries) mayTry(host string, now time.Time) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.turn(now)
-	return w.n[host] < maxWrong
-}
-
-func (w *wrongTries) failed(host string, now time.Time) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.turn(now)
-	w.n[host]++
-}
-
-func (w *wrongTries) turn(now time.Time) {
-	if w.n == nil || now.Sub(w.since) >= time.Minute {
-		w.since, w.n = now, make(map[string]int)
-	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/trust"
 )
 
 // ProposeRaw proposes an encoded command through this node.
@@ -26,3 +27,37 @@ func (r *Recovery) RunSteps(n int) (more bool, err error) {
 	}
 	return n < len(steps), nil
 }
+
+// TakeSnapshot has raft take a snapshot, as it does once its log has grown.
+func (n *Node) TakeSnapshot(ctx context.Context) error { return n.raft.Load().Snapshot(ctx) }
+
+// Ask calls the node at addr, over the connection that stands if there is one.
+func (n *Node) Ask(ctx context.Context, addr string) error {
+	_, err := n.askReport(ctx, addr)
+	return err
+}
+
+// Enrol has the node admit a machine of an id at addr with a join token, and
+// returns the number of its enrolment.
+func (n *Node) Enrol(ctx context.Context, token, id, addr string) (uint64, error) {
+	t, err := trust.ParseJoinToken(token)
+	if err != nil {
+		return 0, err
+	}
+	r, err := trust.NewRequest(nil)
+	if err != nil {
+		return 0, err
+	}
+	g, err := n.grant(ctx, enrolRequest{Token: t.ID, Secret: t.Secret, ID: id, CSR: r.CSR}, addr)
+	if err != nil {
+		return 0, err
+	}
+	k, err := trust.OpenKeychain(new(trust.Memory), id)
+	if err == nil {
+		err = k.Accept(r, g)
+	}
+	return k.Holder().Enrolment, err
+}
+
+// LoseKeys empties the part of a node's memory that is its trust.json.
+func (m *Memory) LoseKeys() { m.trust = new(trust.Memory) }

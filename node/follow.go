@@ -131,7 +131,7 @@ func (n *Node) watchPeers() {
 func (n *Node) registerLoop() {
 	for {
 		changed := n.machine.Changed()
-		if r := n.raft.Load(); r.Leader().Known && n.inCluster() && !n.registered() {
+		if r := n.raft.Load(); r.Leader().Known && n.inCluster() && !n.registered() && n.lacksToken() == "" {
 			n.register()
 		}
 		select {

@@ -201,7 +201,12 @@ func (n *Node) userID(bot string) string {
 	if rt == nil {
 		return ""
 	}
-	first, _, _ := strings.Cut(rt.bot.Token, ".")
+	return userOf(rt.tokenNow())
+}
+
+// userOf returns the id of the user that a token is of, "" if it doesn't say.
+func userOf(token string) string {
+	first, _, _ := strings.Cut(token, ".")
 	b, err := base64.RawStdEncoding.DecodeString(strings.TrimRight(first, "="))
 	if err != nil {
 		return ""

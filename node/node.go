@@ -14,6 +14,7 @@ import (
 
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/tries"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/transport"
@@ -29,7 +30,8 @@ type Node struct {
 	identity  *membership.Identity
 	transport *transport.Transport
 	keys      *trust.Keychain // nil without TLS between the nodes
-	wrong     wrongTries
+	wrong     tries.Wrong     // join tokens
+	sealed    uint64          // the epoch that the node's snapshot is of, or a later one; followTrust's
 	machine   *fsm.Machine
 	manager   *shard.Manager
 	raft      atomic.Pointer[consensus.Raft]
@@ -102,6 +104,9 @@ func New(o Options) (_ *Node, err error) {
 	if err := n.openTrust(); err != nil {
 		return nil, err
 	}
+	if n.keys == nil && slices.ContainsFunc(o.Bots, func(b *Bot) bool { return b.Token == "" }) {
+		return nil, ErrNoToken
+	}
 	if err := n.listen(); err != nil {
 		return nil, err
 	}
@@ -111,6 +116,9 @@ func New(o Options) (_ *Node, err error) {
 	}
 	if err := n.checkMember(); err != nil {
 		return nil, err
+	}
+	if n.keysMissing() {
+		return nil, ErrKeysGone
 	}
 	return n, n.openMembership()
 }
@@ -162,11 +170,15 @@ func (n *Node) ClusterID() string {
 }
 
 func (n *Node) listen() error {
-	t, err := transport.Listen(transport.Options{
+	o := transport.Options{
 		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
 		ClusterID: n.ClusterID, Former: n.former, Network: n.o.Network, Insecure: n.o.Insecure,
-		Credentials: n.credentials(), OnStranger: n.handleStranger, OnLink: n.onLink, Logger: n.log.Named("transport"),
-	})
+		Credentials: n.credentials(), OnLink: n.onLink, Logger: n.log.Named("transport"),
+	}
+	if n.keys != nil {
+		o.OnStranger = n.handleStranger
+	}
+	t, err := transport.Listen(o)
 	if err != nil {
 		return err
 	}
@@ -270,14 +282,18 @@ func (n *Node) meta() membership.Meta {
 }
 
 // addrOf returns where a node is reached now: by gossip, else by Raft's
-// configuration.
+// configuration. Of a node that is down, gossip may have the address of the
+// process before, while one that was removed is admitted at another.
 func (n *Node) addrOf(id string) (string, bool) {
 	if id == n.o.ID {
 		return n.transport.Addr(), true
 	}
+	last := ""
 	if n.members != nil {
-		if m, ok := n.members.Lookup(id); ok && m.ClusterAddr != "" {
-			return m.ClusterAddr, true
+		m, _ := n.members.Lookup(id)
+		_, linked := n.linked.Load(id)
+		if last = m.ClusterAddr; last != "" && (linked || m.Status == membership.Alive) {
+			return last, true
 		}
 	}
 	if r := n.raftOrNil(); r != nil {
@@ -287,7 +303,7 @@ func (n *Node) addrOf(id string) (string, bool) {
 			}
 		}
 	}
-	return "", false
+	return last, last != ""
 }
 
 // Start starts serving: the port first, then what acts.
@@ -312,6 +328,8 @@ func (n *Node) Start() error {
 		n.wg.Go(n.backups.run)
 	}
 	n.wg.Go(n.followTrust)
+	n.wg.Go(n.followTokens)
+	n.wg.Go(n.closeRemoved)
 	if n.o.Insecure && n.keys == nil {
 		n.log.Warn("--insecure: whoever reaches the cluster port reads and changes all that the cluster knows", zap.String("code", "insecure"))
 	}

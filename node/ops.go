@@ -52,6 +52,7 @@ func (n *Node) Ready() []admin.Check {
 		check("sync", len(waiting) > 0, "the bot does not start before "+strings.Join(waiting, ", ")+" is up, or --sync-timeout is over"),
 		check("leader", !r.Leader().Known, "no leader is known"),
 		check("applied", commit > applied+1000, fmt.Sprintf("%d entries behind", int64(commit-applied))),
+		check("token", n.lacksToken() != "", "there is no token of bot "+n.lacksToken()+": `botnode bot-token set`"),
 		check("fresh", !n.manager.Fresh(), "no leader has answered of late"),
 	}
 }

@@ -20,7 +20,9 @@ import (
 type Bot struct {
 	// Name keys the bot's replicated state; "default" when there is one.
 	Name string
-	// Token is Discord's token of the bot. It is never logged.
+	// Token is Discord's token of the bot. It is never logged. A sealed one in the
+	// replicated state goes before it. It may be "" for a node with TLS to the
+	// others: then it waits until there is a sealed one.
 	Token string
 	// Seed is the configuration that the bot gets at its first start in the
 	// cluster. Later the replicated one holds.
@@ -121,6 +123,11 @@ type Options struct {
 	Fatal func(error)
 }
 
+// ErrNoToken is returned by New for a bot whose token isn't given, where it can't
+// come from the cluster either.
+var ErrNoToken = errors.New("no bot token: set BOTNODE_TOKEN or DISCORD_TOKEN, or give --token-file; " +
+	"the nodes of a cluster with TLS can get it from there (`botnode bot-token set`)")
+
 func (o *Options) validate() error {
 	if o.ID == "" {
 		return errors.New("a node needs an id: give it with --id")
@@ -140,9 +147,6 @@ func (o *Options) validate() error {
 			return fmt.Errorf("bot names must be set and differ: %q", b.Name)
 		}
 		names[b.Name] = true
-		if b.Token == "" {
-			return errors.New("no bot token: set BOTNODE_TOKEN or DISCORD_TOKEN, or give --token-file")
-		}
 	}
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()

@@ -78,12 +78,13 @@ func (n *Node) digestsAt(ctx context.Context, index uint64) (map[string]fsm.Dige
 	var mu sync.Mutex
 	votes, voters := make(map[string]fsm.Digest), 0
 	var asking sync.WaitGroup
-	for _, s := range n.raft.Load().Servers() {
+	servers := n.raft.Load().Servers()
+	for _, s := range servers {
 		if s.Voter {
 			voters++
 		}
 	}
-	for _, s := range n.raft.Load().Servers() {
+	for _, s := range servers {
 		if !s.Voter {
 			continue
 		}

@@ -94,3 +94,35 @@ func TestANodeThatDiffersTakesItselfOut(t *testing.T) {
 		})
 	}
 }
+
+// TestHealthyNodesAreNeverDeclaredToDiffer restarts nodes from snapshots at and
+// around hash points, and has nodes join: all of them go on, and they do compare.
+func TestHealthyNodesAreNeverDeclaredToDiffer(t *testing.T) {
+	l, ctx := secureLabOf(t, 3, func(_ string, o *node.Options) { o.HashEvery = 7 })
+	agreed := func(n *node.Node) (at uint64) {
+		n.State(func(s *fsm.State) { at = s.Agreed().Index })
+		return at
+	}
+	for i := range 12 {
+		for j := range i % 7 {
+			put(ctx, t, l, fmt.Sprintf("k%d-%d", i, j))
+		}
+		id := l.Nodes()[i%3]
+		_ = l.Node(id).TakeSnapshot(ctx) // there may be nothing new
+		l.Kill(id)
+		if err := l.Restart(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		if i == 6 {
+			if err := l.Add(ctx, "node4"); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	n := l.Node("node1")
+	before := agreed(n)
+	until(ctx, t, "they agree anew", func() bool {
+		put(ctx, t, l, "more")
+		return agreed(n) > before
+	})
+}

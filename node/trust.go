@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/zap"
 
+	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/transport"
 	"github.com/botnode/botnode/trust"
@@ -18,7 +19,20 @@ import (
 // ErrPlainCluster is returned by New for a directory whose cluster has no TLS,
 // where TLS is wanted.
 var ErrPlainCluster = errors.New("this directory belongs to a cluster without TLS between its nodes: start it with --insecure, " +
-	"or save a snapshot there and restore it into a new cluster that has TLS")
+	"or save a snapshot there and restore it into a new cluster that has TLS. If that cluster has TLS, this node's trust.json is gone: " +
+	"restore the file, or remove the node from its cluster, empty its --data-dir and join again with a join token")
+
+// ErrKeysGone is returned by New, and given to Options.Fatal, for a directory
+// whose cluster has TLS and whose keys are gone: the node would serve the
+// cluster's state to anybody.
+var ErrKeysGone = errors.New("this directory belongs to a cluster with TLS between its nodes, and this node's trust.json is gone: " +
+	"restore the file, or remove the node from its cluster, empty its --data-dir and join again with a join token")
+
+// keysMissing reports that the cluster has TLS and this node has no keys.
+func (n *Node) keysMissing() (yes bool) {
+	n.State(func(s *fsm.State) { yes = n.keys == nil && s.Trust().Epoch != 0 })
+	return yes
+}
 
 // openTrust decides whether this node speaks TLS to the others, and opens its
 // keys if it does. Beyond loopback it does unless --insecure is given.
@@ -44,6 +58,7 @@ func (n *Node) openTrust() error {
 	}
 	keys.Refuse = n.refuseHolder
 	n.keys = keys
+	_, n.sealed = keys.Secrets()
 	return nil
 }
 
@@ -129,10 +144,14 @@ func (n *Node) establishTrust(ctx context.Context) error {
 	if !pending {
 		return nil
 	}
-	if _, err := n.propose(ctx, func(*fsm.State) fsm.Command {
+	res, err := n.propose(ctx, func(*fsm.State) fsm.Command {
 		return &fsm.Charter{Node: n.o.ID, Authority: fsm.Authority{Epoch: 1, Cert: c.Cert, Key: c.SealedKey}, NotAfter: c.NotAfter}
-	}); err != nil {
+	})
+	switch {
+	case err != nil:
 		return err
+	case res.Code != fsm.OK && res.Code != fsm.Old: // such as rules that aren't in force yet
+		return errors.New(res.Msg)
 	}
 	return n.keys.Founded()
 }
@@ -144,6 +163,7 @@ const renewCheck = 10 * time.Minute
 // the steps of a rotation, and renews its certificate.
 func (n *Node) followTrust() {
 	if n.keys == nil {
+		n.expectNoTrust()
 		return
 	}
 	var seen uint64
@@ -162,6 +182,35 @@ func (n *Node) followTrust() {
 			seen = t.rev
 		}
 		if !n.waitTrust(changed, t.rev, wait) {
+			return
+		}
+	}
+}
+
+// expectNoTrust ends a node without keys as it learns, by its log, that its
+// cluster has TLS.
+func (n *Node) expectNoTrust() {
+	for changed := n.machine.Changed(); !n.keysMissing(); changed = n.machine.Changed() {
+		if !n.waitTrust(changed, 0, renewCheck) {
+			return
+		}
+	}
+	n.log.Error("this node's keys are gone", zap.String("code", "keys_gone"), zap.Error(ErrKeysGone))
+	n.o.Fatal(ErrKeysGone)
+}
+
+// closeRemoved closes the connections to and from nodes as they are removed:
+// nobody asks for a certificate again once a connection stands.
+func (n *Node) closeRemoved() {
+	if n.keys == nil {
+		return
+	}
+	for {
+		changed := n.machine.Changed()
+		var rev uint64
+		n.State(func(s *fsm.State) { rev = s.Trust().Rev })
+		n.transport.CloseRefused(n.keys.Refuses)
+		if !n.waitTrust(changed, rev, renewCheck) {
 			return
 		}
 	}
@@ -214,12 +263,14 @@ func (n *Node) certificateEnds() bool {
 	return n.keys.Ready() && time.Until(n.keys.NotAfter()) < trust.RenewBefore
 }
 
-// keepUp takes what the state has and this node has not, and reports it.
+// keepUp takes what the state has and this node has not, and reports it. A state
+// of before this node's enrolment, or of before what its keys follow, is one that
+// is being replayed: what it says of certificates holds no more.
 func (n *Node) keepUp(t trustView) error {
-	if t.epoch == 0 || !t.known || !n.keys.Ready() {
+	if t.epoch == 0 || !n.keys.Ready() || t.rev < n.keys.Rev() || !t.known || t.member.Enrolment != n.keys.Holder().Enrolment {
 		return nil
 	}
-	if err := n.keys.Learn(t.roots, t.sealed, t.epoch); err != nil {
+	if err := n.keys.Learn(t.roots, t.sealed, t.epoch, t.rev); err != nil {
 		return err
 	}
 	if err := n.useKeys(); err != nil {
@@ -232,7 +283,26 @@ func (n *Node) keepUp(t trustView) error {
 		}
 		signed = true
 	}
-	return n.reportHold(t, signed)
+	if err := n.reportHold(t, signed); err != nil {
+		return err
+	}
+	return n.sealSnapshot(t)
+}
+
+// sealSnapshot replaces this node's snapshot once a rotation is through. A quiet
+// cluster takes one seldom: it would outlive the secret that opens it, of which a
+// node keeps so many.
+func (n *Node) sealSnapshot(t trustView) error {
+	if t.next != 0 || t.epoch == n.sealed {
+		return nil
+	}
+	if t.epoch > 1 {
+		if err := n.raft.Load().Snapshot(n.ctx); err != nil && !errors.Is(err, consensus.ErrNothingToSnapshot) {
+			return err
+		}
+	}
+	n.sealed = t.epoch
+	return nil
 }
 
 // renew makes out a new certificate for this node: whoever holds the secret can

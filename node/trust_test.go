@@ -18,13 +18,21 @@ import (
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/node/lab"
+	"github.com/botnode/botnode/transport"
 )
 
 // secureLab starts nodes that speak TLS to each other.
 func secureLab(t *testing.T, nodes int, logs ...zapcore.Core) (*lab.Lab, context.Context) {
 	t.Helper()
+	return secureLabOf(t, nodes, nil, logs...)
+}
+
+// secureLabOf lets tune change the nodes' options.
+func secureLabOf(t *testing.T, nodes int, tune func(string, *node.Options), logs ...zapcore.Core) (*lab.Lab, context.Context) {
+	t.Helper()
 	l, err := lab.New(lab.Options{
 		TLS:     true,
+		Tune:    tune,
 		Discord: sim.Options{GlobalLimit: -1, NoRouteLimits: true},
 		Program: func(string) node.Program { return node.Program{Intents: discord.IntentsDefault} },
 		Fatal:   func(id string, err error) { t.Errorf("%s: %v", id, err) },
@@ -254,4 +262,21 @@ func TestALiveNodeIsRemovedByForceAlone(t *testing.T) {
 	}
 	until(ctx, t, "the removal", func() bool { return len(n.TLS().Members) == 2 })
 	l.Kill(victim)
+}
+
+// TestARemovedNodeThatRunsOnIsCutOff removes a node whose process doesn't mind,
+// and goes on calling over the connection that it has.
+func TestARemovedNodeThatRunsOnIsCutOff(t *testing.T) {
+	l, ctx := secureLab(t, 3)
+	leader, n, _ := l.Leader()
+	gone := name(0)
+	if gone == leader {
+		gone = name(1)
+	}
+	removed := l.Node(gone)
+	if err := removed.Ask(ctx, n.Addr()); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, "the removal", func() bool { return n.RemoveNode(ctx, gone, true) == nil })
+	until(ctx, t, "a refusal", func() bool { return errors.Is(removed.Ask(ctx, n.Addr()), transport.ErrUntrusted) })
 }

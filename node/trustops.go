@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"time"
@@ -19,18 +20,33 @@ func errNoTLS() error {
 		"a cluster has TLS if its first node was started with an address beyond loopback, or with --cluster-tls")
 }
 
+// awaitAuthority waits a while for the authority of a cluster that was only just
+// founded to be recorded.
+func (n *Node) awaitAuthority(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, leaderTimeout)
+	defer cancel()
+	recorded := func() (yes bool) {
+		n.State(func(s *fsm.State) { yes = s.Trust().Epoch != 0 })
+		return yes
+	}
+	if !recorded() && poll(ctx, recorded) != nil {
+		return fmt.Errorf("%w: the cluster's authority isn't recorded yet", admin.ErrNotReady)
+	}
+	return nil
+}
+
 // CreateJoinToken implements admin.Backend.
 func (n *Node) CreateJoinToken(ctx context.Context, life time.Duration) (string, admin.JoinToken, error) {
 	if n.keys == nil {
 		return "", admin.JoinToken{}, errNoTLS()
 	}
+	if err := n.awaitAuthority(ctx); err != nil {
+		return "", admin.JoinToken{}, err
+	}
 	for {
 		var rev uint64
 		var authority fsm.Authority
 		n.State(func(s *fsm.State) { rev, authority = s.Trust().Rev, s.Trust().Authority() })
-		if len(authority.Cert) == 0 {
-			return "", admin.JoinToken{}, fmt.Errorf("%w: the cluster's authority isn't recorded yet", admin.ErrNotReady)
-		}
 		t, now := trust.NewJoinToken(authority.Cert), time.Now()
 		stored := fsm.JoinToken{ID: t.ID, Hash: t.Hash(), Expires: now.Add(life).UnixMilli()}
 		res, err := n.command(ctx, func(*fsm.State) fsm.Command {
@@ -73,6 +89,19 @@ func (n *Node) RevokeJoinToken(ctx context.Context, id string) error {
 	return err
 }
 
+// HasKeys reports whether this node has, or is about to get, a certificate of its
+// cluster.
+func (n *Node) HasKeys() bool { return n.keys != nil }
+
+// Certificate returns this node's certificate with its chain; an error while it
+// has none.
+func (n *Node) Certificate() (*tls.Certificate, error) {
+	if n.keys == nil {
+		return nil, trust.ErrNoCertificate
+	}
+	return n.keys.Certificate()
+}
+
 // TLS implements admin.Backend.
 func (n *Node) TLS() admin.TLS {
 	out := admin.TLS{Members: []admin.TLSMember{}, Authorities: []admin.TLSAuthority{}}
@@ -84,7 +113,7 @@ func (n *Node) TLS() admin.TLS {
 		t := s.Trust()
 		out.Epoch, out.Next = t.Epoch, t.Next
 		for _, a := range t.Authorities {
-			out.Authorities = append(out.Authorities, admin.TLSAuthority{Epoch: a.Epoch, Fingerprint: trust.Fingerprint(a.Cert)})
+			out.Authorities = append(out.Authorities, admin.TLSAuthority{Epoch: a.Epoch, Fingerprint: trust.Fingerprint(a.Cert), Certificate: trust.PEM(a.Cert)})
 		}
 		for _, id := range t.Members() {
 			m, _ := t.Member(id)

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"sync/atomic"
@@ -96,9 +97,14 @@ func decrypted(r io.Reader, keys *trust.Keychain) (io.Reader, error) {
 		return in, nil
 	}
 	if keys == nil {
-		return nil, trust.ErrNoKey
+		return nil, fmt.Errorf("%w (%w)", ErrKeysGone, trust.ErrNoKey)
 	}
-	return trust.NewReader(in, keys.BackupKey, nil)
+	plain, err := trust.NewReader(in, keys.BackupKey, nil)
+	if errors.Is(err, trust.ErrNoKey) {
+		err = fmt.Errorf("a snapshot that this node's keys don't open: %w: restore its trust.json, "+
+			"or remove it from its cluster, empty its --data-dir and join again with a join token", err)
+	}
+	return plain, err
 }
 
 var _ consensus.Machine = machine{}

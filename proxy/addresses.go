@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"container/list"
-	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -97,26 +96,6 @@ func due(of *recent[time.Time], addr netip.Prefix, now time.Time) (forgiven time
 	}
 	forgiven = forgiven.Add(strangerEvery)
 	return forgiven, max(0, forgiven.Sub(now)-strangerBurst*strangerEvery)
-}
-
-// addressOf returns whose address it is: of IPv6 the network, since a host has as
-// many addresses in it as it likes.
-func addressOf(remote string) netip.Prefix {
-	host, _, err := net.SplitHostPort(remote)
-	if err != nil {
-		host = remote
-	}
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return netip.Prefix{}
-	}
-	ip = ip.Unmap().WithZone("")
-	bits := 32
-	if ip.Is6() {
-		bits = 64
-	}
-	p, _ := ip.Prefix(bits) // bits are in range
-	return p
 }
 
 // recent is a map of bounded size: what was put longest ago goes first.

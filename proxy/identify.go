@@ -13,6 +13,7 @@ import (
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/internal/jsonscan"
+	"github.com/botnode/botnode/internal/tries"
 )
 
 // leavingWait is how long an IDENTIFY or RESUME waits at a node that will not be
@@ -100,7 +101,7 @@ func (c *conn) authenticate(ctx context.Context, token string) (Client, *ending)
 // that has only just come to this node may have nothing to say but the answer to an interaction.
 func (c *conn) vouch(client Client) {
 	if client.Rights.Has(fsm.RightREST) {
-		c.s.rest.addresses.vouch(addressOf(c.ws.RemoteAddr().String()), client.hash, time.Now())
+		c.s.rest.addresses.vouch(tries.NetOf(c.ws.RemoteAddr().String()), client.hash, time.Now())
 	}
 }
 

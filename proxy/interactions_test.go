@@ -9,6 +9,7 @@ import (
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/tries"
 )
 
 // interact has the bot be sent an interaction, which its reader read at a time.
@@ -113,7 +114,7 @@ func TestWrongTokensWaitWithinBounds(t *testing.T) {
 	b := newBed(t, bedOptions{guilds: 1})
 	s := b.nodes[0].server
 	for range maxInteractionWaitsOf {
-		if s.rest.waits.take(HashKey(addressOf("127.0.0.1:1").String())) == nil {
+		if s.rest.waits.take(HashKey(tries.NetOf("127.0.0.1:1").String())) == nil {
 			t.Fatal("no place")
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/botnode/botnode/discord/rest"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/tries"
 )
 
 // authenticate returns whose request it is: by the client key that it shows or,
@@ -14,7 +15,7 @@ import (
 // Authorization, by that token if it is that of an interaction which the bot was
 // sent, else by the key that its address showed of late.
 func (s *Server) authenticate(r *http.Request, path apiPath, route rest.Route) (Client, *apiError) {
-	addr, now := addressOf(r.RemoteAddr), time.Now()
+	addr, now := tries.NetOf(r.RemoteAddr), time.Now()
 	if shown := r.Header.Get("Authorization"); shown != "" {
 		if c, ok := s.client(shown); ok {
 			if c.Rights.Has(fsm.RightREST) {
@@ -72,7 +73,7 @@ func ofBrowser(h http.Header) bool { return h.Get("Origin") != "" || h.Get("Sec-
 // address (topics/rate-limits.mdx, "Invalid Request Limit").
 func (s *Server) noteVouched(r *http.Request, c Client, status int) {
 	if c.vouched && (status == http.StatusUnauthorized || status == http.StatusForbidden) {
-		s.rest.addresses.refuse(addressOf(r.RemoteAddr), time.Now())
+		s.rest.addresses.refuse(tries.NetOf(r.RemoteAddr), time.Now())
 	}
 }
 

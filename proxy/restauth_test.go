@@ -14,6 +14,7 @@ import (
 
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/internal/tries"
 )
 
 // TestRights: which key may send what.
@@ -209,17 +210,17 @@ func TestAddressesArePure(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		a, now := newAddresses(), time.Unix(1_700_000_000, 0)
 		begun := now
-		tries := 0
-		addr := addressOf("192.0.2.1:1")
+		made := 0
+		addr := tries.NetOf("192.0.2.1:1")
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
 			now = now.Add(time.Duration(rapid.IntRange(0, 5000).Draw(t, "ms")) * time.Millisecond)
 			if wait := a.fail(addr, now); wait == 0 {
-				tries++
+				made++
 			} else if wait > strangerEvery {
 				t.Fatalf("it waits %v", wait)
 			}
-			if owed := strangerBurst + int(now.Sub(begun)/strangerEvery) + 1; tries > owed {
-				t.Fatalf("%d tries after %v, %d are owed", tries, now.Sub(begun), owed)
+			if owed := strangerBurst + int(now.Sub(begun)/strangerEvery) + 1; made > owed {
+				t.Fatalf("%d tries after %v, %d are owed", made, now.Sub(begun), owed)
 			}
 		}
 	})
@@ -232,7 +233,7 @@ func TestAddressesArePure(t *testing.T) {
 	if len(a.vouched.items) != maxAddresses || a.vouched.order.Len() != maxAddresses || len(a.wrong.items) != maxAddresses {
 		t.Errorf("%d, %d and %d are remembered", len(a.vouched.items), a.vouched.order.Len(), len(a.wrong.items))
 	}
-	addr := addressOf("[2001:db8::1%eth0]:5")
+	addr := tries.NetOf("[2001:db8::1%eth0]:5")
 	a.vouch(addr, [32]byte{7}, now)
 	for _, x := range []struct {
 		addr  string
@@ -242,7 +243,7 @@ func TestAddressesArePure(t *testing.T) {
 		{"[2001:db8::2]:9", 0, true}, {"[2001:db8:0:1::2]:9", 0, false}, {"[2001:db8::1]:5", vouchTime - 1, true}, {"[2001:db8::1]:5", vouchTime, false},
 		{"pipe", 0, false},
 	} {
-		if hash, ok := a.vouchedFor(addressOf(x.addr), now.Add(x.after)); ok != x.known || ok && hash != [32]byte{7} {
+		if hash, ok := a.vouchedFor(tries.NetOf(x.addr), now.Add(x.after)); ok != x.known || ok && hash != [32]byte{7} {
 			t.Errorf("%s after %v: %t", x.addr, x.after, ok)
 		}
 	}

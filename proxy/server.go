@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/internal/httppeers"
 )
 
 // Options configure a Server.
@@ -45,6 +47,10 @@ type noMetrics struct{}
 // ProxyRequest implements Metrics.
 func (noMetrics) ProxyRequest(string, time.Duration) {}
 
+// ErrInsecureBind refuses a proxy that others reach and whose keys anyone could
+// read on the way.
+var ErrInsecureBind = errors.New("refusing to serve the proxy beyond loopback without TLS")
+
 // Limits of what an unknown peer may ask of the node.
 const (
 	headerTimeout  = 10 * time.Second
@@ -63,7 +69,7 @@ type Server struct {
 	o      Options
 	log    *zap.Logger
 	http   *http.Server
-	peers  *peers
+	peers  *httppeers.Peers
 	rest   restState
 	ctx    context.Context // ends with the server
 	cancel context.CancelFunc
@@ -97,7 +103,7 @@ func New(o Options) (*Server, error) {
 		o.times = usualTimes
 	}
 	s := &Server{
-		o: o, log: o.Logger, peers: newPeers(maxPeers, maxSilent), rest: newRESTState(),
+		o: o, log: o.Logger, peers: httppeers.New(maxPeers, maxSilent), rest: newRESTState(),
 		conns: make(map[*conn]struct{}), feeds: make(map[string]*feed),
 	}
 	var err error
@@ -107,7 +113,7 @@ func New(o Options) (*Server, error) {
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.http = &http.Server{
 		Handler: s, ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ConnState: s.peers.state, ConnContext: withConn,
+		ConnState: s.peers.State, ConnContext: httppeers.Conn,
 		ErrorLog: zap.NewStdLog(o.Logger.WithOptions(zap.IncreaseLevel(zap.ErrorLevel))),
 	}
 	s.startTouches()
@@ -156,7 +162,7 @@ func (s *Server) shutdown(d time.Duration) error {
 
 // ServeHTTP implements http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.peers.spoke(r.Context())
+	s.peers.Spoke(r.Context())
 	if r.ContentLength != 0 {
 		// What is left of a body when its answer is out is read without a bound on
 		// time otherwise; a connection whose body is not read to its end ends.

@@ -48,7 +48,7 @@ type GatewayInfo struct {
 // BotOptions are what a node knows of a bot besides its replicated state.
 type BotOptions struct {
 	Name string
-	// Token returns the bot's token.
+	// Token returns the bot's token as it is now, "" while there is none.
 	Token func() string
 	// GatewayURL returns the general address of Discord's gateway.
 	GatewayURL func(ctx context.Context) (string, error)
@@ -319,6 +319,19 @@ func (m *Manager) SetLeadership(term uint64, established bool) { m.lead.set(term
 
 // SetLeaving asks the leader to move this node's shards away, as before a stop.
 func (m *Manager) SetLeaving(on bool) { m.leaving.Store(on) }
+
+// TokenReplaced has a bot's shards try again that Discord refused: Token returns
+// another one now.
+func (m *Manager) TokenReplaced(bot string) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	for ref, r := range m.runners {
+		if ref.Bot == bot {
+			r.mail.push(Restart{})
+		}
+	}
+	m.lead.poke()
+}
 
 // Idle reports whether this node owns no shard and runs no entry.
 func (m *Manager) Idle() bool {

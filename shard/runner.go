@@ -2,6 +2,8 @@ package shard
 
 import (
 	"context"
+	"crypto/sha256"
+	"errors"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -322,8 +324,13 @@ func (r *runner) connect(ctx context.Context, url string, s *sink) (*gateway.Con
 			return nil, err
 		}
 	}
+	token := r.bot.Token()
+	if token == "" {
+		return nil, errors.New("this node has no token of the bot")
+	}
+	s.token = sha256.Sum256([]byte(token))
 	return gateway.Dial(ctx, gateway.Options{
-		URL: url, Compression: r.bot.Compression, Token: r.bot.Token(), Sink: s, NetDial: r.bot.Dial,
+		URL: url, Compression: r.bot.Compression, Token: token, Sink: s, NetDial: r.bot.Dial,
 		Seq: func() (int64, bool) {
 			hb := r.beat.Load()
 			return hb.seq, hb.ok && hb.conn == s.conn

@@ -1,6 +1,7 @@
 package shard
 
 import (
+	"crypto/sha256"
 	"time"
 
 	"go.uber.org/zap"
@@ -18,6 +19,8 @@ type sink struct {
 	r    *runner
 	conn uint64
 	gone chan struct{} // closed when the runner has dropped the connection
+
+	token [sha256.Size]byte // hash of the one that the connection shows
 }
 
 func (s *sink) push(in Input) {
@@ -53,6 +56,9 @@ func (s *sink) Closed(c gateway.Closure) {
 		s.r.m.o.Metrics.GatewayClosed(s.r.ref.Bot, int(c.Code))
 		s.r.log.Info("gateway connection closed", zap.Int("close_code", int(c.Code)),
 			zap.String("cause", c.Cause), zap.Stringer("verdict", c.Verdict), zap.NamedError("detail", c.Err))
+	}
+	if c.Verdict == discord.VerdictFatal && c.Code == discord.CloseAuthenticationFailed && s.token != sha256.Sum256([]byte(s.r.bot.Token())) {
+		c.Verdict = discord.VerdictResume // there is another token to try by now
 	}
 	if c.Verdict == discord.VerdictFatal {
 		s.r.fatal(c)

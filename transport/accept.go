@@ -86,7 +86,7 @@ func (t *Transport) handshake(raw net.Conn) (*Conn, kind, error) {
 		return nil, 0, err
 	}
 	host := remoteHost(raw)
-	if !t.greeting.enter(host) {
+	if !t.greeting.enter(host, maxGreetings) {
 		return nil, 0, errTooManyGreetings
 	}
 	defer t.greeting.leave(host)

@@ -17,14 +17,14 @@ type byHost struct {
 	n  map[string]int
 }
 
-// enter counts one more, unless there are too many.
-func (b *byHost) enter(host string) bool {
+// enter counts one more, unless there are limit already.
+func (b *byHost) enter(host string, limit int) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.n == nil {
 		b.n = make(map[string]int)
 	}
-	if b.n[host] >= maxGreetings {
+	if b.n[host] >= limit {
 		return false
 	}
 	b.n[host]++

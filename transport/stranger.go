@@ -17,6 +17,7 @@ import (
 const (
 	maxStrangerMessage = 64 << 10
 	maxStrangers       = 16 // at a time
+	maxStrangersOfHost = 4  // of them: one host that says nothing keeps nobody else out
 	strangerTimeout    = 15 * time.Second
 )
 
@@ -62,6 +63,11 @@ func (t *Transport) AskAsStranger(ctx context.Context, addr string, verify func(
 // serveStranger answers one request and hangs up.
 func (t *Transport) serveStranger(c *Conn) {
 	defer func() { _ = c.Close() }()
+	host := remoteHost(c)
+	if !t.strange.enter(host, maxStrangersOfHost) {
+		return
+	}
+	defer t.strange.leave(host)
 	defer t.strangers.Add(-1)
 	if t.strangers.Add(1) > maxStrangers {
 		return
@@ -75,7 +81,7 @@ func (t *Transport) serveStranger(c *Conn) {
 	if err != nil {
 		return
 	}
-	_ = writeMessage(c, t.opts.OnStranger(ctx, c.Peer(), remoteHost(c), req))
+	_ = writeMessage(c, t.opts.OnStranger(ctx, c.Peer(), host, req))
 }
 
 // remoteHost is the address of the other end without its port.

@@ -65,10 +65,40 @@ func (t *Transport) wrapClient(ctx context.Context, raw net.Conn, addr string) (
 	var id string
 	wrapped, err := dialTLS(ctx, raw, addr, cfg, func(chain []*x509.Certificate) error {
 		var err error
-		id, err = cred.Verify(chain)
+		id, err = t.believe(raw, chain)
 		return err
 	})
 	return wrapped, id, err
+}
+
+// believe judges the chain that the other end of a connection shows. It notes the
+// chain before it asks, so that a node which is refused a moment later is found
+// by CloseRefused.
+func (t *Transport) believe(raw net.Conn, chain []*x509.Certificate) (id string, err error) {
+	t.mu.Lock()
+	if _, open := t.conns[raw]; open {
+		t.conns[raw] = chain
+	}
+	t.mu.Unlock()
+	return t.opts.Credentials.Verify(chain)
+}
+
+// CloseRefused closes the connections, accepted or dialled, whose other end has
+// shown a certificate that refused rejects: it was good when they began.
+func (t *Transport) CloseRefused(refused func(leaf *x509.Certificate) bool) {
+	t.mu.Lock()
+	shown := make(map[net.Conn]*x509.Certificate)
+	for c, chain := range t.conns {
+		if len(chain) > 0 {
+			shown[c] = chain[0]
+		}
+	}
+	t.mu.Unlock()
+	for c, leaf := range shown {
+		if refused(leaf) {
+			_ = c.Close()
+		}
+	}
 }
 
 // dialTLS does the dialling side's handshake and has verify judge who answers.
@@ -78,6 +108,9 @@ func dialTLS(ctx context.Context, raw net.Conn, addr string, cfg *tls.Config, ve
 	if err := s.HandshakeContext(ctx); err != nil {
 		if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 			return nil, &RefusedError{Reason: ErrNotPeer, Addr: addr, Message: "it speaks no TLS, and this node does: " + samePlainly}
+		}
+		if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
+			return nil, &RefusedError{Reason: ErrUntrusted, Addr: addr, Message: "it ended the handshake (" + op.Err.Error() + "), as a node does that belongs to no cluster and has no certificate"}
 		}
 		return nil, err
 	}
@@ -96,7 +129,7 @@ func (t *Transport) holder(c net.Conn) (string, error) {
 	if !ok {
 		return "", nil
 	}
-	return t.opts.Credentials.Verify(s.ConnectionState().PeerCertificates)
+	return t.believe(s.raw, s.ConnectionState().PeerCertificates)
 }
 
 // proven checks that a hello is of the node that the certificate is made out to.

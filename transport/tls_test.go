@@ -10,6 +10,8 @@ import (
 	"crypto/x509/pkix"
 	"errors"
 	"math/big"
+	"net"
+	"os"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -209,6 +211,55 @@ func TestStrangersAskOnceAndNothingElse(t *testing.T) {
 	}
 }
 
+// TestConnectionsOfARemovedNodeAreClosed has a node with connections of each kind,
+// dialled by either end, refused while they stand.
+func TestConnectionsOfARemovedNodeAreClosed(t *testing.T) {
+	ca := newAuthority(t)
+	mine := ca.node(t, "a")
+	a, b, c := node(t, "a", with(mine)), node(t, "b", with(ca.node(t, "b"))), node(t, "c", with(ca.node(t, "c")))
+	a.Handle(mEcho, echo)
+	b.Handle(mEcho, echo)
+	call := func(what string, from, to *Transport, ok bool) {
+		t.Helper()
+		if _, err := from.Call(testContext(t), to.Addr(), mEcho, nil); (err == nil) != ok {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	call("b calls a", b, a, true)
+	call("a calls b", a, b, true)
+	call("c calls a", c, a, true)
+	raft, gossip := a.RaftLayer(), a.GossipStreams()
+	streams := make(map[string]net.Conn)
+	for _, l := range []*StreamLayer{raft, gossip} {
+		for _, from := range []*Transport{b, c} {
+			dialled, err := from.dialStream(a.Addr(), l.kind, 5*time.Second)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer dialled.Close()
+			accepted, err := l.Accept()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer accepted.Close()
+			streams[from.opts.ID+" "+l.kind.String()] = accepted
+		}
+	}
+	id := "b"
+	mine.revoked.Store(&id)
+	a.CloseRefused(func(leaf *x509.Certificate) bool { return leaf.Subject.CommonName == id })
+	for what, s := range streams {
+		_ = s.SetReadDeadline(time.Now().Add(50 * time.Millisecond))
+		_, err := s.Read(make([]byte, 1))
+		if stands := errors.Is(err, os.ErrDeadlineExceeded); stands != strings.HasPrefix(what, "c") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	call("b calls a again", b, a, false)
+	call("a calls b again", a, b, false)
+	call("c calls a again", c, a, true)
+}
+
 // TestDeathIsSeenUnderTLS: the end of a process shows as it does without TLS.
 func TestDeathIsSeenUnderTLS(t *testing.T) {
 	ca := newAuthority(t)
@@ -233,15 +284,63 @@ func TestDeathIsSeenUnderTLS(t *testing.T) {
 func TestOneHostCannotHoldAllHandshakes(t *testing.T) {
 	var b byHost
 	for range maxGreetings {
-		if !b.enter("x") {
+		if !b.enter("x", maxGreetings) {
 			t.Fatal("refused too early")
 		}
 	}
-	if b.enter("x") || !b.enter("y") {
+	if b.enter("x", maxGreetings) || !b.enter("y", maxGreetings) {
 		t.Error("the bound is not a host's")
 	}
 	b.leave("x")
-	if !b.enter("x") {
+	if !b.enter("x", maxGreetings) {
 		t.Error("a place that was left isn't free")
 	}
+}
+
+// TestAHostThatSaysNothingKeepsNoOtherOut has one host hold all that it may of
+// the strangers' places while another asks.
+func TestAHostThatSaysNothingKeepsNoOtherOut(t *testing.T) {
+	b := node(t, "b", func(o *Options) {
+		o.Credentials = newAuthority(t).node(t, "b")
+		o.OnStranger = func(_ context.Context, _ Peer, _ string, req []byte) []byte { return req }
+	})
+	stranger := func(from string) *tls.Conn {
+		t.Helper()
+		cfg := baseTLS()
+		cfg.InsecureSkipVerify = true
+		c, err := tls.DialWithDialer(&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}, "tcp", b.Addr(), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		hello := header{version: protocolVersion, kind: kindStranger, incarnation: 1, cluster: "c1", id: "a"}
+		if _, err := c.Write(hello.append(nil)); err != nil {
+			t.Fatal(err)
+		}
+		if h, err := readHeader(c); err != nil || h.kind != answerOK {
+			t.Fatalf("%v, %v", h, err)
+		}
+		return c
+	}
+	for range 2 * maxStrangers {
+		stranger("127.0.0.2")
+	}
+	c := stranger("127.0.0.3")
+	if err := writeMessage(c, []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readMessage(c); err != nil || string(got) != "x" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// TestTheRefusalOfANodeWithoutACertificateIsNamed asks a node that waits to be
+// joined to a cluster with TLS.
+func TestTheRefusalOfANodeWithoutACertificateIsNamed(t *testing.T) {
+	idle := node(t, "idle", with(&testCredentials{}))
+	believe := func([]*x509.Certificate) error { return nil }
+	_, err := node(t, "j", with(&testCredentials{})).AskAsStranger(testContext(t), idle.Addr(), believe, nil)
+	refusal(t, "a stranger", err, ErrUntrusted, "belongs to no cluster")
+	_, err = node(t, "k", with(newAuthority(t).node(t, "k"))).Probe(testContext(t), idle.Addr())
+	refusal(t, "a node", err, ErrUntrusted, "belongs to no cluster")
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -44,16 +45,17 @@ type Transport struct {
 	inbound   atomic.Int32
 	strangers atomic.Int32
 	greeting  byHost // accepted connections that haven't said who they are
+	strange   byHost // those of strangers
 	handlers  [256]atomic.Pointer[handler]
 	peers     registry
 	raft      streams
 	gossip    streams
 
-	mu      sync.Mutex // guards the maps
-	closing bool       // no goroutine or connection is added after it
-	conns   map[net.Conn]struct{}
-	clients map[string]*client // by address
-	links   map[string]*link   // by address
+	mu      sync.Mutex                       // guards the maps
+	closing bool                             // no goroutine or connection is added after it
+	conns   map[net.Conn][]*x509.Certificate // with the other end's chain, once it has shown one
+	clients map[string]*client               // by address
+	links   map[string]*link                 // by address
 }
 
 // Listen acquires the TCP and the UDP port. It serves nothing before Start:
@@ -72,7 +74,7 @@ func Listen(o Options) (*Transport, error) {
 	}
 	t := &Transport{
 		opts: o, log: o.Logger, addr: addr, tcp: tcp, timing: defaultTiming,
-		conns:   make(map[net.Conn]struct{}),
+		conns:   make(map[net.Conn][]*x509.Certificate),
 		clients: make(map[string]*client),
 		links:   make(map[string]*link),
 	}
@@ -170,7 +172,7 @@ func (t *Transport) track(c net.Conn) bool {
 	if t.closing {
 		return false
 	}
-	t.conns[c] = struct{}{}
+	t.conns[c] = nil
 	return true
 }
 

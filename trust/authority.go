@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"math/big"
@@ -91,6 +92,11 @@ func (a *Authority) SealKey(s Secret) ([]byte, error) {
 func Fingerprint(cert []byte) string {
 	sum := sha256.Sum256(cert)
 	return base64.RawURLEncoding.EncodeToString(sum[:])
+}
+
+// PEM returns a certificate in the form that other programs read.
+func PEM(cert []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}))
 }
 
 func serial() *big.Int {

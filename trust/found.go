@@ -1,6 +1,7 @@
 package trust
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"errors"
@@ -181,8 +182,16 @@ func SealNext(under, next Secret) []byte {
 // believed from here on, the secrets that it brings, each sealed under the one
 // before, and the epoch in use. The node's own authority is believed as long as
 // its certificate is of it.
-func (k *Keychain) Learn(roots [][]byte, sealed []SealedSecret, inUse uint64) error {
+//
+// rev is the revision of that state. A node that starts with an old snapshot sees
+// states once more that it has left behind: Learn takes nothing back for them, or
+// the node would be a stranger to those that would bring it the rest of the log.
+func (k *Keychain) Learn(roots [][]byte, sealed []SealedSecret, inUse, rev uint64) error {
 	return k.change(func(rec *record) error {
+		if rev < rec.Rev {
+			return errUnchanged
+		}
+		had := *rec
 		for _, s := range sealed {
 			if err := rec.unseal(s); err != nil {
 				return err
@@ -196,6 +205,10 @@ func (k *Keychain) Learn(roots [][]byte, sealed []SealedSecret, inUse uint64) er
 		if len(rec.Chain) > 1 {
 			rec.believe(rec.Chain[1])
 		}
+		if had.InUse == rec.InUse && slices.Equal(had.Secrets, rec.Secrets) && slices.EqualFunc(had.Roots, rec.Roots, bytes.Equal) {
+			return errUnchanged
+		}
+		rec.Rev = rev
 		return nil
 	})
 }

@@ -51,7 +51,7 @@ func TestGoldenFilesAreRead(t *testing.T) {
 	if plain, err := secret.Unseal("purpose", "place", more.Box); err != nil || string(plain) != "plain" {
 		t.Errorf("box: %q, %v", plain, err)
 	}
-	if err := k.Learn(k.Roots(), []SealedSecret{{Epoch: 2, Under: 1, Box: more.Next}}, 2); err != nil {
+	if err := k.Learn(k.Roots(), []SealedSecret{{Epoch: 2, Under: 1, Box: more.Next}}, 2, 9); err != nil {
 		t.Errorf("the next secret: %v", err)
 	}
 	if got, _ := k.Secret(2); got != more.NextSecret {

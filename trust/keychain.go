@@ -33,6 +33,9 @@ type record struct {
 	Key       []byte   `json:"key"`     // of the node, SEC 1 DER
 	Chain     [][]byte `json:"chain"`   // the node's certificate and its authority's, DER
 	Roots     [][]byte `json:"roots"`   // the authorities whose certificates are believed, DER
+	// Rev is the revision of the replicated state that Secrets, InUse and Roots
+	// were last changed by.
+	Rev uint64 `json:"rev,omitempty"`
 	// Founding is the authority that this node made with its cluster, until it
 	// stands in the replicated state.
 	Founding *Charter `json:"founding,omitempty"`
@@ -142,6 +145,9 @@ func (rec record) open() (*state, error) {
 	return s, nil
 }
 
+// errUnchanged is returned by a change that changes nothing: it needs no write.
+var errUnchanged = errors.New("unchanged")
+
 // change writes what f makes of the record, and then lets it hold.
 func (k *Keychain) change(f func(*record) error) error {
 	k.mu.Lock()
@@ -149,7 +155,9 @@ func (k *Keychain) change(f func(*record) error) error {
 	rec := k.live.Load().rec
 	rec.Format, rec.NodeID = keychainFormat, k.id
 	rec.Secrets, rec.Roots, rec.Chain = slices.Clone(rec.Secrets), slices.Clone(rec.Roots), slices.Clone(rec.Chain)
-	if err := f(&rec); err != nil {
+	if err := f(&rec); errors.Is(err, errUnchanged) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	s, err := rec.open()
@@ -219,6 +227,13 @@ func (k *Keychain) Verify(chain []*x509.Certificate) (string, error) {
 	return h.ID, nil
 }
 
+// Refuses reports whether Refuse rejects the holder of a certificate, whoever
+// signed it: for one that was believed before.
+func (k *Keychain) Refuses(leaf *x509.Certificate) bool {
+	h, err := holderOf(leaf)
+	return err != nil || k.Refuse != nil && k.Refuse(h) != nil
+}
+
 // verify checks a leaf against roots. Host names aren't looked at: who answers
 // counts, wherever it answers.
 func verify(leaf *x509.Certificate, roots []*x509.Certificate) (Holder, error) {
@@ -262,6 +277,10 @@ func (k *Keychain) BackupKey(epoch uint64) (BackupKey, bool) {
 	s, ok := k.Secret(epoch)
 	return s.BackupKey(), ok
 }
+
+// Rev is the revision of the replicated state that the node's secrets and
+// authorities were last changed by. One that is older says nothing of them.
+func (k *Keychain) Rev() uint64 { return k.live.Load().rec.Rev }
 
 // Roots returns the authorities that are believed, DER.
 func (k *Keychain) Roots() [][]byte { return k.live.Load().rec.Roots }

@@ -71,7 +71,7 @@ func ParseJoinToken(text string) (JoinToken, error) {
 
 // ErrOtherCluster is returned when what answers isn't the cluster that a join
 // token was made by.
-var ErrOtherCluster = errors.New("the join token is of another cluster, or somebody else answers in the cluster's name")
+var ErrOtherCluster = errors.New("the join token is of another cluster or was made before `botnode tls rotate`, or somebody else answers in the cluster's name")
 
 // Verify checks, before the secret is told, that a chain of certificates ends
 // with the token's authority.

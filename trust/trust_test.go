@@ -276,7 +276,7 @@ func TestRotation(t *testing.T) {
 		}
 	}
 	for _, n := range []*Keychain{k, bob} {
-		if err := n.Learn(roots, sealed, 1); err != nil {
+		if err := n.Learn(roots, sealed, 1, 1); err != nil {
 			t.Fatal(err)
 		}
 		each("both authorities")
@@ -286,12 +286,12 @@ func TestRotation(t *testing.T) {
 	if !k.SignedBy(a.Cert.Raw) || bob.SignedBy(a.Cert.Raw) {
 		t.Error("who signed is seen wrongly")
 	}
-	if err := k.Learn(roots, sealed, 2); err != nil {
+	if err := k.Learn(roots, sealed, 2, 2); err != nil {
 		t.Fatal(err)
 	}
 	renew(bob)
 	for _, n := range []*Keychain{k, bob} {
-		if err := n.Learn(roots[1:], nil, 2); err != nil {
+		if err := n.Learn(roots[1:], nil, 2, 3); err != nil {
 			t.Fatal(err)
 		}
 		each("the new authority alone")
@@ -302,14 +302,24 @@ func TestRotation(t *testing.T) {
 			t.Error("another secret is in use")
 		}
 	}
+	// What a node that starts with an old snapshot sees again.
+	for rev := uint64(1); rev < 3; rev++ {
+		if err := k.Learn(roots[:1], nil, 1, rev); err != nil {
+			t.Error(err)
+		}
+	}
+	each("a state that was left behind")
+	if s, _ := k.Current(); s != next || len(k.Roots()) != 1 || !bytes.Equal(k.Roots()[0], roots[1]) {
+		t.Error("an older state took keys back")
+	}
 	if _, ok := bob.BackupKey(1); !ok {
 		t.Error("old backups can't be opened any more")
 	}
 	stranger := found(t, "c1", new(Memory))
-	if err := stranger.Learn(roots, []SealedSecret{{Epoch: 2, Under: 1, Box: SealNext(old, next)}}, 2); !errors.Is(err, ErrSealed) {
+	if err := stranger.Learn(roots, []SealedSecret{{Epoch: 2, Under: 1, Box: SealNext(old, next)}}, 2, 9); !errors.Is(err, ErrSealed) {
 		t.Errorf("a stranger learns the secret: %v", err)
 	}
-	if err := stranger.Learn(roots, []SealedSecret{{Epoch: 9, Under: 8}}, 9); !errors.Is(err, ErrNoKey) {
+	if err := stranger.Learn(roots, []SealedSecret{{Epoch: 9, Under: 8}}, 9, 9); !errors.Is(err, ErrNoKey) {
 		t.Errorf("epochs in between are missing: %v", err)
 	}
 }

@@ -76,6 +76,7 @@ var controlRoutes = map[string]func(*Server, http.ResponseWriter, *http.Request)
 	"POST fault":    controlFault,
 	"POST mutate":   controlMutate,
 	"POST guild":    controlGuild,
+	"POST token":    controlToken,
 }
 
 // serveControl is the control API. It has no authentication: the server is for
@@ -232,6 +233,21 @@ func controlMutate(s *Server, _ http.ResponseWriter, r *http.Request) (any, erro
 		return nil, err
 	}
 	return obj{}, s.Mutate(m.Kind, max(1, m.N))
+}
+
+// controlToken replaces the bot's token.
+func controlToken(s *Server, _ http.ResponseWriter, r *http.Request) (any, error) {
+	var q struct {
+		Token string `json:"token"`
+	}
+	if err := readJSON(r, &q); err != nil {
+		return nil, err
+	}
+	if q.Token == "" {
+		return nil, errors.New("a token is wanted")
+	}
+	s.ReplaceToken(q.Token)
+	return obj{}, nil
 }
 
 // controlGuild adds a guild of a size, or removes one.

@@ -70,6 +70,14 @@ func (h *hub) authentic(token string) bool {
 	return h.token != "" && token == h.token
 }
 
+// replaceToken makes another token the bot's and returns the connections.
+func (h *hub) replaceToken(token string) []*conn {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.token = token
+	return h.connList()
+}
+
 // budget is the rest of the session starts.
 func (h *hub) budget() int {
 	h.mu.Lock()

@@ -118,8 +118,17 @@ func (s *Server) resumeURL() string { return s.GatewayURL() + "/resume" }
 
 func isResumePath(p string) bool { return strings.HasPrefix(p, "/resume") }
 
-// Token is the bot's token, without "Bot ".
+// Token is the bot's token that the server began with, without "Bot ".
 func (s *Server) Token() string { return s.opts.Token }
+
+// ReplaceToken makes another token the bot's: the one before is refused from here
+// on. Whoever is connected is sent away with 4004; sessions can be resumed with
+// the new token.
+func (s *Server) ReplaceToken(token string) {
+	for _, c := range s.hub.replaceToken(token) {
+		c.stop(4004)
+	}
+}
 
 // Ledger is the record of everything that crossed the server.
 func (s *Server) Ledger() *Ledger { return s.ledger }

@@ -36,6 +36,9 @@ type program struct {
 	nodes int // 0 for three
 }
 
+// clusterTLS has all nodes speak TLS to each other.
+var clusterTLS bool
+
 // stock is the stock binary with one of its built-in bots.
 func stock(bin, builtin string) program {
 	return program{bin: bin, args: []string{"--builtin", builtin}}
@@ -96,6 +99,16 @@ func (c *cluster) start(ctx context.Context, what program) error {
 		} else {
 			args = append(args, "--join", c.nodes[0].addr)
 		}
+		if clusterTLS {
+			args = append(args, "--cluster-tls")
+			if i > 0 {
+				token, err := c.joinToken(ctx, what.bin)
+				if err != nil {
+					return err
+				}
+				args = append(args, "--join-token-file", token)
+			}
+		}
 		log, err := os.Create(p.dir + ".log")
 		if err != nil {
 			return err
@@ -122,6 +135,21 @@ func (c *cluster) start(ctx context.Context, what program) error {
 		}
 		return true
 	})
+}
+
+// joinToken has the first node make a join token, and returns the file with it.
+func (c *cluster) joinToken(ctx context.Context, bin string) (string, error) {
+	var out []byte
+	var err error
+	made := c.until(ctx, 20*time.Second, func() bool { // once it leads
+		out, err = exec.CommandContext(ctx, bin, "join-token", "create", "--http", "http://"+c.nodes[0].http).Output()
+		return err == nil
+	})
+	if made != nil {
+		return "", fmt.Errorf("no join token: %w", errors.Join(made, err))
+	}
+	file := filepath.Join(c.dir, "join-token")
+	return file, os.WriteFile(file, out, 0o600)
 }
 
 func (c *cluster) close() {

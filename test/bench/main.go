@@ -51,6 +51,7 @@ func run() int {
 	members := flag.Int("members", 1_000_000, "cached members of the memory, snapshot and cache runs")
 	bin := flag.String("bin", "", "a botnode binary to measure instead of building one")
 	builtin := flag.String("builtin", "", "measure the throughput of this built-in bot only: none or ping")
+	flag.BoolVar(&clusterTLS, "tls", false, "have the nodes of the cluster runs speak TLS to each other")
 	beside := flag.String("beside", "", "another REST proxy to measure beside the node's: a program that reads BIND_IP, PORT and TARGET from its environment")
 	flag.Parse() //nolint:revive // run is main, but for the exit code
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -34,6 +34,9 @@ func (c *cluster) request(method, id, path string, in, out any) error {
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
+	if c.admin != "" {
+		req.Header.Set("Authorization", "Bearer "+c.admin)
+	}
 	res, err := c.http.Do(req)
 	if err != nil {
 		return err

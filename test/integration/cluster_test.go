@@ -30,6 +30,8 @@ type cluster struct {
 	token string
 	nodes map[string]*member
 	http  http.Client
+	// admin is the token that requests and commands show, "" for none.
+	admin string
 	// config is the nodes' configuration file, with all that is said of bots; ""
 	// for flags.
 	config string
@@ -232,7 +234,7 @@ func (c *cluster) CLI(id string, args ...string) testproc.Result {
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
 	res, err := testproc.Run(ctx, testproc.Options{
-		Path: c.bin, Args: args, Env: []string{"BOTNODE_HTTP=http://" + c.nodes[id].http},
+		Path: c.bin, Args: args, Env: []string{"BOTNODE_HTTP=http://" + c.nodes[id].http, "BOTNODE_ADMIN_TOKEN=" + c.admin},
 	})
 	if err != nil {
 		c.t.Fatal(err)

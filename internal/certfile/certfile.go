@@ -1,4 +1,6 @@
-package proxy
+// Package certfile serves TLS with a certificate that follows its files, or with
+// one that somebody else keeps.
+package certfile
 
 import (
 	"crypto/tls"
@@ -12,15 +14,11 @@ import (
 	"go.uber.org/zap"
 )
 
-// ErrInsecureBind refuses a proxy that others reach and whose keys anyone could
-// read on the way.
-var ErrInsecureBind = errors.New("refusing to serve the proxy beyond loopback without TLS")
+// Err is returned for a certificate or key that can't be used.
+var Err = errors.New("the certificate can't be used")
 
-// ErrCertificate is returned for a certificate or key that can't be used.
-var ErrCertificate = errors.New("the proxy's certificate can't be used")
-
-// certEvery is how often the files of a certificate are looked at, at most.
-const certEvery = 10 * time.Second
+// every is how often the files of a certificate are looked at, at most.
+const every = 10 * time.Second
 
 // Certificate is a TLS certificate that follows its files: whoever renews it
 // replaces them, and the next handshakes show the new one. It is safe for
@@ -42,9 +40,9 @@ type fileMark struct {
 	size int64
 }
 
-// LoadCertificate reads a certificate with its chain and its key, both PEM.
-// Errors are of ErrCertificate.
-func LoadCertificate(certFile, keyFile string, log *zap.Logger) (*Certificate, error) {
+// Load reads a certificate with its chain and its key, both PEM.
+// Errors are of Err.
+func Load(certFile, keyFile string, log *zap.Logger) (*Certificate, error) {
 	if log == nil {
 		log = zap.NewNop()
 	}
@@ -54,7 +52,7 @@ func LoadCertificate(certFile, keyFile string, log *zap.Logger) (*Certificate, e
 		err = c.read(marks)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCertificate, err)
+		return nil, fmt.Errorf("%w: %w", Err, err)
 	}
 	c.looked = c.now()
 	return c, nil
@@ -87,23 +85,27 @@ func (c *Certificate) read(marks [2]fileMark) error {
 func (c *Certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := c.now(); now.Sub(c.looked) >= certEvery {
+	if now := c.now(); now.Sub(c.looked) >= every {
 		c.looked = now
 		marks, err := c.marks()
 		if err == nil && marks != c.files {
 			if err = c.read(marks); err == nil {
-				c.log.Info("the proxy's certificate was read anew")
+				c.log.Info("the certificate was read anew", zap.String("file", c.certFile))
 			}
 		}
 		if err != nil {
-			c.log.Warn("the proxy's certificate can't be read; the one before goes on", zap.String("code", "proxy_certificate"), zap.Error(err))
+			c.log.Warn("the certificate can't be read; the one before goes on", zap.String("code", "certificate_files"),
+				zap.String("file", c.certFile), zap.Error(err))
 		}
 	}
 	return c.current, nil
 }
 
-// Listen wraps a listener into TLS. HTTP/2 isn't offered: a WebSocket begins as
-// HTTP/1.1.
-func (c *Certificate) Listen(ln net.Listener) net.Listener {
-	return tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: c.get})
+// Listen wraps a listener into TLS with the certificate.
+func (c *Certificate) Listen(ln net.Listener) net.Listener { return Listen(ln, c.get) }
+
+// Listen wraps a listener into TLS; get returns the certificate of a handshake.
+// HTTP/2 isn't offered: a WebSocket begins as HTTP/1.1.
+func Listen(ln net.Listener, get func(*tls.ClientHelloInfo) (*tls.Certificate, error)) net.Listener {
+	return tls.NewListener(ln, &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, GetCertificate: get})
 }

@@ -1,4 +1,5 @@
-package proxy
+// Package httppeers bounds the connections of an HTTP server.
+package httppeers
 
 import (
 	"container/list"
@@ -8,10 +9,10 @@ import (
 	"sync"
 )
 
-// peers bounds the connections of strangers. Who connects and says nothing is
+// Peers bounds the connections of strangers. Who connects and says nothing is
 // bounded apart, and the one that has been silent for longest makes room: a
 // client that means it sends its request at once.
-type peers struct {
+type Peers struct {
 	max, maxSilent int
 
 	mu     sync.Mutex // guards what follows
@@ -20,20 +21,22 @@ type peers struct {
 	place  map[net.Conn]*list.Element
 }
 
-func newPeers(most, maxSilent int) *peers {
-	return &peers{max: most, maxSilent: maxSilent, all: make(map[net.Conn]struct{}), silent: list.New(), place: make(map[net.Conn]*list.Element)}
+// New bounds connections to so many in all, and so many that have not sent a whole
+// request yet.
+func New(most, maxSilent int) *Peers {
+	return &Peers{max: most, maxSilent: maxSilent, all: make(map[net.Conn]struct{}), silent: list.New(), place: make(map[net.Conn]*list.Element)}
 }
 
 // connKey is the context's key of a request's connection.
 type connKey struct{}
 
-// withConn implements http.Server.ConnContext.
-func withConn(ctx context.Context, c net.Conn) context.Context {
+// Conn implements http.Server.ConnContext.
+func Conn(ctx context.Context, c net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, c)
 }
 
-// state implements http.Server.ConnState.
-func (ps *peers) state(c net.Conn, state http.ConnState) {
+// State implements http.Server.ConnState.
+func (ps *Peers) State(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		if over := ps.add(c); over != nil {
@@ -49,7 +52,7 @@ func (ps *peers) state(c net.Conn, state http.ConnState) {
 }
 
 // add counts a connection in, and returns the one to close, nil for none.
-func (ps *peers) add(c net.Conn) net.Conn {
+func (ps *Peers) add(c net.Conn) net.Conn {
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	ps.all[c] = struct{}{}
@@ -66,16 +69,23 @@ func (ps *peers) add(c net.Conn) net.Conn {
 	return nil
 }
 
-// spoke notes that a connection has sent a whole request.
-func (ps *peers) spoke(ctx context.Context) {
+// Spoke notes that a connection has sent a whole request.
+func (ps *Peers) Spoke(ctx context.Context) {
 	c, _ := ctx.Value(connKey{}).(net.Conn)
 	ps.mu.Lock()
 	defer ps.mu.Unlock()
 	ps.heard(c)
 }
 
+// Counts returns how many connections there are, and how many of them are silent.
+func (ps *Peers) Counts() (all, silent int) {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return len(ps.all), ps.silent.Len()
+}
+
 // heard takes a connection off the silent ones. The caller holds the lock.
-func (ps *peers) heard(c net.Conn) {
+func (ps *Peers) heard(c net.Conn) {
 	if e := ps.place[c]; e != nil {
 		ps.silent.Remove(e)
 		delete(ps.place, c)
