@@ -47,6 +47,10 @@ type node struct {
 	leaseTerm   uint64
 	knows       Time // when an answer was given whose index it has applied, or should have
 	registering bool
+
+	skew  Time   // of its clock on the wall
+	fence uint64 // of the lock, that it has used last
+	using bool   // it writes under the lock
 }
 
 // ownerBox is an Owner with what its runner would keep.
@@ -67,7 +71,11 @@ func newNode(s *Sim, i int) *node {
 func (n *node) machine() *fsm.Machine {
 	m := fsm.NewMachine()
 	m.Strict = n.s.knobs.Strict
-	m.View(func(_ uint64, st *fsm.State) { st.Mutant = n.s.mutant })
+	m.View(func(_ uint64, st *fsm.State) {
+		if st.Mutant = n.s.mutant; n.ref.ID != "a" {
+			st.Mutant &^= mutant.Rules // one node runs a newer version than the others
+		}
+	})
 	m.Observe(n)
 	return m
 }
@@ -81,6 +89,7 @@ func (n *node) boot() {
 	n.freshUntil, n.lease, n.knows = 0, 0, 0
 	n.believes, n.lead, n.leaving = n.s.raft.leader, nil, false
 	n.applying, n.planning, n.registering = false, false, false
+	n.skew, n.using, n.fence = n.s.between(0, time.Second), false, 0
 	n.runs = make(map[uint64]*run)
 	n.lanes = shard.NewLanes(n.ref)
 	n.owners = nil
@@ -102,6 +111,9 @@ func (n *node) boot() {
 	n.s.tracef("%s starts, applied %d of %d", n.ref, n.applied, len(n.s.raft.log))
 	n.applySoon()
 	n.pingLoop()
+	if n.s.knobs.Store {
+		n.workLoop()
+	}
 }
 
 func (s *Sim) key(k int) fsm.ShardKey {
@@ -115,6 +127,7 @@ func (n *node) kill() {
 	n.s.tracef("%s dies", n.ref)
 	n.s.stats.Kills++
 	n.alive, n.parked = false, nil
+	n.s.clientsOf(n, n.life)
 	n.life++
 	for _, b := range n.owners {
 		if b.conn != nil {
@@ -218,6 +231,7 @@ func (n *node) react() {
 	}
 	n.register()
 	n.dispatch()
+	n.pumpClients()
 	n.planSoon(0)
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 
+	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/shard"
 )
@@ -30,6 +31,13 @@ type oracle struct {
 	moved               map[uint64]Time // when the log gave an entry another runner
 	renewed             Time            // of the last restore
 	frontier            uint64          // LastPos, which only a restore may rewind
+
+	commits    map[uint64][]commit // what clients are to be told of, by generation
+	ends       []int               // how much of it there was after each entry of the log
+	fence      uint64              // the newest that was given, whatever was restored since
+	wroteFence uint64              // the newest that has written
+	epochs     map[epochKey]uint64
+	file       *backup // what an operator has saved
 }
 
 // book is what follows from the prefix of the log that is in force. A restore
@@ -39,6 +47,8 @@ type book struct {
 	world    map[uint64]string
 	done     map[doneKey]bool
 	counter  map[string]int
+	writes   map[uint64]judged // from outside of handlers, by number
+	ticks    map[int64]bool    // times of the schedule that have an entry
 }
 
 type doneKey struct {
@@ -88,10 +98,11 @@ func newOracle(s *Sim) *oracle {
 		s: s, book: newBook(), digests: make(map[int]fsm.Digest), wrote: make(map[uint32]Time),
 		late: make(map[uint32]bool),
 		peak: make(map[string]int64), starts: make(map[startKey]int), acked: make(map[ackKey]bool), failed: make(map[tryKey][]uint32), excused: make(map[startKey]bool),
-		moved: make(map[uint64]Time),
+		moved: make(map[uint64]Time), commits: make(map[uint64][]commit), epochs: make(map[epochKey]uint64),
 	}
 	o.m = &oracleMachine{o.scratch()}
 	o.m.Strict = s.knobs.Strict
+	o.ends = []int{0}
 	o.m.Observe(o)
 	return o
 }
@@ -100,11 +111,14 @@ func newBook() *book {
 	return &book{
 		progress: make(map[string]int), world: make(map[uint64]string),
 		done: make(map[doneKey]bool), counter: make(map[string]int),
+		writes: make(map[uint64]judged), ticks: make(map[int64]bool),
 	}
 }
 
 func (b *book) clone() *book {
-	return &book{maps.Clone(b.progress), maps.Clone(b.world), maps.Clone(b.done), maps.Clone(b.counter)}
+	return &book{
+		maps.Clone(b.progress), maps.Clone(b.world), maps.Clone(b.done), maps.Clone(b.counter), maps.Clone(b.writes), maps.Clone(b.ticks),
+	}
 }
 
 func (o *oracle) scratch() *fsm.Machine {
@@ -196,11 +210,15 @@ func subject(c fsm.Command) (k fsm.ShardKey, pos uint64, ok bool) {
 func (o *oracle) apply(c command) fsm.Result {
 	pre := o.look(c.cmd)
 	before := o.runners(c.cmd)
+	store, stores := o.storedBy(c.cmd)
 	o.index++
 	o.s.stats.Commands++
 	o.changes = fsm.Changes{}
 	res := o.m.Apply(o.index, fsm.EncodeBatch([][]byte{c.bytes})).([]fsm.Result)[0]
 	post := o.look(c.cmd)
+	if stores {
+		o.judgeStore(c, res, store)
+	}
 	if o.s.tracing {
 		o.s.tracef("log: %s by %s gen %d: %v c=%d epoch=%d %s", describe(c.cmd), c.by, c.gen, res.Code, res.C, res.Epoch, res.Msg)
 	}
@@ -224,6 +242,7 @@ func (o *oracle) judge(c command, pre, post sight) {
 	if pre.known && post.sh.Epoch < pre.sh.Epoch {
 		s.fail("I4", "the epoch of %v fell from %d to %d", pre.sh.Key, pre.sh.Epoch, post.sh.Epoch)
 	}
+	o.judgeAge(c, post)
 	o.judgeParked(c.cmd, pre, post)
 	switch cmd := c.cmd.(type) {
 	case *fsm.Connect:
@@ -324,6 +343,9 @@ func (o *oracle) judgeReady(r *fsm.Ready, pre, post sight) {
 			o.s.fail("I7", "%s follows a session that was ended on purpose, and its gap record says %s", r.SID, g[len(g)-1].Kind)
 		}
 	})
+	if pre.sh.Sessions > 0 {
+		o.commit(commit{gap: true, k: r.Shard})
+	}
 	if o.progress[r.SID] > 0 {
 		o.s.fail("I1", "the READY of %s was applied twice", r.SID)
 	}
@@ -343,19 +365,19 @@ func (o *oracle) judgeEvents(ev *fsm.Events, pre, post sight) {
 		return
 	}
 	excuse := post.gaps > pre.gaps
-	for _, e := range o.changes.Added {
+	for _, number := range o.batch(ev, pre.sh.C, post.sh.C) {
 		o.s.stats.Events++
 		at := o.progress[ev.SID]
 		switch {
-		case e.S <= x.stream[at-1].S:
-			o.s.fail("I1", "event %d of %s was applied again after %d", e.S, ev.SID, x.stream[at-1].S)
-		case at < len(x.stream) && e.S == x.stream[at].S:
+		case number <= x.stream[at-1].S:
+			o.s.fail("I1", "event %d of %s was applied again after %d", number, ev.SID, x.stream[at-1].S)
+		case at < len(x.stream) && number == x.stream[at].S:
 		case excuse:
-			for at < len(x.stream) && x.stream[at].S < e.S {
+			for at < len(x.stream) && x.stream[at].S < number {
 				at++
 			}
 		default:
-			o.s.fail("I1", "event %d of %s was applied after %d: a hole without a gap record", e.S, ev.SID, x.stream[at-1].S)
+			o.s.fail("I1", "event %d of %s was applied after %d: a hole without a gap record", number, ev.SID, x.stream[at-1].S)
 		}
 		excuse = false
 		if o.s.failure != nil || at >= len(x.stream) {
@@ -375,6 +397,33 @@ func (o *oracle) judgeEvents(ev *fsm.Events, pre, post sight) {
 	}
 }
 
+// unhandled reports whether no handler wants a type of event.
+func unhandled(event string) bool {
+	return event == discord.EventTypingStart || event == discord.EventInteractionCreate
+}
+
+// batch returns the numbers of a batch's events that were applied: those that
+// handlers want are in the journal, of the others c tells. It notes what clients
+// are to be sent.
+func (o *oracle) batch(ev *fsm.Events, from, to int64) (applied []int64) {
+	added := o.changes.Added
+	for _, e := range ev.Evs {
+		if e.S > from && e.S <= to {
+			o.commit(commit{k: ev.Shard, sid: ev.SID, s: e.S, event: e.Type, guild: e.Guild})
+		}
+		switch {
+		case unhandled(e.Type):
+			if e.S > from && e.S <= to {
+				applied = append(applied, e.S)
+			}
+		case len(added) > 0 && added[0].S == e.S:
+			applied = append(applied, e.S)
+			added = added[1:]
+		}
+	}
+	return applied
+}
+
 // backups and digests
 
 func capture(m *fsm.Machine) []byte {
@@ -392,6 +441,7 @@ func capture(m *fsm.Machine) []byte {
 
 func (o *oracle) takeBackup() {
 	o.snapshot = &backup{index: len(o.s.raft.log), bytes: capture(o.m.Machine), book: o.clone()}
+	o.file = o.snapshot
 	o.s.tracef("a backup is taken after entry %d", o.snapshot.index)
 }
 
@@ -410,6 +460,7 @@ func (o *oracle) restored(b *backup, renewed []byte) {
 func (o *oracle) sampled(index int) bool { return o.s.tracing || index%8 == 0 }
 
 func (o *oracle) noteDigest(index int) {
+	o.noteEnd()
 	if o.sampled(index) {
 		o.m.View(func(_ uint64, s *fsm.State) { o.digests[index] = s.Digest() })
 	}
