@@ -144,6 +144,28 @@ func (s *Sim) cutClients() {
 	s.after(s.between(100*time.Millisecond, 1500*time.Millisecond), s.cutClients)
 }
 
+// rekey takes the right to events from the clients' key, and gives it back after a
+// while. From rules 2 on the first ends their sessions.
+func (s *Sim) rekey() {
+	if !s.faults || len(s.clients) == 0 {
+		return
+	}
+	s.putKey(fsm.RightREST)
+	s.after(s.between(0, time.Second), func() { s.putKey(fsm.RightEvents | fsm.RightREST) })
+	s.after(s.between(time.Second, 4*time.Second), s.rekey)
+}
+
+// putKey has an operator give the clients' key its rights; once all is quiet he
+// makes sure of it.
+func (s *Sim) putKey(rights fsm.Rights) {
+	if n := s.someone(); n != nil && n.applied > 0 {
+		n.propose(&fsm.PutClientKey{Bot: botName, Key: fsm.ClientKey{Name: clientKey, Rights: rights, At: 1}}, n.generation(), func(fsm.Result, bool) {})
+	}
+	if !s.faults {
+		s.after(time.Second, func() { s.putKey(fsm.RightEvents | fsm.RightREST) })
+	}
+}
+
 // clientsOf ends the connections of a process that has died.
 func (s *Sim) clientsOf(n *node, life uint64) {
 	for _, c := range s.clients {

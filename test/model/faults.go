@@ -24,6 +24,9 @@ func (s *Sim) start() {
 		c.connectSoon()
 	}
 	s.cutClients()
+	if s.knobs.Rules {
+		s.after(s.between(0, 2*time.Second), s.rekey)
+	}
 	for range s.knobs.Faults {
 		s.after(s.between(100*time.Millisecond, s.knobs.Chaos), s.strike)
 	}
@@ -273,6 +276,9 @@ func (s *Sim) calm() {
 		s.discord.happen(k)
 	}
 	s.reconnect()
+	if s.knobs.Rules && len(s.clients) > 0 {
+		s.putKey(fsm.RightEvents | fsm.RightREST)
+	}
 	for _, n := range s.nodes {
 		s.on(n, time.Second, func() {
 			n.propose(&fsm.Drain{ID: n.ref.ID}, n.generation(), func(fsm.Result, bool) {})

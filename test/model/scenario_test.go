@@ -8,7 +8,7 @@ import (
 )
 
 // scenarioSeeds is how many histories a scenario makes.
-const scenarioSeeds = 300
+const scenarioSeeds = 200
 
 // TestScenarios makes histories in which one kind of trouble is much more
 // frequent than a seed would have it. Each has shown a fault of the protocol's
