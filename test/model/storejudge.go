@@ -17,7 +17,6 @@ type stored struct {
 	item    fsm.KVItem
 	lock    fsm.LockState
 	held    bool
-	ticks   int64
 	lastPos uint64
 }
 
