@@ -47,8 +47,9 @@ type Backend interface {
 	Leave(ctx context.Context) error
 	// Drain says whether a node is to have no shards.
 	Drain(ctx context.Context, id string, on bool) error
-	// RemoveNode removes a node that is gone from the cluster.
-	RemoveNode(ctx context.Context, id string) error
+	// RemoveNode removes a node that is gone from the cluster; with force also one
+	// that is up.
+	RemoveNode(ctx context.Context, id string, force bool) error
 	// SetVoter promotes or demotes a node.
 	SetVoter(ctx context.Context, id string, voter bool) error
 	// TransferLeadership moves leadership to a node, "" for any other.
@@ -107,6 +108,9 @@ type Backend interface {
 	BackupKey() (string, error)
 	// Examine has every node examine itself: its disk, its clock, whom it reaches.
 	Examine(ctx context.Context) []Examination
-	// SaveSnapshot writes a snapshot of the applied state.
+	// SaveSnapshot writes a backup of the applied state.
 	SaveSnapshot(ctx context.Context, w io.Writer) error
+	// RestoreSnapshot replaces the state of the whole cluster by that of a backup,
+	// in a new generation. Nothing changes before all of the backup was verified.
+	RestoreSnapshot(ctx context.Context, from io.Reader, o RestoreOptions) (RestoreResult, error)
 }

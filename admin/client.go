@@ -39,6 +39,8 @@ type call struct {
 	query        url.Values
 	header       http.Header
 	body         []byte
+	stream       io.Reader // in place of body, if it is set
+	size         int64     // of stream
 	accept       string
 }
 
@@ -69,9 +71,16 @@ func (c *Client) open(ctx context.Context, r call) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, r.method, to, bytes.NewReader(r.body))
+	var body io.Reader = bytes.NewReader(r.body)
+	if r.stream != nil {
+		body = r.stream
+	}
+	req, err := http.NewRequestWithContext(ctx, r.method, to, body)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrBadRequest, err)
+	}
+	if r.stream != nil {
+		req.ContentLength = r.size
 	}
 	maps.Copy(req.Header, r.header)
 	if r.accept != "" {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -65,7 +66,8 @@ func TestClientCalls(t *testing.T) {
 	for want, err := range map[string]error{
 		"drain a/b true":        c.Drain(ctx, "a/b", true),
 		"drain x false":         c.Drain(ctx, "x", false),
-		"remove x":              c.RemoveNode(ctx, "x"),
+		"remove x false":        c.RemoveNode(ctx, "x", false),
+		"remove y true":         c.RemoveNode(ctx, "y", true),
 		"voter x true":          c.SetVoter(ctx, "x", true),
 		"voter x false":         c.SetVoter(ctx, "x", false),
 		`transfer "x"`:          c.TransferLeadership(ctx, "x"),
@@ -89,8 +91,9 @@ func TestClientCalls(t *testing.T) {
 			t.Errorf("the backend was not asked: %s", want)
 		}
 	}
-	if err := c.Restore(ctx); !errors.Is(err, ErrNotImplemented) {
-		t.Errorf("want not implemented: %v", err)
+	res, err := c.RestoreSnapshot(ctx, strings.NewReader("BACKUP"), 6, RestoreOptions{ClusterID: "c1", KeepSessions: true})
+	if err != nil || res.Generation != 7 || !res.SessionsKept || !slices.Contains(f.calls, "restore BACKUP into c1, keep true") {
+		t.Errorf("restore: %+v, %v, %q", res, err, f.calls)
 	}
 	if rev, err := c.Configure(ctx, 4, []byte(`{}`)); err != nil || rev != 5 {
 		t.Errorf("configure: %d, %v", rev, err)

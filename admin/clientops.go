@@ -58,9 +58,13 @@ func (c *Client) Drain(ctx context.Context, id string, on bool) error {
 	return c.command(ctx, method, "/nodes/"+url.PathEscape(id)+"/drain", nil)
 }
 
-// RemoveNode removes a node that is gone.
-func (c *Client) RemoveNode(ctx context.Context, id string) error {
-	return c.command(ctx, http.MethodDelete, "/nodes/"+url.PathEscape(id), nil)
+// RemoveNode removes a node that is gone; with force also one that is up.
+func (c *Client) RemoveNode(ctx context.Context, id string, force bool) error {
+	r := call{method: http.MethodDelete, path: "/v1/nodes/" + url.PathEscape(id)}
+	if force {
+		r.query = url.Values{"force": {"true"}}
+	}
+	return c.do(ctx, r, nil)
 }
 
 // SetVoter promotes or demotes a node.
@@ -86,11 +90,6 @@ func (c *Client) MoveShard(ctx context.Context, id, to string) error {
 // Takeover is MoveShard for all shards of the bot.
 func (c *Client) Takeover(ctx context.Context, to string) error {
 	return c.command(ctx, http.MethodPost, "/takeover", target{To: to, Release: to == ""})
-}
-
-// Restore is in the contract; this version answers ErrNotImplemented.
-func (c *Client) Restore(ctx context.Context) error {
-	return c.command(ctx, http.MethodPost, "/restore", nil)
 }
 
 // DeadLetter retries or drops a dead letter.

@@ -118,7 +118,7 @@ func (c *Client) DeadLetters(ctx context.Context) (out []DeadLetter, err error) 
 	return out, c.get(ctx, "/dead-letters", nil, &out)
 }
 
-// SaveSnapshot writes a snapshot of the node's applied state to w.
+// SaveSnapshot writes a backup of the node's applied state to w.
 func (c *Client) SaveSnapshot(ctx context.Context, w io.Writer) (int64, error) {
 	r := call{method: http.MethodGet, path: "/v1/snapshot"}
 	res, err := c.open(ctx, r)

@@ -20,8 +20,6 @@ var (
 	ErrUnreachable = errors.New("the node can't be reached")
 	// ErrUnauthorized means that the API wants another token.
 	ErrUnauthorized = errors.New("the admin API's token is missing or wrong")
-	// ErrNotImplemented marks what the contract names and this version lacks.
-	ErrNotImplemented = errors.New("not available in this version")
 	// ErrBotRequired means that there are several bots and none was named.
 	ErrBotRequired = errors.New("several bots run here: name one")
 	// ErrNotHealthy is what a check ends with that found problems.
@@ -57,7 +55,6 @@ var kinds = []kind{
 	{ErrRefused, http.StatusConflict, "refused", false, ExitFailed},
 	{ErrUnknownOutcome, http.StatusGatewayTimeout, "unknown_outcome", true, ExitUnknown},
 	{ErrNoQuorum, http.StatusServiceUnavailable, "no_quorum", true, ExitUnknown},
-	{ErrNotImplemented, http.StatusNotImplemented, "not_implemented", false, ExitFailed},
 	{ErrUnreachable, http.StatusBadGateway, "unreachable", true, ExitUnknown},
 	{ErrNotHealthy, http.StatusServiceUnavailable, "not_healthy", true, ExitFailed},
 	{context.DeadlineExceeded, http.StatusGatewayTimeout, "unknown_outcome", true, ExitUnknown},

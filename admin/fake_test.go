@@ -174,7 +174,9 @@ func (f *fake) Leave(context.Context) error     { return f.called("leave") }
 func (f *fake) Drain(_ context.Context, id string, on bool) error {
 	return f.called("drain %s %t", id, on)
 }
-func (f *fake) RemoveNode(_ context.Context, id string) error { return f.called("remove %s", id) }
+func (f *fake) RemoveNode(_ context.Context, id string, force bool) error {
+	return f.called("remove %s %t", id, force)
+}
 func (f *fake) SetVoter(_ context.Context, id string, voter bool) error {
 	return f.called("voter %s %t", id, voter)
 }
@@ -256,6 +258,14 @@ func (f *fake) CreateClientKey(_ context.Context, bot, name string, rights fsm.R
 func (f *fake) RevokeClientKey(_ context.Context, bot, name string) error {
 	return f.called("revoke %s/%s", bot, name)
 }
+func (f *fake) RestoreSnapshot(_ context.Context, from io.Reader, o RestoreOptions) (RestoreResult, error) {
+	b, err := io.ReadAll(from)
+	if err != nil {
+		return RestoreResult{}, err
+	}
+	return RestoreResult{Generation: 7, SessionsKept: o.KeepSessions}, f.called("restore %s into %s, keep %t", b, o.ClusterID, o.KeepSessions)
+}
+
 func (f *fake) SaveSnapshot(_ context.Context, w io.Writer) error {
 	if err := f.called("snapshot"); err != nil {
 		return err

@@ -28,6 +28,9 @@ type Meter struct {
 	snapshots  *prometheus.HistogramVec
 	requests   *prometheus.CounterVec
 	answers    *prometheus.HistogramVec
+	backupAt   prometheus.Gauge
+	backupSize prometheus.Gauge
+	backupBad  prometheus.Counter
 }
 
 // Buckets of times, in seconds: a handler waits for Discord, a take-over for an
@@ -60,7 +63,27 @@ func NewMeter() *Meter {
 	m.snapshots = m.histograms("snapshot_seconds", "Time of snapshots, by result: ok, failed.", snapshotBuckets, "result")
 	m.requests = m.counters("proxy_requests_total", "Requests of the proxy's clients, by class of their answer's status: 2xx and so on; none for one that got none.", "code")
 	m.answers = m.histograms("proxy_request_seconds", "Time from a request of a client to the end of its answer; waits for limits are in it.", handlerBuckets)
+	m.backupBad = m.counters("backup_failures_total", "Backups that this node could not save.").WithLabelValues()
+	m.backupAt = m.gauge("backup_last_success_timestamp_seconds", "When the newest backup that this node knows of was saved; 0 for never.")
+	m.backupSize = m.gauge("backup_last_size_bytes", "Size of that backup.")
 	return m
+}
+
+func (m *Meter) gauge(name, help string) prometheus.Gauge {
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "botnode_" + name, Help: help})
+	m.all = append(m.all, g)
+	return g
+}
+
+// Backup notes the newest backup and what came of the newest attempt.
+func (m *Meter) Backup(last time.Time, bytes int64, err error) {
+	if err != nil {
+		m.backupBad.Inc()
+	}
+	if !last.IsZero() {
+		m.backupAt.Set(float64(last.UnixMilli()) / 1000)
+		m.backupSize.Set(float64(bytes))
+	}
 }
 
 func (m *Meter) counters(name, help string, labels ...string) *prometheus.CounterVec {

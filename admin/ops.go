@@ -131,7 +131,7 @@ func (s *Server) setVoter(voter bool) func(*request) error {
 func (s *Server) removeNode(q *request) error {
 	ctx, cancel := q.command()
 	defer cancel()
-	return q.done(s.o.Backend.RemoveNode(ctx, q.PathValue("id")))
+	return q.done(s.o.Backend.RemoveNode(ctx, q.PathValue("id"), q.URL.Query().Get("force") == "true"))
 }
 
 func (s *Server) transferLeader(q *request) error {

@@ -146,12 +146,13 @@ func (w snapshotWriter) Write(b []byte) (int, error) {
 		w.q.begun = true
 		h := w.q.w.Header()
 		h.Set("Content-Type", "application/octet-stream")
-		h.Set("Content-Disposition", `attachment; filename="botnode-`+time.Now().UTC().Format("20060102-150405")+`.snap"`)
+		h.Set("Content-Disposition", `attachment; filename="botnode-`+time.Now().UTC().Format("20060102-150405")+`.backup"`)
 	}
 	w.q.piece()
 	return w.q.w.Write(b)
 }
 
+// getSnapshot writes a backup.
 func (s *Server) getSnapshot(q *request) error {
 	return s.o.Backend.SaveSnapshot(q.Context(), snapshotWriter{q})
 }

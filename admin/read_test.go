@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -142,3 +143,27 @@ func TestSnapshotThatFails(t *testing.T) {
 		t.Errorf("%d, %v, %q", n, err, b.String())
 	}
 }
+
+// unready refuses a restore before it reads a byte of it.
+type unready struct{ *fake }
+
+func (unready) RestoreSnapshot(context.Context, io.Reader, RestoreOptions) (RestoreResult, error) {
+	return RestoreResult{}, ErrNotReady
+}
+
+// TestRefusedRestoreIsHeard: the answer comes before a large file was sent, and isn't lost.
+func TestRefusedRestoreIsHeard(t *testing.T) {
+	client := &Client{BaseURL: serve(t, ServerOptions{Backend: unready{newFake(t)}})}
+	const size = 64 << 20
+	for range 5 {
+		from := io.LimitReader(endless{}, size)
+		if _, err := client.RestoreSnapshot(t.Context(), from, size, RestoreOptions{}); !errors.Is(err, ErrNotReady) {
+			t.Errorf("%v", err)
+		}
+	}
+}
+
+// endless is a file without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return len(p), nil }

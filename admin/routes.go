@@ -65,12 +65,8 @@ func (s *Server) routes() []route {
 		{"POST /shards/{id}/disconnect", s.disconnectShard},
 		{"GET /shards/{id}/state", s.exportState},
 		{"POST /shards/{id}/state", s.importState},
-		{"POST /restore", notImplemented},
+		{"POST /restore", s.restore},
 	}
-}
-
-func notImplemented(*request) error {
-	return WithHint(ErrNotImplemented, "docs/operations.md says what this version can do instead")
 }
 
 // handler puts all routes together.

@@ -22,6 +22,8 @@ type Status struct {
 	Quorum       Quorum    `json:"quorum"`
 	Stale        bool      `json:"stale"`
 	Insecure     bool      `json:"insecure"`
+	// Rules is the number that selects the effects of commands, in force on all nodes.
+	Rules uint64 `json:"rules"`
 	// StateHash is what a majority of the voters agreed that the state was, at the
 	// newest entry at which they compared.
 	StateHash Digest  `json:"state_hash"`

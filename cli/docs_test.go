@@ -99,7 +99,7 @@ func TestFlagTable(t *testing.T) {
 	for _, name := range []string{
 		"id", "data-dir", "cluster-addr", "advertise-addr", "http-addr", "proxy-addr", "proxy-public-url", "proxy-tls-cert", "proxy-tls-key", "metrics-addr", "bootstrap", "join", "bootstrap-expect",
 		"sync-nodes", "sync-timeout", "config", "token-file", "builtin", "log-level", "log-format", "insecure", "discord-api", "shards",
-		"intents", "placement", "failback", "failback-after", "weight", "max-shards",
+		"intents", "placement", "failback", "failback-after", "weight", "max-shards", "backup-dir", "backup-every", "backup-keep",
 	} {
 		if startFlags().Lookup(name) == nil {
 			t.Errorf("start has no --%s", name)
@@ -130,7 +130,7 @@ func TestCommands(t *testing.T) {
 }
 
 var (
-	logCode     = regexp.MustCompile(`zap\.String\("code", "([^"]+)"\)`)
+	logCode     = regexp.MustCompile(`(?:zap\.String\("code", |\bwhy\()"([^"]+)"`)
 	problemCode = regexp.MustCompile(`\badd\("([a-z_]+)", `)
 	documented  = regexp.MustCompile("(?m)^\\| `([^`]+)` \\|")
 )

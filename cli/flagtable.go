@@ -54,6 +54,9 @@ var flagTable = []flagDef{
 	{scope: scopeStart, name: "sync-timeout", value: "DURATION", def: 30 * time.Second, usage: "how long to wait for --sync-nodes"},
 	{scope: scopeStart, name: "weight", value: "N", def: 1, usage: "the node's share of the shards relative to the others'; 0: only shards that no other node can have"},
 	{scope: scopeStart, name: "max-shards", value: "N", def: 0, usage: "the most shards that the node is given; 0 for no bound"},
+	{scope: scopeStart, name: "backup-dir", value: "DIR", def: "", usage: "where the node saves backups while it leads: give it to every node (default: no backups)"},
+	{scope: scopeStart, name: "backup-every", value: "DURATION", def: time.Hour, usage: "how often"},
+	{scope: scopeStart, name: "backup-keep", value: "N", def: 48, usage: "how many of the cluster's backups stay in --backup-dir; 0 for all"},
 	{scope: scopeStart, name: "config", value: "FILE", def: "", usage: "configuration file (YAML)", noFile: true},
 	{scope: scopeStart, name: "token-file", value: "FILE", def: "", usage: "file with the bot's Discord token (else BOTNODE_TOKEN, else DISCORD_TOKEN)"},
 	{scope: scopeStart, name: "builtin", value: "none|ping", def: "none", usage: "what a program without handlers runs: ping answers \"!ping X\" with \"pong X\"", words: []string{"none", "ping"}},
@@ -62,7 +65,7 @@ var flagTable = []flagDef{
 	{scope: scopeStart, name: "insecure", def: false, usage: "allow open ports beyond loopback: no TLS between nodes, no token for the admin API"},
 
 	{scope: scopeSeed, name: "discord-api", value: "URL", def: "https://discord.com/api/v10", usage: "Discord's REST API"},
-	{scope: scopeSeed, name: "shards", value: "auto|N|LO-HI/N|manual", def: "auto", usage: "which shards the cluster runs: LO-HI/N is a part of N, manual none but those that `shard connect` connects"},
+	{scope: scopeSeed, name: "shards", value: "auto|N|LO-HI/N|manual", def: "auto", usage: "which shards the cluster runs: LO-HI/N is a part of N, manual none but those that botnode shard connect connects"},
 	{scope: scopeSeed, name: "intents", value: "NAME,...", def: "", usage: "gateway intents (default: what the program asks for, else \"default\")"},
 	{scope: scopeSeed, name: "placement", value: "POLICY", def: "spread", usage: "spread, or prefer:joe,mike+robert: on joe, else on mike and robert, else on the others"},
 	{scope: scopeSeed, name: "failback", def: false, usage: "give shards back to a preferred node once it is stable"},

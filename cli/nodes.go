@@ -20,8 +20,12 @@ func (a *app) nodeCommand() *cobra.Command {
 			return c.Node(ctx, args[0])
 		},
 		a.showNode)
-	remove := a.act(&cobra.Command{Use: "remove ID", Short: "Remove a node that is gone from the cluster", Args: exactly("ID")}, "%s is removed",
-		func(ctx context.Context, c *admin.Client, args []string) error { return c.RemoveNode(ctx, args[0]) })
+	removal := &cobra.Command{Use: "remove ID", Short: "Remove a node that is gone from the cluster", Args: exactly("ID")}
+	force := removal.Flags().Bool("force", false, "remove it even if it is up")
+	remove := a.act(removal, "%s is removed",
+		func(ctx context.Context, c *admin.Client, args []string) error {
+			return c.RemoveNode(ctx, args[0], *force)
+		})
 	promote := a.act(&cobra.Command{Use: "promote ID", Short: "Make a node a voter", Args: exactly("ID")}, "%s is a voter",
 		func(ctx context.Context, c *admin.Client, args []string) error { return c.SetVoter(ctx, args[0], true) })
 	demote := a.act(&cobra.Command{Use: "demote ID", Short: "Make a voter a non-voter", Args: exactly("ID")}, "%s is a non-voter",

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -153,19 +152,6 @@ func (a *app) takeoverCommand() *cobra.Command {
 		a.printf("%s has all shards\n", *to)
 		return nil
 	})
-}
-
-// absent is a command of the contract that this version can't do.
-func absent(c *cobra.Command, instead string) *cobra.Command {
-	c.RunE = func(cmd *cobra.Command, _ []string) error {
-		return admin.WithHint(fmt.Errorf("%s: %w", cmd.CommandPath(), admin.ErrNotImplemented), instead)
-	}
-	return c
-}
-
-func (a *app) recoverCommand() *cobra.Command {
-	return absent(&cobra.Command{Use: "recover", Short: "Make a cluster out of what a lost majority left (not in this version)"},
-		"docs/operations.md says what to do when a majority is lost")
 }
 
 // interrupted tells the end of a command by a person from a failure.

@@ -16,6 +16,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/membership"
 	"github.com/botnode/botnode/node"
 	"github.com/botnode/botnode/proxy"
@@ -32,6 +33,7 @@ var configErrors = []error{
 	membership.ErrOtherNode, membership.ErrBadID, membership.ErrCorruptIdentity,
 	membership.ErrJoining, membership.ErrDiverged, membership.ErrOtherCluster,
 	trust.ErrCorruptKeychain, trust.ErrOtherNode, node.ErrPlainCluster,
+	consensus.ErrRestoreUnfinished, node.ErrRecovering, consensus.ErrDamaged, node.ErrLogMissing,
 	proxy.ErrInsecureBind, proxy.ErrCertificate,
 }
 
@@ -79,7 +81,7 @@ func (a *app) start(ctx context.Context, c *startConfig) error {
 	defer stopSignals()
 	r := &running{log: a.logger(c), fatal: make(chan error, 1)}
 	if err := r.unlessFatal(func() error { return a.begin(c, r) }); err != nil {
-		return classify(err)
+		return classify(unfit(r.log, err))
 	}
 	r.admin.Start()
 	if r.extra != nil {
@@ -231,7 +233,7 @@ func (r *running) stop(ctx context.Context) error {
 }
 
 // stateFiles are what a node keeps in its data directory.
-var stateFiles = []string{"raft.db", "wal", "snapshots", "node.json", trust.FileName}
+var stateFiles = []string{"raft.db", "wal", "snapshots", "extent", "vote.json", "restoring.json", "recovery.json", "node.json", trust.FileName}
 
 // wipe makes the data directory of a node that has left its cluster fresh. Only
 // what nodes make is removed, and not the lock: another process may hold it.

@@ -119,6 +119,13 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 	if o.SyncTimeout, err = time.ParseDuration(text(fs, "sync-timeout")); err != nil || o.SyncTimeout < 0 {
 		return o, usagef("--sync-timeout: %q is no duration like 30s", text(fs, "sync-timeout"))
 	}
+	o.Backup = node.BackupOptions{Dir: text(fs, "backup-dir"), Keep: count(fs, "backup-keep")}
+	if o.Backup.Every, err = time.ParseDuration(text(fs, "backup-every")); err != nil || o.Backup.Every < time.Second {
+		return o, usagef("--backup-every: %q is no duration of a second or more, like 1h", text(fs, "backup-every"))
+	}
+	if o.Backup.Keep < 0 {
+		return o, usagef("--backup-keep: a number of files is wanted, 0 for all")
+	}
 	for name, to := range map[string]*uint32{"weight": &o.Weight, "max-shards": &o.MaxShards} {
 		n := count(fs, name)
 		if n < 0 || n > maxCount {
@@ -133,12 +140,7 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 		}
 		o.ID, _, _ = strings.Cut(host, ".")
 	}
-	if o.DataDir == "" {
-		o.DataDir = "botnode-data"
-		if dir, ok := a.o.LookupEnv("STATE_DIRECTORY"); ok && dir != "" {
-			o.DataDir, _, _ = strings.Cut(dir, ":") // systemd lists all of a unit's directories
-		}
-	}
+	o.DataDir = a.dataDir(o.DataDir)
 	if o.DataDir, err = filepath.Abs(o.DataDir); err != nil {
 		return o, &usageError{err}
 	}
@@ -146,6 +148,18 @@ func (a *app) nodeOptions(fs *pflag.FlagSet) (node.Options, error) {
 		return o, usagef("--data-dir: %s is not a directory", o.DataDir)
 	}
 	return o, checkAddrs(fs, o)
+}
+
+// dataDir returns the directory that is meant where none is named.
+func (a *app) dataDir(named string) string {
+	if named != "" {
+		return named
+	}
+	if dir, ok := a.o.LookupEnv("STATE_DIRECTORY"); ok && dir != "" {
+		first, _, _ := strings.Cut(dir, ":") // systemd lists all of a unit's directories
+		return first
+	}
+	return "botnode-data"
 }
 
 func checkAddrs(fs *pflag.FlagSet, o node.Options) error {

@@ -20,12 +20,7 @@ func (r *Raft) Servers() []Server {
 	if rf == nil {
 		return nil
 	}
-	conf := rf.GetConfiguration().Configuration()
-	out := make([]Server, 0, len(conf.Servers))
-	for _, s := range conf.Servers {
-		out = append(out, Server{ID: string(s.ID), Addr: string(s.Address), Voter: s.Suffrage == raft.Voter})
-	}
-	return out
+	return servers(rf.GetConfiguration().Configuration())
 }
 
 // replicating reports whether this node leads in term and id is a member other than itself.

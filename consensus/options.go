@@ -140,6 +140,8 @@ type Options struct {
 
 	// wrapLog puts faults below the guard, in tests.
 	wrapLog func(raft.LogStore) raft.LogStore
+	// segment is the size of a file of the log.
+	segment int
 }
 
 var errOptions = errors.New("invalid options")
@@ -156,6 +158,7 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.TrailingBytes, 128<<20)
 	defaultTo(&o.CacheBytes, 32<<20)
 	defaultTo(&o.MaxEntryBytes, 64<<20)
+	defaultTo(&o.segment, segmentSize)
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,10 @@ func Open(o Options) (*Raft, error) {
 		return nil, errors.Join(err, o.Layer.Close())
 	}
 	r.store = st
+	if err := r.checkRestore(); err != nil {
+		r.cancel()
+		return nil, errors.Join(err, o.Layer.Close(), st.close())
+	}
 	r.lead = newLeadership(r)
 	r.verify = newVerifier(r)
 	r.elector = newElector(r)
@@ -82,6 +87,9 @@ func (r *Raft) start() error {
 		inner = r.opts.wrapLog(inner)
 	}
 	guarded := &guardedLog{guard: g, inner: inner, stored: r.opts.Metrics.StoredLogs}
+	if files, ok := r.store.log.(*logFiles); ok {
+		files.commit = r.liveCommit
+	}
 	r.sizes = newLogSizes(guarded, r.opts.SnapshotBytes, r.snapshots.trigger)
 	r.logs = newLogCache(r.sizes, r.opts.CacheBytes)
 	r.fsm = &machineFSM{
@@ -93,6 +101,9 @@ func (r *Raft) start() error {
 	r.fsm.committed = r.wire.push.poke
 	rf, err := raft.NewRaft(r.config(), r.fsm, r.logs, &guardedStable{g, r.store.stable}, r.store.snaps, r.wire)
 	if err != nil {
+		if strings.Contains(err.Error(), "failed to load any existing snapshots") {
+			return damaged(PartSnapshot, err)
+		}
 		return fmt.Errorf("start raft: %w", err)
 	}
 	r.live.Store(rf)
@@ -150,7 +161,10 @@ func (r *Raft) checkLog() error {
 		return err
 	}
 	if at := r.raft.AppliedIndex(); first > at+1 && last > at {
-		return fmt.Errorf("%w: snapshot at %d, log from %d", ErrLogGap, at, first)
+		return damaged(PartSnapshot, fmt.Errorf("%w: snapshot at %d, log from %d", ErrLogGap, at, first))
+	}
+	if files, ok := r.store.log.(*logFiles); ok {
+		return files.extent.check(last, r.raft.AppliedIndex())
 	}
 	return nil
 }

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
-	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 )
 
@@ -16,6 +16,8 @@ type snapshotter struct {
 	r *Raft
 	// due holds one token if a snapshot should be taken.
 	due chan struct{}
+	// one is held while a snapshot is taken or restored: what a restore leaves on disk must be told from a snapshot.
+	one sync.Mutex
 }
 
 func newSnapshotter(r *Raft) *snapshotter { return &snapshotter{r: r, due: make(chan struct{}, 1)} }
@@ -57,6 +59,8 @@ func (s *snapshotter) run() {
 func (r *Raft) Snapshot(ctx context.Context) error {
 	start := time.Now()
 	err := r.await(ctx, func() error {
+		r.snapshots.one.Lock()
+		defer r.snapshots.one.Unlock()
 		if err := r.setTrailing(); err != nil {
 			return err
 		}
@@ -94,17 +98,4 @@ func (r *Raft) SaveSnapshot(ctx context.Context, w io.Writer) (index uint64, err
 	}
 	_, err = io.Copy(w, body)
 	return meta.Index, errors.Join(err, body.Close())
-}
-
-// RestoreSnapshot replaces the state of the whole cluster by a saved one, on the leader. The log goes on above it, so
-// every node installs it. What is in flight is lost. It is for recovery, not for normal operation.
-func (r *Raft) RestoreSnapshot(ctx context.Context, body io.Reader, size int64) error {
-	if !r.IsLeader() {
-		return fmt.Errorf("restore snapshot: %w", ErrNotLeader)
-	}
-	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: size}
-	if err := r.await(ctx, func() error { return r.raft.Restore(meta, body, 0) }); err != nil {
-		return fmt.Errorf("restore snapshot: %w", err)
-	}
-	return nil
 }

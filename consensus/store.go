@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+	"go.uber.org/zap"
 )
 
 // stores are what raft keeps: log, term and vote, snapshots.
@@ -39,35 +40,77 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make consensus directory: %w", err)
 	}
-	bolt, err := openBolt(filepath.Join(o.Dir, "raft.db"), o.NoSync)
+	files, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, snapshotsRetained, hl)
+	if err != nil {
+		return nil, fmt.Errorf("open snapshot store: %w", err)
+	}
+	snaps := &snapStore{SnapshotStore: files, dir: o.Dir, log: o.Logger}
+	if o.NoSync {
+		// What the log is for, an append that lasts, is switched off.
+		bolt, err := openBolt(filepath.Join(o.Dir, "raft.db"))
+		if err != nil {
+			return nil, err
+		}
+		return &stores{log: bolt, stable: bolt, snaps: snaps, close: bolt.Close}, nil
+	}
+	list, err := snaps.List()
+	if err != nil {
+		return nil, damaged(PartSnapshot, err)
+	}
+	if len(list) > 0 {
+		snaps.reach.Store(list[0].Index)
+	}
+	used, err := isUsed(o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	files, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, snapshotsRetained, hl)
+	unsummed, err := adopt(o.Dir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open snapshot store: %w", err), bolt.Close())
+		return nil, damaged(PartLog, err)
 	}
-	s := &stores{log: bolt, stable: bolt, snaps: &snapStore{SnapshotStore: files}, close: bolt.Close}
-	if o.NoSync {
-		return s, nil // what the log is for, an append that lasts, is switched off
-	}
-	log, err := openWAL(filepath.Join(o.Dir, "wal"), segmentSize, hl)
+	stable, err := openStable(o.Dir, used)
 	if err != nil {
-		return nil, errors.Join(err, bolt.Close())
+		return nil, err
 	}
-	s.log = log
-	s.close = func() error { return errors.Join(log.Close(), bolt.Close()) }
-	return s, nil
+	log, err := openWAL(o.Dir, o.segment, hl, snaps.reach.Load, !unsummed && (used || len(stable.values) > 0))
+	if err != nil {
+		return nil, err
+	}
+	if unsummed {
+		if err = log.adopt(); err == nil {
+			err = adopted(o.Dir)
+		}
+	} else {
+		err = log.verify()
+	}
+	if err != nil {
+		return nil, errors.Join(err, log.Close())
+	}
+	return &stores{log: log, stable: stable, snaps: snaps, close: log.Close}, nil
 }
+
+// isUsed reports whether a directory has a log or a snapshot. Whatever else belongs to it was made before.
+func isUsed(dir string) (bool, error) {
+	for _, pattern := range []string{filepath.Join(walDir, "*"), filepath.Join("snapshots", "*")} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil || len(found) > 0 {
+			return true, err
+		}
+	}
+	return false, nil
+}
+
+// walDir holds the log.
+const walDir = "wal"
 
 // segmentSize is the size of a log file. It is allocated whole, so that an append changes no metadata of the file.
 const segmentSize = 64 << 20
 
-// openBolt opens the log file. The free list isn't written with each transaction: it is rebuilt on opening, which is
+// openBolt opens a log that isn't synced. The free list isn't written with each transaction: it is rebuilt on opening, which is
 // cheap beside what it costs to write it on every append.
-func openBolt(path string, noSync bool) (*raftboltdb.BoltStore, error) {
+func openBolt(path string) (*raftboltdb.BoltStore, error) {
 	bolt, err := raftboltdb.New(raftboltdb.Options{
-		Path: path, NoSync: noSync, MsgpackUseNewTimeFormat: true,
+		Path: path, NoSync: true, MsgpackUseNewTimeFormat: true,
 		BoltOptions: &bbolt.Options{
 			Timeout: openTimeout, NoFreelistSync: true, FreelistType: bbolt.FreelistMapType,
 		},
@@ -81,7 +124,11 @@ func openBolt(path string, noSync bool) (*raftboltdb.BoltStore, error) {
 // snapStore notes the index of the newest snapshot that was finished, taken here or received.
 type snapStore struct {
 	raft.SnapshotStore
+	dir    string // "" in memory
+	log    *zap.Logger
 	newest atomic.Uint64
+	// reach is newest, or the index of the newest snapshot that there was when the store was opened.
+	reach atomic.Uint64
 }
 
 // Create starts a snapshot.
@@ -106,10 +153,20 @@ func (s *snapSink) Close() error {
 	if err := s.SnapshotSink.Close(); err != nil {
 		return err
 	}
+	if err := s.store.seal(s.ID()); err != nil {
+		return err
+	}
+	raise(&s.store.newest, s.index)
+	raise(&s.store.reach, s.index)
+	return nil
+}
+
+// raise makes to at least v.
+func raise(to *atomic.Uint64, v uint64) {
 	for {
-		old := s.store.newest.Load()
-		if s.index <= old || s.store.newest.CompareAndSwap(old, s.index) {
-			return nil
+		old := to.Load()
+		if v <= old || to.CompareAndSwap(old, v) {
+			return
 		}
 	}
 }

@@ -59,7 +59,7 @@ func TestLogOpensAfterItsEndWasCutOff(t *testing.T) {
 	last := uint64(0)
 	reopen := func(use func(*logFiles) error) {
 		t.Helper()
-		l, err := openWAL(dir, 1<<16, hclog.NewNullLogger())
+		l, err := openWAL(dir, 1<<16, hclog.NewNullLogger(), func() uint64 { return 0 }, false)
 		if err != nil {
 			t.Fatal(err)
 		}

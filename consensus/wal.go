@@ -4,14 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/fs"
-	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
@@ -19,20 +20,63 @@ import (
 // openWAL opens the log, in files of a size. An append is one write and one sync, where a transaction of bbolt needs
 // two of each and copies pages: with small entries that is what a commit's latency is made of
 // (docs/design/consensus.md, "Why a write-ahead log").
-func openWAL(dir string, size int, hl hclog.Logger) (*logFiles, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+//
+// snapshot returns how far snapshots reach. used says that the directory has been used.
+func openWAL(at string, size int, hl hclog.Logger, snapshot func() uint64, used bool) (_ *logFiles, err error) {
+	l := &logFiles{dir: filepath.Join(at, walDir), snapshot: snapshot, commit: func() uint64 { return 0 }}
+	l.meta, l.files = &walMeta{l.dir}, newSegmentFiler(l.dir)
+	if err := os.MkdirAll(l.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make log directory: %w", err)
 	}
-	l := &logFiles{meta: new(metadb.BoltMetaDB), files: newSegmentFiler(dir), dir: dir}
-	err := l.files.mend(l.meta, dir, size)
-	if err == nil {
-		l.WAL, err = wal.Open(dir, wal.WithMetaStore(l.meta), wal.WithSegmentFiler(l.files),
+	if l.extent, err = openExtent(at, used); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, l.extent.file.Close())
+		}
+	}()
+	if err = l.files.mend(l.meta, l.dir, size); err == nil {
+		l.WAL, err = wal.Open(l.dir, wal.WithMetaStore(l.meta), wal.WithSegmentFiler(l.files),
 			wal.WithSegmentSize(size), wal.WithLogger(hl.Named("wal")))
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("open log %s: %w", dir, err), l.meta.Close())
+		return nil, damaged(PartLog, fmt.Errorf("open log %s: %w", l.dir, err))
 	}
+	l.unsummed.Store(l.extent.now.Unsummed)
 	return l, nil
+}
+
+// verify compares the log with what had been written to it, and reads all of it that is needed.
+func (l *logFiles) verify() error {
+	last, err := l.LastIndex()
+	if err != nil {
+		return err
+	}
+	first, err := l.FirstIndex()
+	if err != nil {
+		return err
+	}
+	snapshot := l.snapshot()
+	if err := l.extent.check(last, snapshot); err != nil {
+		return err
+	}
+	var e raft.Log
+	for i := max(first, snapshot+1); i <= last; i++ {
+		if err := l.GetLog(i, &e); err != nil {
+			return damaged(PartLog, fmt.Errorf("entry %d of %d to %d: %w", i, first, last, err))
+		}
+	}
+	return nil
+}
+
+// GetLog reads one entry. One that is damaged isn't there if a snapshot covers it: whoever needs it gets the snapshot.
+func (l *logFiles) GetLog(index uint64, out *raft.Log) error {
+	err := l.read(index, out)
+	if err != nil && !errors.Is(err, raft.ErrLogNotFound) && index <= l.snapshot() {
+		return raft.ErrLogNotFound
+	}
+	return err
 }
 
 // logFiles is raft-wal v0.4.0 with what it lacks. When a file is full, it is sealed with the append that fills it, and
@@ -42,9 +86,14 @@ func openWAL(dir string, size int, hl hclog.Logger) (*logFiles, error) {
 // (mend). And a file whose end was cut off can't be opened again (segmentFiler.Open).
 type logFiles struct {
 	*wal.WAL
-	meta  *metadb.BoltMetaDB
-	files *segmentFiler
-	dir   string
+	meta   *walMeta
+	files  *segmentFiler
+	dir    string
+	extent *extentRecord
+	// snapshot returns how far snapshots reach, commit an index that is committed.
+	snapshot, commit func() uint64
+	// unsummed is the last entry of a first build.
+	unsummed atomic.Uint64
 
 	// mu keeps appends, which may begin a rotation, and deletions apart. Raft compacts beside its appends.
 	mu sync.Mutex
@@ -57,7 +106,17 @@ func (l *logFiles) StoreLog(log *raft.Log) error { return l.StoreLogs([]*raft.Lo
 func (l *logFiles) StoreLogs(logs []*raft.Log) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.WAL.StoreLogs(logs)
+	if len(logs) == 0 {
+		return nil
+	}
+	sealed := make([]*raft.Log, len(logs))
+	for i, e := range logs {
+		sealed[i] = summed(e)
+	}
+	if err := l.WAL.StoreLogs(sealed); err != nil {
+		return err
+	}
+	return l.extent.stored(logs[len(logs)-1].Index, l.commit())
 }
 
 // DeleteRange deletes entries, both ends included, once no rotation is under way. If one fails, that is never: the guard
@@ -66,12 +125,19 @@ func (l *logFiles) DeleteRange(lo, hi uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	<-l.files.rotated()
+	first, err := l.FirstIndex()
+	if err != nil {
+		return err
+	}
+	if err := l.extent.deleting(first, lo, hi, l.snapshot()); err != nil {
+		return err
+	}
+	l.unsummed.Store(l.extent.now.Unsummed)
 	return l.WAL.DeleteRange(lo, hi)
 }
 
-// Close closes the log and its list of files. The log's own Close leaves the list open, and with it a file lock, for
-// which the next Open in this process would wait for ever.
-func (l *logFiles) Close() error { return errors.Join(l.WAL.Close(), l.meta.Close()) }
+// Close closes the log.
+func (l *logFiles) Close() error { return errors.Join(l.WAL.Close(), l.extent.file.Close()) }
 
 // segmentFiler opens the log's files for it, and knows when a rotation is under way.
 type segmentFiler struct {
@@ -132,7 +198,7 @@ func (f *segmentFiler) RecoverTail(info types.SegmentInfo) (types.SegmentWriter,
 
 // mend brings the newest file into a state that raft-wal can go on from, whatever the process's end left: it removes an
 // append that was cut off, and lists the file as sealed if it is.
-func (f *segmentFiler) mend(meta *metadb.BoltMetaDB, dir string, size int) error {
+func (f *segmentFiler) mend(meta types.MetaStore, dir string, size int) error {
 	state, err := meta.Load(dir)
 	if err != nil || len(state.Segments) == 0 {
 		return err

@@ -20,13 +20,16 @@ type modelLog struct {
 	first, last uint64 // 0 and 0 if it is empty
 	want        map[uint64]string
 	written     int
+	snapshot    uint64 // what was compacted is in it
+	compacting  bool
 }
 
 func (m *modelLog) append(t *rapid.T) {
 	var batch []*raft.Log
 	next := m.last + 1
 	if m.last == 0 {
-		next = rapid.Uint64Range(1, 50).Draw(t, "index of the first entry") // as after a snapshot
+		next = m.snapshot + rapid.Uint64Range(1, 50).Draw(t, "index of the first entry") // as after a snapshot
+		m.snapshot = next - 1
 		m.first = next
 	}
 	for range rapid.IntRange(1, 5).Draw(t, "entries") {
@@ -43,6 +46,9 @@ func (m *modelLog) append(t *rapid.T) {
 }
 
 func (m *modelLog) cut(t *rapid.T, from, to uint64) {
+	if from == m.first && m.compacting {
+		m.snapshot = to
+	}
 	if err := m.log.DeleteRange(from, to); err != nil {
 		t.Fatalf("delete %d to %d of %d to %d: %v", from, to, m.first, m.last, err)
 	}
@@ -60,20 +66,20 @@ func (m *modelLog) cut(t *rapid.T, from, to uint64) {
 func (m *modelLog) reopen(t *rapid.T, killed bool) {
 	old := m.log
 	if killed {
-		m.open(t, m.copy(t, m.log.dir))
+		m.open(t, m.copy(t, m.dirOf()))
 	}
 	if err := old.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if !killed {
-		m.open(t, old.dir)
+		m.open(t, filepath.Dir(old.dir))
 	}
 }
 
 // tear reopens the log as it is after an append that was cut off: the disk was full, or the power gone.
 func (m *modelLog) tear(t *rapid.T) {
-	before, after := m.copy(t, m.log.dir), m.copy(t, m.log.dir)
-	files, err := filepath.Glob(before + "/*.wal")
+	before, after := m.copy(t, m.dirOf()), m.copy(t, m.dirOf())
+	files, err := filepath.Glob(before + "/wal/*.wal")
 	if err != nil || len(files) == 0 {
 		t.Fatal("no file", err)
 	}
@@ -83,14 +89,14 @@ func (m *modelLog) tear(t *rapid.T) {
 			newest = filepath.Base(f)
 		}
 	}
-	other := modelLog{dir: m.dir, last: m.last, want: map[uint64]string{}}
+	other := modelLog{dir: m.dir, last: m.last, snapshot: m.snapshot, want: map[uint64]string{}}
 	other.open(t, after)
 	other.append(t)
 	if err := other.log.Close(); err != nil {
 		t.Fatal(err)
 	}
-	old, err1 := os.ReadFile(before + "/" + newest)
-	torn, err2 := os.ReadFile(after + "/" + newest)
+	old, err1 := os.ReadFile(before + "/wal/" + newest)
+	torn, err2 := os.ReadFile(after + "/wal/" + newest)
 	if errors.Is(err2, os.ErrNotExist) {
 		return // an empty log begins anew elsewhere
 	}
@@ -115,7 +121,7 @@ func (m *modelLog) tear(t *rapid.T) {
 	if rapid.Bool().Draw(t, "the file ends there") { // as after a power cut within the removal of a cut-off append
 		left = left[:cut]
 	}
-	if err := os.WriteFile(before+"/"+newest, left, 0o600); err != nil {
+	if err := os.WriteFile(before+"/wal/"+newest, left, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := m.log.Close(); err != nil {
@@ -125,22 +131,30 @@ func (m *modelLog) tear(t *rapid.T) {
 }
 
 func (m *modelLog) copy(t *rapid.T, from string) string {
-	dir, err := os.MkdirTemp(m.dir, "copy")
-	if err == nil {
-		err = os.CopyFS(dir, os.DirFS(from))
+	for {
+		dir, err := os.MkdirTemp(m.dir, "copy")
+		if err == nil {
+			err = os.CopyFS(dir, os.DirFS(from))
+		}
+		if errors.Is(err, os.ErrNotExist) {
+			continue // a rotation was under way, and a file has got its name
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return dir
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return dir
 }
 
 func (m *modelLog) open(t *rapid.T, dir string) {
 	var err error
-	if m.log, err = openWAL(dir, 4<<10, hclog.NewNullLogger()); err != nil {
+	if m.log, err = openWAL(dir, 4<<10, hclog.NewNullLogger(), func() uint64 { return m.snapshot }, false); err != nil {
 		t.Fatalf("open: %v", err)
 	}
 }
+
+// dirOf returns the directory that the log is in.
+func (m *modelLog) dirOf() string { return filepath.Dir(m.log.dir) }
 
 func (m *modelLog) check(t *rapid.T) {
 	first, err1 := m.log.FirstIndex()
@@ -180,7 +194,9 @@ func TestLogHoldsWhatItShould(t *testing.T) {
 			},
 			"compact": func(rt *rapid.T) {
 				if m.last > 0 {
+					m.compacting = true
 					m.cut(rt, m.first, pick("to"))
+					m.compacting = false
 				}
 			},
 			"end":  func(rt *rapid.T) { m.reopen(rt, false) },

@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/segment"
 	"github.com/hashicorp/raft-wal/types"
 )
@@ -83,7 +85,44 @@ func (t *tail) clear() error {
 	if err != nil || !torn {
 		return err
 	}
+	if at, err := t.followed(int(stat.Size() - t.end)); err != nil || at > 0 {
+		return errors.Join(err, fmt.Errorf("%w: the log stops at byte %d, and an append that came later is whole at byte %d", types.ErrCorrupt, t.end, at))
+	}
 	return errors.Join(t.file.Truncate(t.end), t.file.Truncate(stat.Size()), t.file.Sync())
+}
+
+// followed looks in what stands behind the end for an append that came after another one: a commit, and behind it an
+// entry that is whole. What a crash cut off was the last append, and nothing came after it; where something did, what is
+// missing before it had been answered for. It returns where the entry is, 0 if there is none.
+func (t *tail) followed(size int) (at int64, err error) {
+	b := make([]byte, size)
+	n, err := t.file.ReadAt(b, t.end)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return 0, err
+	}
+	b = bytes.TrimRight(b[:n], "\x00")
+	for o := 0; o+2*walFrameHeader < len(b); o += 8 {
+		commit, entry := b[o:o+walFrameHeader], b[o+walFrameHeader:]
+		if commit[0] != segment.FrameCommit || commit[1]|commit[2]|commit[3] != 0 || entry[0] != segment.FrameEntry {
+			continue
+		}
+		length := int(binary.LittleEndian.Uint32(entry[4:]))
+		if length <= len(entry)-walFrameHeader && wholeEntry(entry[walFrameHeader:][:length]) {
+			return t.end + int64(o) + walFrameHeader, nil
+		}
+	}
+	return 0, nil
+}
+
+// wholeEntry reports whether b is an entry of the log.
+func wholeEntry(b []byte) (ok bool) {
+	defer func() {
+		if recover() != nil { // the library's decoder takes what it is given for an entry
+			ok = false
+		}
+	}()
+	var l raft.Log
+	return new(wal.BinaryCodec).Decode(b, &l) == nil && unsum(&l) == nil
 }
 
 // torn reports whether anything stands behind the end.

@@ -3,21 +3,18 @@ package fsm
 import (
 	"bytes"
 	"encoding/hex"
-	"flag"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"maps"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
-)
 
-var update = flag.Bool("update", false, "rewrite the golden files")
+	formats "github.com/botnode/botnode/internal/golden"
+)
 
 // samples has a command of every kind with its fields set.
 func samples() map[Kind]Command {
@@ -104,26 +101,10 @@ func samples() map[Kind]Command {
 	}
 }
 
-// golden compares got with the named file of testdata, or rewrites it.
+// golden compares got with the named file of testdata.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
-	path := filepath.Join("testdata", "golden", name)
-	if *update {
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if string(want) != got {
-		t.Errorf("%s: the bytes changed. Logs on disk hold the old ones: only rewrite them (-update) before a release\nwant %s\ngot  %s", path, want, got)
-	}
+	formats.Check(t, name, got)
 }
 
 func TestGoldenCommands(t *testing.T) {

@@ -42,10 +42,12 @@ const (
 // Capture is a state held still. It shares memory with the live state, which
 // copies what it changes from then on.
 type Capture struct {
-	index  uint64
-	digest Digest
-	small  []byte
-	bots   []botCapture
+	index      uint64
+	generation uint64
+	digest     Digest
+	counts     Counts
+	small      []byte
+	bots       []botCapture
 }
 
 type botCapture struct {
@@ -63,7 +65,7 @@ type botCapture struct {
 func (s *State) capture(index uint64) *Capture {
 	var w writer
 	s.encodeSmall(&w)
-	c := &Capture{index: index, digest: s.Digest(), small: w.b}
+	c := &Capture{index: index, generation: s.Generation, digest: s.Digest(), counts: s.Counts(), small: w.b}
 	for _, name := range sortedKeys(s.bots, strings.Compare) {
 		b := s.bots[name]
 		bc := botCapture{

@@ -125,6 +125,20 @@ func (t *Trust) drop(id string) bool {
 	return true
 }
 
+// keep makes the certificates of all but a few members void, and the join tokens.
+func (t *Trust) keep(ids []string) {
+	if t.Rev == 0 {
+		return
+	}
+	for _, id := range t.Members() {
+		if !slices.Contains(ids, id) {
+			t.drop(id)
+		}
+	}
+	clear(t.tokens)
+	t.changed()
+}
+
 // revoke keeps the number of ids bounded: the oldest enrolments go first. By then
 // their certificates have expired, or maxRevoked nodes were admitted since.
 func (t *Trust) revoke(id string, enrolment uint64) {

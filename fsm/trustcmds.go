@@ -1,5 +1,7 @@
 package fsm
 
+import "slices"
+
 // noTrust refuses what needs certificates in a cluster that has none.
 var noTrust = refused("the cluster has no TLS between its nodes")
 
@@ -246,7 +248,7 @@ func (c *Rotate) apply(s *State) Result {
 		return refused("the epoch isn't the next one")
 	}
 	t.Next, t.Secret = c.Authority.Epoch, c.Secret
-	t.Authorities = append(t.Authorities[:len(t.Authorities):len(t.Authorities)], c.Authority)
+	t.Authorities = append(slices.Clip(t.Authorities), c.Authority)
 	t.changed()
 	return Result{}
 }

@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -10,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/zeebo/xxh3"
 )
 
 // The names of the files in the data directory.
@@ -57,6 +60,7 @@ type record struct {
 	AwaitsVote  bool   `json:"awaits_vote,omitempty"`   // it was admitted, and isn't a voter yet
 	Incarnation uint64 `json:"incarnation"`             // the highest ever given out
 	Diverged    string `json:"diverged,omitempty"`      // why the node must not start any more
+	Sum         string `json:"sum,omitempty"`           // of the rest; older versions wrote none
 }
 
 // Identity is the data directory's word on which node and which cluster it
@@ -97,6 +101,25 @@ func OpenIdentity(dir, id string) (*Identity, error) {
 		return nil, errors.Join(fmt.Errorf("%s: %w", dir, err), lock.Close())
 	}
 	return i, nil
+}
+
+// ErrNoIdentity means that no node has ever run on a directory.
+var ErrNoIdentity = errors.New("the data directory is no node's: name that of the node with --data-dir")
+
+// OpenExisting is OpenIdentity for a directory of whatever node it is.
+func OpenExisting(dir string) (*Identity, error) {
+	b, err := os.ReadFile(filepath.Join(dir, identityFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrNoIdentity)
+	}
+	if err != nil {
+		return nil, err
+	}
+	rec, err := decodeRecord(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", dir, err)
+	}
+	return OpenIdentity(dir, rec.NodeID)
 }
 
 // OpenMemory is OpenIdentity on memory in place of a directory.
@@ -154,8 +177,13 @@ func (i *Identity) MarkDiverged(why string) error {
 
 func decodeRecord(b []byte) (record, error) {
 	var rec record
-	if err := json.Unmarshal(b, &rec); err != nil {
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields() // a name that was damaged
+	if err := d.Decode(&rec); err != nil {
 		return record{}, fmt.Errorf("%w: %w", ErrCorruptIdentity, err)
+	}
+	if rec.Sum != "" && rec.Sum != rec.sum() {
+		return record{}, fmt.Errorf("%w: its checksum is wrong", ErrCorruptIdentity)
 	}
 	marks := 0
 	for _, s := range [...]string{rec.ClusterID, rec.Bootstrap, rec.Joining} {
@@ -169,8 +197,17 @@ func decodeRecord(b []byte) (record, error) {
 	return rec, nil
 }
 
+// sum returns the checksum of all other fields.
+func (rec record) sum() string {
+	rec.Sum = ""
+	b, _ := json.Marshal(rec) // nothing in it can't be
+	s := xxh3.Hash128(b).Bytes()
+	return hex.EncodeToString(s[:])
+}
+
 // store makes rec durable, then current.
 func (i *Identity) store(rec record) error {
+	rec.Sum = rec.sum()
 	b, err := json.MarshalIndent(rec, "", "  ")
 	if err != nil {
 		return err
@@ -268,10 +305,8 @@ func (i *Identity) Bootstrap() (clusterID string, done bool, err error) {
 	case i.rec.Bootstrap != "":
 		return i.rec.Bootstrap, false, nil
 	}
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails
 	rec := i.rec
-	rec.Bootstrap = hex.EncodeToString(b[:])
+	rec.Bootstrap = NewClusterID()
 	return rec.Bootstrap, false, i.store(rec)
 }
 
@@ -293,6 +328,26 @@ func (i *Identity) Adopt(clusterID string) error {
 	rec.AwaitsVote = rec.Joining != ""
 	rec.ClusterID, rec.Bootstrap, rec.Joining = clusterID, "", ""
 	return i.store(rec)
+}
+
+// Recover makes the node one of a new cluster, which was made out of what is left
+// of its own.
+func (i *Identity) Recover(clusterID string) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.rec.ClusterID == clusterID {
+		return nil
+	}
+	rec := i.rec
+	rec.ClusterID, rec.Bootstrap, rec.Joining, rec.AwaitsVote = clusterID, "", "", false
+	return i.store(rec)
+}
+
+// NewClusterID draws the id of a cluster.
+func NewClusterID() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails
+	return hex.EncodeToString(b[:])
 }
 
 // AwaitsVote reports whether the node was admitted to its cluster and has not

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/botnode/botnode/internal/syncfile"
+	"github.com/botnode/botnode/internal/durable"
 )
 
 // directory is the place of an identity on disk, locked.
@@ -20,7 +20,7 @@ type directory struct {
 
 func (d *directory) read() ([]byte, error) { return os.ReadFile(filepath.Join(d.dir, identityFile)) }
 
-func (d *directory) write(b []byte) error { return syncfile.Write(d.dir, identityFile, b) }
+func (d *directory) write(b []byte) error { return durable.WriteFile(d.dir, identityFile, b) }
 
 func (d *directory) close() error { return d.lock.Close() }
 

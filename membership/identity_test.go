@@ -1,6 +1,7 @@
 package membership
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"path/filepath"
@@ -160,4 +161,39 @@ func FuzzRecord(f *testing.F) {
 			t.Fatalf("%+v", rec)
 		}
 	})
+}
+
+// TestDamagedIdentityIsFound flips every bit of node.json and cuts it off everywhere: what is read is what was written, or
+// an error says so.
+func TestDamagedIdentityIsFound(t *testing.T) {
+	rec := record{Format: identityFormat, NodeID: "joe", ClusterID: "c1", Incarnation: 7}
+	place := new(Memory)
+	id := &Identity{place: place, now: time.Now}
+	if err := id.store(rec); err != nil {
+		t.Fatal(err)
+	}
+	good, err := place.read()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := decodeRecord(good)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range good {
+		for bit := range 8 {
+			bad := bytes.Clone(good)
+			bad[i] ^= 1 << bit
+			if got, err := decodeRecord(bad); err == nil && got != want {
+				t.Errorf("bit %d of byte %d: %+v", bit, i, got)
+			}
+		}
+		if got, err := decodeRecord(good[:i]); err == nil && got != want {
+			t.Errorf("cut off at %d: %+v", i, got)
+		}
+	}
+	old := []byte(`{"format":1,"node_id":"joe","cluster_id":"c1","incarnation":7}`)
+	if got, err := decodeRecord(old); err != nil || got.ClusterID != "c1" {
+		t.Errorf("a file without a checksum: %+v, %v", got, err)
+	}
 }

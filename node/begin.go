@@ -66,9 +66,21 @@ func (n *Node) readopt() error {
 	return nil
 }
 
-// errLogMissing refuses to found a cluster under an id that has a cluster.
-var errLogMissing = errors.New("the data directory belongs to a cluster, but its log is gone: " +
-	"restore it, or remove the node from the cluster and start it with an empty --data-dir")
+// ErrLogMissing refuses to go on with an identity whose log is gone, and with it
+// the vote: such a node would be taken for the voter that it was.
+var ErrLogMissing = errors.New("the data directory belongs to a cluster, but its log is gone")
+
+// checkMember refuses a directory that says it is a cluster's and has no log.
+func (n *Node) checkMember() error {
+	if n.ClusterID() == "" || n.identity.AwaitsVote() {
+		return nil
+	}
+	has, err := n.raft.Load().HasState()
+	if err == nil && !has {
+		err = ErrLogMissing
+	}
+	return err
+}
 
 // bootstrap makes a cluster of this node alone. joinMu is held.
 func (n *Node) bootstrap() error {
@@ -77,7 +89,7 @@ func (n *Node) bootstrap() error {
 		return err
 	}
 	if done {
-		return errLogMissing
+		return ErrLogMissing
 	}
 	if err := n.found(id); err != nil {
 		return err

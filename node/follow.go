@@ -35,6 +35,10 @@ func (n *Node) onLink(e transport.LinkEvent) {
 	case transport.Lost:
 		n.setReachable(e.Peer.ID, false)
 		n.linked.Delete(e.Peer.ID)
+		if errors.Is(e.Err, transport.ErrWrongCluster) {
+			n.log.Error("a node of this cluster belongs to another one now", zap.String("code", "other_cluster"), zap.String("peer", e.Peer.ID), zap.Error(e.Err))
+			return
+		}
 		n.log.Info("peer is silent", zap.String("peer", e.Peer.ID), zap.Error(e.Err))
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -44,6 +45,7 @@ type Node struct {
 	wg        sync.WaitGroup
 	cleanups  []cleanup
 	joinMu    sync.Mutex // held while this node joins, or answers a join
+	restoreMu sync.Mutex // held while this node restores a backup
 	stopOnce  sync.Once
 	stopErr   error
 	leaving   atomic.Bool
@@ -55,6 +57,8 @@ type Node struct {
 	look      chan struct{} // capacity 1: the peers may have changed
 	rates     rates
 	proxy     atomic.Pointer[proxyInfo] // nil without a proxy
+	backups   *autoBackup               // nil if it makes none
+	recovered recoveryFile              // of its directory; zero if there was none
 	differs   atomic.Pointer[uint64]    // the hash point at which no majority agrees; nil if there is none
 }
 
@@ -74,6 +78,12 @@ func New(o Options) (_ *Node, err error) {
 		bots: make(map[string]*botRuntime), left: make(chan struct{}), look: make(chan struct{}, 1),
 	}
 	n.late.raft = n.raftOrNil
+	if o.Backup.Dir != "" {
+		if err := os.MkdirAll(o.Backup.Dir, 0o700); err != nil {
+			return nil, fmt.Errorf("--backup-dir: %w", err)
+		}
+		n.backups = &autoBackup{n: n, o: o.Backup}
+	}
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	defer func() {
 		if err != nil {
@@ -97,6 +107,9 @@ func New(o Options) (_ *Node, err error) {
 	}
 	n.makeManager()
 	if err := n.openRaft(); err != nil {
+		return nil, err
+	}
+	if err := n.checkMember(); err != nil {
 		return nil, err
 	}
 	return n, n.openMembership()
@@ -128,6 +141,9 @@ func (n *Node) identify() error {
 	}
 	n.identity = id
 	n.acquired("data directory", id.Close)
+	if n.recovered, err = recoveredOf(&n.o); err != nil {
+		return err
+	}
 	if n.self.Inc, err = id.NextIncarnation(); err != nil {
 		return err
 	}
@@ -148,7 +164,7 @@ func (n *Node) ClusterID() string {
 func (n *Node) listen() error {
 	t, err := transport.Listen(transport.Options{
 		Bind: n.o.ClusterAddr, Advertise: n.o.AdvertiseAddr, ID: n.o.ID, Incarnation: n.self.Inc,
-		ClusterID: n.ClusterID, Network: n.o.Network, Insecure: n.o.Insecure,
+		ClusterID: n.ClusterID, Former: n.former, Network: n.o.Network, Insecure: n.o.Insecure,
 		Credentials: n.credentials(), OnStranger: n.handleStranger, OnLink: n.onLink, Logger: n.log.Named("transport"),
 	})
 	if err != nil {
@@ -292,6 +308,9 @@ func (n *Node) Start() error {
 	n.wg.Go(n.registerLoop)
 	n.wg.Go(n.followConfigs)
 	n.wg.Go(n.followViews)
+	if n.o.Backup.Dir != "" {
+		n.wg.Go(n.backups.run)
+	}
 	n.wg.Go(n.followTrust)
 	if n.o.Insecure && n.keys == nil {
 		n.log.Warn("--insecure: whoever reaches the cluster port reads and changes all that the cluster knows", zap.String("code", "insecure"))

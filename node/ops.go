@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"strings"
 	"time"
 
@@ -177,14 +176,30 @@ func (n *Node) Drain(ctx context.Context, id string, on bool) error {
 }
 
 // RemoveNode implements admin.Backend.
-func (n *Node) RemoveNode(ctx context.Context, id string) error {
+func (n *Node) RemoveNode(ctx context.Context, id string, force bool) error {
 	if id == n.o.ID {
 		return n.Leave(ctx)
 	}
 	if err := n.known(id); err != nil {
 		return err
 	}
+	if !force && n.answers(ctx, id) {
+		return admin.WithHint(fmt.Errorf("%w: node %s is up, and would go on without a cluster", admin.ErrRefused, id),
+			"`botnode leave` at that node hands its shards over first; --force removes it as it is")
+	}
 	return n.leaderDoes(ctx, clusterRequest{Kind: "remove", ID: id})
+}
+
+// answers reports whether a node's process answers.
+func (n *Node) answers(ctx context.Context, id string) bool {
+	addr, ok := n.addrOf(id)
+	if !ok {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	_, err := n.ask(ctx, addr, clusterRequest{Kind: "report"})
+	return err == nil
 }
 
 // SetVoter implements admin.Backend.
@@ -259,16 +274,5 @@ func (n *Node) DeadLetter(ctx context.Context, bot string, pos uint64, retry boo
 	if err == nil && res.Code == fsm.Old {
 		return fmt.Errorf("%w: dead letter %d", admin.ErrNotFound, pos)
 	}
-	return err
-}
-
-// SaveSnapshot implements admin.Backend.
-func (n *Node) SaveSnapshot(_ context.Context, w io.Writer) error {
-	c, err := n.machine.Capture()
-	if err != nil {
-		return err
-	}
-	defer c.Release()
-	_, err = c.WriteTo(w)
 	return err
 }

@@ -58,6 +58,9 @@ type Program struct {
 type Metrics interface {
 	consensus.Metrics
 	shard.Metrics
+	// Backup tells of the newest backup, the zero time for none, and what came of
+	// the newest attempt.
+	Backup(last time.Time, bytes int64, err error)
 }
 
 // Options configure a node.
@@ -105,6 +108,8 @@ type Options struct {
 	HandlerTimeout time.Duration
 	// StopTimeout bounds how long Stop waits for shards to move away.
 	StopTimeout time.Duration
+	// Backup has the node save backups while it leads.
+	Backup BackupOptions
 	// HashEvery is how many entries lie between two comparisons of the nodes'
 	// states, equal on all nodes; 0 for fsm.DefaultHashEvery. For tests.
 	HashEvery uint64

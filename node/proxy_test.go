@@ -1,6 +1,7 @@
 package node_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/gateway"
 	"github.com/botnode/botnode/discord/sim"
@@ -349,5 +351,48 @@ func TestMembersAreAskedForThroughTheProxy(t *testing.T) {
 	}
 	if len(seen) != 1200 {
 		t.Errorf("%d members", len(seen))
+	}
+}
+
+// TestClientsBeginAnewAfterARestore: a session of the proxy is of a generation, whose positions mean nothing in the next.
+// A client that resumes one gets op 9, whichever node it asks, and goes on with a new one.
+func TestClientsBeginAnewAfterARestore(t *testing.T) {
+	p := newProxied(t, 3, sim.Options{Guilds: 2})
+	f := p.dial("node2", gateway.None)
+	f.identify(clientIntents)
+	p.numbered(0, 3)
+	f.messages(3)
+	file := save(t, p.ctx, p.Node("node1"))
+	if _, err := p.Node("node3").RestoreSnapshot(p.ctx, bytes.NewReader(file), admin.RestoreOptions{KeepSessions: true}); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-f.invalid:
+	case <-f.gone:
+	case <-p.ctx.Done():
+		t.Fatal("the connection of a session that is over goes on")
+	}
+	must(t, p.WaitSettled(p.ctx))
+	for over := false; !over; {
+		again := p.dial("node1", gateway.None)
+		again.conn.Resume(f.sid, f.seq)
+		select {
+		case resumable := <-again.invalid:
+			over = true
+			if resumable {
+				t.Error("op 9 says that the session can be resumed")
+			}
+		case <-again.gone: // sent elsewhere: the node isn't fresh yet
+		case e := <-again.events:
+			t.Fatalf("a session of the generation before goes on: %s", e.Type)
+		case <-p.ctx.Done():
+			t.Fatal("no op 9")
+		}
+	}
+	again := p.dial("node1", gateway.None)
+	again.identify(clientIntents)
+	want := p.numbered(3, 3)
+	if got := again.messages(3); !slices.Equal(got, want) {
+		t.Errorf("%v, want %v", got, want)
 	}
 }

@@ -29,6 +29,7 @@ type report struct {
 	HandlersRun uint64        `json:"handlers_run"`
 	ProxyAddr   string        `json:"proxy_addr,omitempty"`
 	Clients     int           `json:"clients,omitempty"`
+	Backup      *backupReport `json:"backup,omitempty"`
 	// Refused says by bot why Discord's REST API refuses it.
 	Refused map[string]string `json:"refused,omitempty"`
 }
@@ -80,6 +81,7 @@ func (n *Node) report() report {
 		ClusterID: n.ClusterID(), ID: n.o.ID, State: n.state(), Applied: r.AppliedIndex(), Commit: r.CommitIndex(),
 		UptimeS: int64(time.Since(n.started).Seconds()), Memory: mem.Sys - mem.HeapReleased,
 		Fresh: n.manager.Fresh(), Version: n.o.Version, Identifies: st.Identifies.Load(), HandlersRun: st.Started.Load(),
+		Backup: n.backups.report(),
 	}
 	if p := n.proxy.Load(); p != nil {
 		rep.ProxyAddr, rep.Clients = p.addr, p.clients()

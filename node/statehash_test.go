@@ -74,8 +74,7 @@ func TestANodeThatDiffersTakesItselfOut(t *testing.T) {
 					t.Fatalf("it went on for %d writes: %v", i, err)
 				}
 			}
-			var diverged *fsm.DivergedError
-			if !errors.As(stopped(), &diverged) {
+			if _, ok := errors.AsType[*fsm.DivergedError](stopped()); !ok {
 				t.Fatalf("it stopped for another reason: %v", stopped())
 			}
 			l.Kill(bad) // as its process would

@@ -39,7 +39,7 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 	}
 	st.AppliedIndex = r.AppliedIndex()
 	n.machine.View(func(_ uint64, s *fsm.State) {
-		st.StateHash = stateHash(s.Agreed())
+		st.Rules, st.StateHash = s.Rules, stateHash(s.Agreed())
 		for _, name := range s.BotNames() {
 			bot, shards := botStatus(s.Bot(name), reports, s)
 			st.Bots = append(st.Bots, bot)
@@ -63,7 +63,7 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 			st.Shards[i].State = "moving"
 		}
 	}
-	st.Problems = problems(&st, n.manager.Waiting())
+	st.Problems = problems(&st, n.manager.Waiting(), overdueBackup(reports, st.Leader, time.Now()))
 	if at := n.differs.Load(); at != nil {
 		st.Problems = append(st.Problems, admin.Problem{
 			Code: "state_differs", Message: fmt.Sprintf("the nodes' states differ at entry %d, and no majority agrees", *at),
@@ -188,7 +188,7 @@ func shardState(phase, sid string) string {
 }
 
 // problems lists what an operator should know, the worst first.
-func problems(st *admin.Status, waiting []string) []admin.Problem {
+func problems(st *admin.Status, waiting []string, overdue string) []admin.Problem {
 	out := []admin.Problem{}
 	add := func(code, hint, format string, args ...any) {
 		out = append(out, admin.Problem{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint})
@@ -252,6 +252,9 @@ func problems(st *admin.Status, waiting []string) []admin.Problem {
 	}
 	if voters > 0 && voters < 3 {
 		add("few_voters", "start another node and `botnode join` it", "voters: %d: the cluster does not survive the loss of a node", voters)
+	}
+	if overdue != "" {
+		add("backup_overdue", "look for code=backup_failed in the leader's log; give --backup-dir to every node", "%s", overdue)
 	}
 	if st.Insecure {
 		add("insecure", "use TLS between the nodes", "this node runs with --insecure")

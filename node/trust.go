@@ -49,6 +49,9 @@ func (n *Node) openTrust() error {
 
 // refuseHolder refuses the certificates of nodes that were removed.
 func (n *Node) refuseHolder(h trust.Holder) error {
+	if text := n.former(h.ClusterID); text != "" {
+		return errors.New(text)
+	}
 	revoked := false
 	n.State(func(s *fsm.State) { revoked = s.Trust().Revoked(h.ID, h.Enrolment) })
 	if revoked {

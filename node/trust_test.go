@@ -214,7 +214,7 @@ func TestARemovedNodeIsShutOut(t *testing.T) {
 		gone = name(1)
 	}
 	l.Kill(gone)
-	until(ctx, t, "the removal", func() bool { return n.RemoveNode(ctx, gone) == nil })
+	until(ctx, t, "the removal", func() bool { return n.RemoveNode(ctx, gone, false) == nil })
 	for _, id := range l.Living() {
 		until(ctx, t, "the removal at "+id, func() bool { return len(l.Node(id).TLS().Members) == 2 })
 	}
@@ -236,4 +236,22 @@ func TestARemovedNodeIsShutOut(t *testing.T) {
 	if l.Node(leader).Linked(l.Node(gone).Self()) {
 		t.Error("the leader speaks to it")
 	}
+}
+
+// TestALiveNodeIsRemovedByForceAlone: it would go on, without a cluster.
+func TestALiveNodeIsRemovedByForceAlone(t *testing.T) {
+	l, ctx := secureLab(t, 3)
+	leader, n, _ := l.Leader()
+	victim := name(0)
+	if victim == leader {
+		victim = name(1)
+	}
+	if err := n.RemoveNode(ctx, victim, false); !errors.Is(err, admin.ErrRefused) || !strings.Contains(err.Error(), "is up") {
+		t.Errorf("without force: %v", err)
+	}
+	if err := n.RemoveNode(ctx, victim, true); err != nil {
+		t.Error(err)
+	}
+	until(ctx, t, "the removal", func() bool { return len(n.TLS().Members) == 2 })
+	l.Kill(victim)
 }

@@ -34,10 +34,15 @@ type machine struct {
 // Capture implements consensus.Machine.
 func (m machine) Capture() (consensus.Snapshot, error) {
 	c, err := m.Machine.Capture()
-	if err != nil || m.keys == nil {
-		return c, err
+	return sealed(c, m.keys), err
+}
+
+// sealed returns a captured state as it goes to the disk and to other nodes.
+func sealed(c consensus.Snapshot, keys *trust.Keychain) consensus.Snapshot {
+	if keys == nil {
+		return c
 	}
-	return encrypted{c, m.keys}, nil
+	return encrypted{c, keys}
 }
 
 // Restore implements consensus.Machine.
@@ -61,12 +66,27 @@ func (e encrypted) WriteTo(w io.Writer) (int64, error) {
 	if !ok {
 		return 0, trust.ErrNoCertificate
 	}
-	out, err := trust.NewWriter(w, secret.BackupKey())
+	count := &counter{w: w}
+	out, err := trust.NewWriter(count, secret.BackupKey(), nil)
 	if err != nil {
-		return 0, err
+		return count.n, err
 	}
-	n, err := e.Snapshot.WriteTo(out)
-	return n, errors.Join(err, out.Close())
+	_, err = e.Snapshot.WriteTo(out)
+	err = errors.Join(err, out.Close())
+	return count.n, err
+}
+
+// counter counts what is written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+// Write implements io.Writer.
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
 }
 
 // decrypted reads a snapshot that may be encrypted.
@@ -78,7 +98,7 @@ func decrypted(r io.Reader, keys *trust.Keychain) (io.Reader, error) {
 	if keys == nil {
 		return nil, trust.ErrNoKey
 	}
-	return trust.NewReader(in, keys.BackupKey)
+	return trust.NewReader(in, keys.BackupKey, nil)
 }
 
 var _ consensus.Machine = machine{}

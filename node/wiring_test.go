@@ -24,14 +24,14 @@ func TestSnapshotsAreEncrypted(t *testing.T) {
 		return k
 	}
 	write := func(m machine) []byte {
-		m.Machine.Apply(1, fsm.EncodeBatch([][]byte{fsm.Encode(1, &fsm.Init{ClusterID: "looked-for"})}))
+		m.Apply(1, fsm.EncodeBatch([][]byte{fsm.Encode(1, &fsm.Init{ClusterID: "looked-for"})}))
 		c, err := m.Capture()
 		if err != nil {
 			t.Fatal(err)
 		}
 		var b bytes.Buffer
-		if _, err := c.WriteTo(&b); err != nil {
-			t.Fatal(err)
+		if n, err := c.WriteTo(&b); err != nil || n != int64(b.Len()) {
+			t.Fatalf("%d of %d bytes, %v", n, b.Len(), err)
 		}
 		return b.Bytes()
 	}

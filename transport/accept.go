@@ -176,6 +176,11 @@ func (t *Transport) judge(h header) (kind, string) {
 	case h.id == "":
 		return answerRefused, "the caller's node id is empty"
 	case !sameCluster(h.kind, h.cluster, mine):
+		if t.opts.Former != nil {
+			if became := t.opts.Former(h.cluster); became != "" {
+				return answerCluster, became
+			}
+		}
 		return answerCluster, fmt.Sprintf("%s belongs to %s, the caller %s to %s", t.opts.ID, clusterName(mine), h.id, clusterName(h.cluster))
 	case h.id == t.opts.ID && h.incarnation != t.opts.Incarnation:
 		return answerDuplicate, fmt.Sprintf("%s at %s already uses the id %q: start the other node with another --id", t.opts.ID, t.addr, h.id)

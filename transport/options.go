@@ -40,6 +40,8 @@ type Options struct {
 	// ClusterID returns the cluster that the node belongs to, "" while none. It
 	// is called for every connection and must not block. Nil means none.
 	ClusterID func() string
+	// Former, if set, may say what has become of another cluster, for a caller that belongs to it.
+	Former func(cluster string) string
 	// Credentials, when set, put TLS over every TCP connection, in both
 	// directions: each end proves which node it is.
 	Credentials Credentials

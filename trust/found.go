@@ -142,6 +142,33 @@ func (rec *record) keep(s Secret) {
 	}
 }
 
+// Rename makes the node's certificate one of another cluster, with the same
+// authority and secrets: a cluster that lost its majority goes on under a new id.
+func (k *Keychain) Rename(clusterID string, a *Authority, now time.Time) error {
+	own := k.live.Load().own.Leaf
+	if own == nil {
+		return ErrNoCertificate
+	}
+	hosts := slices.Clone(own.DNSNames)
+	for _, ip := range own.IPAddresses {
+		hosts = append(hosts, ip.String())
+	}
+	r, err := NewRequest(hosts)
+	if err != nil {
+		return err
+	}
+	h := k.Holder()
+	h.ClusterID = clusterID
+	cert, err := a.Sign(r.CSR, h, now)
+	if err != nil {
+		return err
+	}
+	return k.change(func(rec *record) error {
+		rec.ClusterID = clusterID
+		return rec.hold(r.key, cert)
+	})
+}
+
 // sealSecret is the purpose for which the next secret is sealed under the one before.
 const sealSecret = "next secret"
 

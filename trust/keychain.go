@@ -207,12 +207,16 @@ func (k *Keychain) Verify(chain []*x509.Certificate) (string, error) {
 	switch {
 	case err != nil:
 		return "", err
-	case h.ClusterID != s.holder.ClusterID:
-		return "", fmt.Errorf("the certificate is of cluster %s", h.ClusterID)
 	case k.Refuse != nil:
 		err = k.Refuse(h)
 	}
-	return h.ID, err
+	switch {
+	case err != nil:
+		return "", err
+	case h.ClusterID != s.holder.ClusterID:
+		return "", fmt.Errorf("the certificate is of cluster %s", h.ClusterID)
+	}
+	return h.ID, nil
 }
 
 // verify checks a leaf against roots. Host names aren't looked at: who answers

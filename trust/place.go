@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/botnode/botnode/internal/syncfile"
+	"github.com/botnode/botnode/internal/durable"
 )
 
 // FileName is the file of a node's keys in its data directory.
@@ -19,7 +19,7 @@ type Directory string
 func (d Directory) Read() ([]byte, error) { return os.ReadFile(filepath.Join(string(d), FileName)) }
 
 // Write implements Place.
-func (d Directory) Write(b []byte) error { return syncfile.Write(string(d), FileName, b) }
+func (d Directory) Write(b []byte) error { return durable.WriteFile(string(d), FileName, b) }
 
 // Memory is a Place without a directory, for nodes that live in a test.
 type Memory struct {

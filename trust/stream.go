@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/cipher"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
 	"errors"
@@ -70,9 +71,10 @@ const (
 // purposeStream keys one stream.
 const purposeStream = "botnode stream"
 
-// NewWriter encrypts what is written to it. Close ends the stream: without it a
+// NewWriter encrypts what is written to it. about is authenticated with it and
+// stands elsewhere, as a file's header does; it may be nil. Close ends the stream: without it a
 // reader reports that the end is missing. It doesn't close w.
-func NewWriter(w io.Writer, k BackupKey) (io.WriteCloser, error) {
+func NewWriter(w io.Writer, k BackupKey, about []byte) (io.WriteCloser, error) {
 	head := make([]byte, 0, streamHead)
 	head = append(head, streamMagic...)
 	head = append(head, streamVersion)
@@ -82,18 +84,19 @@ func NewWriter(w io.Writer, k BackupKey) (io.WriteCloser, error) {
 	if _, err := w.Write(head); err != nil {
 		return nil, err
 	}
-	return &streamWriter{w: w, box: newStreamBox(k, head), buf: make([]byte, 0, streamChunk)}, nil
+	return &streamWriter{w: w, box: newStreamBox(k, head, about), buf: make([]byte, 0, streamChunk)}, nil
 }
 
 // streamBox seals and opens the chunks of one stream.
 type streamBox struct {
 	gcm  cipher.AEAD
-	head []byte
+	head []byte // and the hash of what the stream is about
 	n    uint64 // chunks so far
 }
 
-func newStreamBox(k BackupKey, head []byte) streamBox {
-	return streamBox{gcm: newGCM(derive(k.Key[:], head[streamHead-32:], purposeStream)), head: head}
+func newStreamBox(k BackupKey, head, about []byte) streamBox {
+	sum := sha256.Sum256(about)
+	return streamBox{gcm: newGCM(derive(k.Key[:], head[streamHead-32:], purposeStream)), head: append(bytes.Clone(head), sum[:]...)}
 }
 
 // next returns the nonce and the additional data of the next chunk.
@@ -174,10 +177,11 @@ func StreamEpoch(r *bufio.Reader) (epoch uint64, encrypted bool) {
 	return binary.BigEndian.Uint64(b[len(streamMagic)+1:]), true
 }
 
-// NewReader decrypts a stream; key finds the key of an epoch. What Read returns
+// NewReader decrypts a stream; key finds the key of an epoch, and about is what
+// the writer was given. What Read returns
 // is authentic, chunk by chunk; that nothing is missing at the end is certain
 // only once it returned io.EOF.
-func NewReader(r io.Reader, key func(epoch uint64) (BackupKey, bool)) (io.Reader, error) {
+func NewReader(r io.Reader, key func(epoch uint64) (BackupKey, bool), about []byte) (io.Reader, error) {
 	head := make([]byte, streamHead)
 	if _, err := io.ReadFull(r, head); err != nil {
 		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
@@ -193,7 +197,7 @@ func NewReader(r io.Reader, key func(epoch uint64) (BackupKey, bool)) (io.Reader
 	if !ok {
 		return nil, fmt.Errorf("%w (epoch %d)", ErrNoKey, epoch)
 	}
-	return &streamReader{r: r, box: newStreamBox(k, head)}, nil
+	return &streamReader{r: r, box: newStreamBox(k, head, about)}, nil
 }
 
 type streamReader struct {

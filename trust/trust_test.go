@@ -318,12 +318,13 @@ func TestRotation(t *testing.T) {
 // and damages it at any byte.
 func TestStreams(t *testing.T) {
 	key := NewSecret(1).BackupKey()
+	about := []byte("about")
 	find := func(epoch uint64) (BackupKey, bool) { return key, epoch == 1 }
 	rapid.Check(t, func(t *rapid.T) {
 		size := rapid.SampledFrom([]int{0, 1, 100, streamChunk - 1, streamChunk, streamChunk + 1, 3 * streamChunk}).Draw(t, "size")
 		plain := bytes.Repeat([]byte{7, 1, 200}, size/3+1)[:size]
 		var b bytes.Buffer
-		w, err := NewWriter(&b, key)
+		w, err := NewWriter(&b, key, about)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -338,7 +339,7 @@ func TestStreams(t *testing.T) {
 			t.Fatal(err)
 		}
 		read := func(b []byte) ([]byte, error) {
-			r, err := NewReader(iotestOneByte{bytes.NewReader(b)}, find)
+			r, err := NewReader(iotestOneByte{bytes.NewReader(b)}, find, about)
 			if err != nil {
 				return nil, err
 			}
@@ -347,6 +348,11 @@ func TestStreams(t *testing.T) {
 		whole := b.Bytes()
 		if got, err := read(whole); err != nil || !bytes.Equal(got, plain) {
 			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		if r, err := NewReader(bytes.NewReader(whole), find, []byte("other")); err == nil {
+			if _, err := io.ReadAll(r); err == nil {
+				t.Fatal("a stream about something else was taken")
+			}
 		}
 		at := rapid.IntRange(0, len(whole)-1).Draw(t, "at")
 		bad := bytes.Clone(whole)
@@ -371,12 +377,12 @@ func (o iotestOneByte) Read(b []byte) (int, error) { return o.r.Read(b[:min(len(
 func FuzzStream(f *testing.F) {
 	key := NewSecret(1).BackupKey()
 	var b bytes.Buffer
-	w, _ := NewWriter(&b, key)
+	w, _ := NewWriter(&b, key, nil)
 	_, _ = w.Write([]byte("plain"))
 	_ = w.Close()
 	f.Add(b.Bytes())
 	f.Fuzz(func(t *testing.T, data []byte) {
-		r, err := NewReader(bytes.NewReader(data), func(uint64) (BackupKey, bool) { return key, true })
+		r, err := NewReader(bytes.NewReader(data), func(uint64) (BackupKey, bool) { return key, true }, nil)
 		if err != nil {
 			return
 		}

@@ -148,10 +148,11 @@ func (l *Lab) Add(ctx context.Context, id string) error {
 
 // joinToken makes a join token, "" without TLS.
 func (l *Lab) joinToken(ctx context.Context) (string, error) {
-	if !l.o.TLS {
+	n := l.machine(l.Living()[0]).proc.node
+	if !n.TLS().Enabled {
 		return "", nil
 	}
-	token, _, err := l.machine(l.Living()[0]).proc.node.CreateJoinToken(ctx, time.Hour)
+	token, _, err := n.CreateJoinToken(ctx, time.Hour)
 	return token, err
 }
 

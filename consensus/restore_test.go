@@ -1,0 +1,161 @@
+package consensus
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// onDisk gives the nodes directories.
+func onDisk(dir string, fatal chan<- error) func(*Options) {
+	return func(o *Options) {
+		o.Memory, o.Dir = nil, dir
+		if fatal != nil {
+			o.Fatal = func(err error) { fatal <- err }
+		}
+	}
+}
+
+// reopen opens a node's directory again, and returns what comes of it.
+func reopen(t *testing.T, n *testNode) error {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := n.opts
+	o.Addr, o.Layer, o.Machine = ln.Addr().String(), &tcpLayer{ln, n.id, emptyCluster(t, nil).net}, newToy()
+	r, err := Open(o)
+	if err != nil {
+		return err
+	}
+	return r.Close()
+}
+
+// readHook calls f before the first byte is read.
+type readHook struct {
+	io.Reader
+	f func()
+}
+
+func (h *readHook) Read(p []byte) (int, error) {
+	if h.f != nil {
+		h.f()
+		h.f = nil
+	}
+	return h.Reader.Read(p)
+}
+
+// TestRestoreTakesEveryNodeAlong restores on disks: nodes that are there, and that
+// start later, have the restored state and go on from it.
+func TestRestoreTakesEveryNodeAlong(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, onDisk(t.TempDir(), nil))
+	l := c.Leader()
+	c.propose(l, "a 1")
+	var saved bytes.Buffer
+	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	c.propose(l, "b 2")
+	last := l.LastIndex()
+	if err := l.RestoreSnapshot(t.Context(), bytes.NewReader(saved.Bytes()), int64(saved.Len()), last+1000); err != nil {
+		t.Fatal(err)
+	}
+	if at := c.propose(l, "c 3"); at <= last+1000 {
+		t.Errorf("the log goes on at %d, want above the restored index", at)
+	}
+	c.EnsureSame()
+	if got := l.toy.read(); len(got.Applied) != 2 || got.Applied[1] != "c" {
+		t.Errorf("applied %v, want a and c", got.Applied)
+	}
+	for _, n := range c.live() {
+		if _, err := os.Stat(filepath.Join(n.opts.Dir, restoreFile)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the mark of the restore is left: %v", n.id, err)
+		}
+		c.Kill(n, false)
+		c.close(n)
+	}
+	for _, id := range []string{"n1", "n2", "n3"} {
+		c.start(id)
+	}
+	c.propose(c.Leader(), "d 4")
+	c.EnsureSame()
+	if got := c.Leader().toy.read(); len(got.Applied) != 3 {
+		t.Errorf("applied %v after a restart", got.Applied)
+	}
+}
+
+// TestRestoreOfADeposedLeader cuts the leader off while it restores: what it has
+// then was never committed, so it must not go on from it, not even as a follower.
+func TestRestoreOfADeposedLeader(t *testing.T) {
+	t.Parallel()
+	fatal := make(chan error, 3)
+	c := newCluster(t, 3, onDisk(t.TempDir(), fatal))
+	l := c.Leader()
+	c.propose(l, "a 1")
+	var saved bytes.Buffer
+	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	body := &readHook{bytes.NewReader(saved.Bytes()), func() { c.Partition(l) }}
+	if err := l.RestoreSnapshot(t.Context(), body, int64(saved.Len()), 0); err == nil || errors.Is(err, ErrNotRestored) {
+		t.Errorf("a restore that nobody took: %v", err)
+	}
+	select {
+	case err := <-fatal:
+		if !errors.Is(err, ErrRestoreUnfinished) {
+			t.Error(err)
+		}
+	case <-time.After(patience):
+		t.Fatal("the node goes on")
+	}
+	c.Kill(l, false)
+	c.close(l)
+	if err := reopen(t, l); !errors.Is(err, ErrRestoreUnfinished) {
+		t.Errorf("opened again: %v", err)
+	}
+	c.propose(c.Leader(), "b 2") // the others don't need it
+	c.EnsureSame()
+}
+
+// TestRestoreThatDidNotBegin leaves nothing behind.
+func TestRestoreThatDidNotBegin(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 2, onDisk(t.TempDir(), nil))
+	l := c.Leader()
+	c.propose(l, "a 1")
+	var saved bytes.Buffer
+	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range c.live() {
+		if n == l {
+			continue
+		}
+		if err := n.RestoreSnapshot(t.Context(), bytes.NewReader(saved.Bytes()), int64(saved.Len()), 0); !errors.Is(err, ErrNotRestored) || !errors.Is(err, ErrNotLeader) {
+			t.Errorf("at a follower: %v", err)
+		}
+	}
+	// The process ended between the mark and the snapshot.
+	mark, err := l.markRestore()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mark(); err != nil {
+		t.Fatal(err)
+	}
+	c.Kill(l, false)
+	c.close(l)
+	if err := reopen(t, l); err != nil {
+		t.Errorf("a restore that left no snapshot: %v", err)
+	}
+	if err := reopen(t, l); err != nil {
+		t.Error(err)
+	}
+}

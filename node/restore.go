@@ -1,0 +1,162 @@
+package node
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
+	"github.com/botnode/botnode/fsm"
+)
+
+// restoreTimeout bounds a restore once its file has come.
+const restoreTimeout = 10 * time.Minute
+
+// RestoreSnapshot implements admin.Backend. The whole file is on this node and
+// verified before anything changes. This node then becomes the leader, if it
+// isn't, rather than carry the file to whoever is.
+func (n *Node) RestoreSnapshot(ctx context.Context, from io.Reader, o admin.RestoreOptions) (admin.RestoreResult, error) {
+	var none admin.RestoreResult
+	switch {
+	case !n.inCluster():
+		return none, admin.WithHint(admin.ErrNotInCluster, "make a cluster first: `botnode start --bootstrap`")
+	case o.ClusterID != "" && o.ClusterID != n.ClusterID():
+		return none, admin.WithHint(fmt.Errorf("%w: this is cluster %s, not %s", admin.ErrRefused, n.ClusterID(), o.ClusterID), "--http names the node that is spoken to")
+	case !n.voter():
+		return none, admin.WithHint(fmt.Errorf("%w: this node is no voter", admin.ErrRefused), "restore at a voter: `botnode node list` shows them")
+	case !n.restoreMu.TryLock():
+		return none, fmt.Errorf("%w: another restore is under way", admin.ErrNotReady)
+	}
+	defer n.restoreMu.Unlock()
+	b, err := n.receive(from)
+	if err != nil {
+		return none, err
+	}
+	// Half of it may happen, whoever waits for it.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), restoreTimeout)
+	defer cancel()
+	term, err := n.leadHere(ctx)
+	if err != nil {
+		return none, err
+	}
+	return n.restore(ctx, b, o, term)
+}
+
+// spool returns a file that is gone once it is closed or the process ends.
+func (n *Node) spool() (*os.File, error) {
+	dir := n.o.DataDir
+	if n.o.Memory != nil {
+		dir = "" // the machine's own folder for such files
+	}
+	f, err := os.CreateTemp(dir, "restore-*.tmp")
+	if err != nil {
+		return nil, err
+	}
+	if err := os.Remove(f.Name()); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// receive brings a backup onto this node and reads it.
+func (n *Node) receive(from io.Reader) (*Backup, error) {
+	f, err := n.spool()
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if _, err := io.Copy(f, from); err != nil {
+		return nil, fmt.Errorf("%w: the file did not come whole: %w", admin.ErrBadRequest, err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	b, err := ReadBackup(bufio.NewReaderSize(f, 1<<20), n.unseal())
+	return b, backupErr(err)
+}
+
+// leadHere makes this node the leader, and returns its term once it is
+// established.
+func (n *Node) leadHere(ctx context.Context) (term uint64, err error) {
+	ctx, cancel := context.WithTimeout(ctx, opTimeout)
+	defer cancel()
+	for {
+		if err := n.awaitLeader(ctx); err != nil {
+			return 0, err
+		}
+		r := n.raft.Load()
+		if r.Leader().ID != n.o.ID {
+			if _, err := n.askLeader(ctx, clusterRequest{Kind: "transfer", ID: n.o.ID}); err != nil {
+				n.log.Info("leadership has not come here yet", zap.Error(err))
+			}
+		}
+		once, done := context.WithTimeout(ctx, leaderTimeout)
+		err := poll(once, func() bool {
+			var ok bool
+			term, ok = r.Established()
+			return ok
+		})
+		done()
+		if err == nil {
+			return term, nil
+		}
+		if ctx.Err() != nil {
+			return 0, admin.WithHint(fmt.Errorf("%w: this node has not become the leader, which a restore needs", admin.ErrNoQuorum), hintQuorum)
+		}
+	}
+}
+
+// restore replaces the cluster's state, on the leader of a term.
+func (n *Node) restore(ctx context.Context, b *Backup, o admin.RestoreOptions, term uint64) (admin.RestoreResult, error) {
+	r := n.raft.Load()
+	renewal := fsm.Renewal{ClusterID: n.ClusterID(), Index: r.LastIndex(), KeepSessions: o.KeepSessions}
+	for _, s := range r.Servers() {
+		renewal.Members = append(renewal.Members, s.ID)
+	}
+	n.machine.View(func(_ uint64, s *fsm.State) {
+		renewal.Generation = max(s.Generation, b.State.Generation) + 1
+		b.State.Transplant(s) // the nodes' certificates are this cluster's
+	})
+	c, res := b.State.Renew(b.Index, renewal)
+	if res.Code != fsm.OK {
+		return admin.RestoreResult{}, fmt.Errorf("%w: %s", admin.ErrRefused, res.Msg)
+	}
+	defer c.Release()
+	f, err := n.spool()
+	if err != nil {
+		return admin.RestoreResult{}, err
+	}
+	defer func() { _ = f.Close() }()
+	size, err := sealed(c, n.keys).WriteTo(f)
+	if err == nil {
+		_, err = f.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		return admin.RestoreResult{}, err
+	}
+	if leads, ok := r.Established(); !ok || leads != term {
+		return admin.RestoreResult{}, fmt.Errorf("%w: leadership has gone; nothing was changed", admin.ErrNotReady)
+	}
+	n.log.Info("restoring a backup", zap.Uint64("generation", renewal.Generation), zap.Uint64("backup_index", b.Index),
+		zap.String("backup_cluster", b.Header.Cluster), zap.Time("backup_created", b.Header.Created))
+	switch err := r.RestoreSnapshot(ctx, f, size, c.Index()); {
+	case errors.Is(err, consensus.ErrNotRestored):
+		return admin.RestoreResult{}, fmt.Errorf("%w: nothing was changed: %w", admin.ErrNotReady, err)
+	case err != nil:
+		return admin.RestoreResult{}, fmt.Errorf("%w: %w", admin.ErrUnknownOutcome, err)
+	}
+	n.log.Info("restored", zap.Uint64("generation", renewal.Generation))
+	// What a new leader does. If this one isn't any more, the next one does it.
+	n.establish(term)
+	return admin.RestoreResult{
+		Generation: renewal.Generation, ClusterID: renewal.ClusterID, FromCluster: b.Header.Cluster, BackupIndex: b.Index,
+		Created: b.Header.Created, SessionsKept: o.KeepSessions,
+	}, nil
+}
