@@ -13,8 +13,9 @@ import "github.com/botnode/botnode/discord"
 // identifies again and again crowds out no other.
 //
 // Guard: its key has the right, the process is up, no session has the id.
-// A repeat that comes after the session was closed opens it again; as
-// nobody knows its id any more it lasts until its time is over.
+// A repeat that comes after the session was ended opens it again, until its time
+// is over. Nobody knows its id any more if its client closed it; one that
+// a gap has ended may still be resumed by a client that hasn't been told.
 type OpenClient struct {
 	Bot     string
 	Session ClientSession // Attach, Seq and Through are not sent, 1 and 0; First and Base don't count

@@ -34,6 +34,18 @@ func TestFreshnessNeedsTheIndex(t *testing.T) {
 	expectViolation(t, Options{Tune: func(k *Knobs) { k.NoIndex = true }})
 }
 
+// TestClientsBeginAfterTheOpen lets a client's session begin from the state before
+// it was opened: what no session wants isn't in the journal.
+func TestClientsBeginAfterTheOpen(t *testing.T) {
+	expectViolation(t, Options{Tune: func(k *Knobs) { k.EarlyView, k.Clients = true, 2 }})
+}
+
+// TestRenewIsPartOfTheRestore makes the new generation by a command after a
+// restore: what was proposed before meets a state that has rewound.
+func TestRenewIsPartOfTheRestore(t *testing.T) {
+	expectViolation(t, Options{Tune: func(k *Knobs) { k.LateRenew, k.Restore = true, true }})
+}
+
 func expectViolation(t *testing.T, o Options) {
 	t.Helper()
 	for seed := uint64(1); seed <= mutantSeeds; seed++ {

@@ -8,7 +8,7 @@ import (
 )
 
 // scenarioSeeds is how many histories a scenario makes.
-const scenarioSeeds = 300
+const scenarioSeeds = 200
 
 // TestScenarios makes histories in which one kind of trouble is much more
 // frequent than a seed would have it. Each has shown a fault of the protocol's
@@ -48,6 +48,27 @@ func TestScenarios(t *testing.T) {
 		"by hand": {
 			Tune:   func(k *Knobs) { k.Run, k.Faults, k.Limbo = 400*time.Millisecond, 8, 0.2 },
 			Script: func(s *Sim) { s.disconnectOften(700 * time.Millisecond) },
+		},
+		// Clients of the proxy whose connections break, and whose sessions the
+		// journal, a gap, a restore or an operator ends.
+		"clients": {
+			Tune: func(k *Knobs) { k.Clients, k.Slow, k.Faults, k.Restore = 2, 300*time.Millisecond, 8, true },
+			Script: func(s *Sim) {
+				s.restoreOften(2 * time.Second)
+				s.disconnectOften(1500 * time.Millisecond)
+			},
+		},
+		// Holders of a lock freeze and die, and everything that they have written is
+		// on its way for long.
+		"locks": {Tune: func(k *Knobs) {
+			k.Store, k.Limbo, k.Freeze, k.Dup, k.Faults, k.Loss = true, 0.5, 0.2, 0.3, 8, 0.2
+		}},
+		// The rules are raised in the middle of everything.
+		"rules": {Tune: func(k *Knobs) { k.Rules, k.Clients, k.Ticks, k.Store, k.Restore = true, 1, true, true, true }},
+		// Votes split, and leaders are deposed that go on proposing.
+		"elections": {
+			Tune:   func(k *Knobs) { k.SplitVote, k.Ticks, k.Faults = 0.5, true, 3 },
+			Script: func(s *Sim) { s.electOften(500 * time.Millisecond) },
 		},
 		// Handlers fail and fight for one key while shards move.
 		"contention": {Tune: func(k *Knobs) { k.FailRate, k.KVRate, k.TwoRate, k.Faults = 0.3, 0.9, 0.5, 10 }},
@@ -106,6 +127,15 @@ func (s *Sim) cutOften(every Time) {
 		}
 	}
 	s.after(s.between(every/2, every*3/2), func() { s.cutOften(every) })
+}
+
+// electOften has followers stand against a leader that lives, as when its links break.
+func (s *Sim) electOften(every Time) {
+	if !s.faults {
+		return
+	}
+	s.raft.elect(nil)
+	s.after(s.between(every/4, every*2), func() { s.electOften(every) })
 }
 
 // restoreOften restores a backup of a while ago again and again.
