@@ -53,6 +53,8 @@ const (
 	TickOnce
 	// Rules has a version's new effects before the rules of the cluster have them.
 	Rules
+	// OpenGaps opens a client's session again for a repeat of before a gap.
+	OpenGaps
 )
 
 // Has reports whether the guard m is taken out.
@@ -66,6 +68,6 @@ func All() map[string]Set {
 		"generation": Generation, "freshness": Freshness, "parked": Parked, "acked": Acked,
 		"client-gap": ClientGap, "client-renew": ClientRenew, "client-floor": ClientFloor,
 		"client-confirmed": ClientConfirmed, "reads": Reads, "repeats": Repeats, "lock-held": LockHeld,
-		"lock-fence": LockFence, "fences": Fences, "tick-once": TickOnce, "rules": Rules,
+		"lock-fence": LockFence, "fences": Fences, "tick-once": TickOnce, "rules": Rules, "open-gaps": OpenGaps,
 	}
 }

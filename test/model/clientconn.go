@@ -86,9 +86,10 @@ func (x *clientConn) identify() {
 		Node: n.ref, Conn: x.number, Until: n.wall() + clientLife.Milliseconds(),
 	}
 	var early uint64
-	n.view(func(_ *fsm.State, b *fsm.Bot) { early = b.LastPos })
+	var gaps uint64
+	n.view(func(_ *fsm.State, b *fsm.Bot) { early, gaps = b.LastPos, b.GapCount })
 	index := n.applied
-	n.propose(&fsm.OpenClient{Bot: botName, Session: cs, Room: 4}, n.generation(), func(r fsm.Result, unknown bool) {
+	n.propose(&fsm.OpenClient{Bot: botName, Session: cs, Room: 4, Gaps: gaps}, n.generation(), func(r fsm.Result, unknown bool) {
 		if unknown || r.Code != fsm.OK {
 			x.away()
 			return

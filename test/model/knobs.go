@@ -54,7 +54,6 @@ type Knobs struct {
 	Rules     bool // the cluster begins with the oldest rules, and raises them at RulesAt
 	RulesAt   Time
 
-	Reopen    bool // copies of OpenClient arrive late: "Open" in docs/design/shard.md
 	EarlyView bool // a client's session begins from the state before it was opened
 	LateRenew bool // the new generation is a command after the restore
 

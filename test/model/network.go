@@ -48,9 +48,6 @@ func (n *node) propose(cmd fsm.Command, gen uint64, back func(r fsm.Result, unkn
 	p := command{bytes: fsm.Encode(gen, cmd), gen: gen, cmd: cmd, by: n.ref, decided: n.s.now, age: n.s.raft.restored[n.applied]}
 	n.s.on(n, n.s.between(150*time.Millisecond, 500*time.Millisecond), func() { c.end(fsm.Result{}, true) })
 	n.send(p, c, n.s.fault(n.s.knobs.Loss), n.s.delay())
-	if _, open := cmd.(*fsm.OpenClient); open && !n.s.knobs.Reopen {
-		return
-	}
 	if n.s.fault(n.s.knobs.Dup) {
 		n.send(p, nil, false, n.s.delay()+n.s.between(0, 300*time.Millisecond))
 	}
