@@ -46,11 +46,16 @@ type node struct {
 	// hold is locked by the fault that has the node's process in its hands.
 	hold sync.Mutex
 
-	mu       sync.Mutex // guards what follows
-	proc     *testproc.Proc
-	expected bool // the process is being ended
-	closed   bool // none is started any more
-	lives    int
+	mu     sync.Mutex // guards what follows
+	life   *life      // the last one
+	closed bool       // none is started any more
+	lives  int
+}
+
+// life is one process of a node.
+type life struct {
+	proc   *testproc.Proc
+	ending bool // by what the run does; the node's lock guards it
 }
 
 // host is where the nodes and Discord are.
@@ -152,12 +157,9 @@ func (c *cluster) joined(ctx context.Context, n *node, nodes int) error {
 func (c *cluster) close() {
 	for _, n := range c.nodes {
 		n.mu.Lock()
-		n.expected, n.closed = true, true
-		p := n.proc
+		n.closed = true
 		n.mu.Unlock()
-		if p != nil {
-			p.Close()
-		}
+		c.kill(n)
 		n.transport.CloseIdleConnections()
 	}
 	c.wg.Wait()
@@ -192,17 +194,18 @@ func (c *cluster) start(n *node) {
 		c.r.violate("%s can't be started: %v", n.id, err)
 		return
 	}
-	n.proc, n.expected = p, false
+	l := &life{proc: p}
+	n.life = l
 	n.lives++
 	c.wg.Go(func() {
 		<-p.Done()
 		n.mu.Lock()
-		alone := !n.expected
-		n.expected = true
+		alone := !l.ending
 		n.mu.Unlock()
 		if alone {
 			code, _ := p.Wait(context.Background()) // it has ended
 			c.r.violate("%s has ended by itself with exit code %d", n.id, code)
+			wait(nil, 500*time.Millisecond)
 			c.start(n)
 		}
 	})
@@ -219,8 +222,11 @@ func (c *cluster) kill(n *node) {
 func (n *node) ending() *testproc.Proc {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.expected = true
-	return n.proc
+	if n.life == nil {
+		return nil
+	}
+	n.life.ending = true
+	return n.life.proc
 }
 
 // termLimit is how long a node may take to end after SIGTERM, whatever the state
@@ -247,7 +253,7 @@ func (c *cluster) term(n *node) {
 
 func (c *cluster) signal(n *node, sig syscall.Signal) {
 	n.mu.Lock()
-	p := n.proc
+	p := n.life.proc
 	n.mu.Unlock()
 	if err := p.Signal(sig); err != nil && !errors.Is(err, testproc.ErrEnded) {
 		c.r.violate("%v to %s: %v", sig, n.id, err)
@@ -258,10 +264,10 @@ func (c *cluster) signal(n *node, sig syscall.Signal) {
 func (n *node) pid() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.proc == nil || !n.proc.Alive() {
+	if n.life == nil || !n.life.proc.Alive() {
 		return 0
 	}
-	return n.proc.PID()
+	return n.life.proc.PID()
 }
 
 // status asks a node for all that it knows.
