@@ -19,7 +19,8 @@ import (
 )
 
 var (
-	seedFlag   = flag.Uint64("seed", 0, "the one seed to run; 0 is as many as -chaos.seeds says, from 1 on")
+	seedFlag   = flag.Uint64("seed", 0, "the one seed to run; 0 is as many as -chaos.seeds says, from -chaos.first on")
+	firstFlag  = flag.Uint64("chaos.first", 1, "the first of the seeds")
 	seedsFlag  = flag.Int("chaos.seeds", 1, "how many seeds share the time")
 	timeFlag   = flag.Duration("chaos.time", 0, "how long faults happen in all (0: a short run)")
 	soakFlag   = flag.Duration("chaos.soak", 0, "how long TestSoak runs (0: not)")
@@ -117,7 +118,7 @@ func TestChaos(t *testing.T) {
 	}
 	seeds, length := []uint64{}, shortTime
 	for i := range *seedsFlag {
-		seeds = append(seeds, uint64(i+1))
+		seeds = append(seeds, *firstFlag+uint64(i))
 	}
 	if *timeFlag > 0 {
 		length = *timeFlag / time.Duration(len(seeds))

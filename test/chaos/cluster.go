@@ -133,7 +133,11 @@ func (c *cluster) form(ctx context.Context) error {
 		if i > 0 {
 			continue
 		}
-		t, err := n.client.CreateJoinToken(ctx, 24*time.Hour)
+		var t admin.JoinToken
+		err := until(ctx, 10*time.Second, func() (err error) { // a founder isn't ready at once
+			t, err = n.client.CreateJoinToken(ctx, 24*time.Hour)
+			return err
+		})
 		if err != nil {
 			return err
 		}

@@ -67,6 +67,7 @@ func (r *run) judge(ctx context.Context) {
 		r.store(ctx, n, want)
 	}
 	r.sessions()
+	r.gaps(ctx)
 	r.logs()
 	res.ops, res.unknown = r.history.judge()
 	if r.soak != nil {
@@ -184,6 +185,23 @@ func (r *run) sessions() {
 	}
 	if renewed == 0 && len(live) != r.o.shards {
 		r.violate("%d live sessions for %d shards", len(live), r.o.shards)
+	}
+}
+
+// gaps: what Discord has taken away is recorded, and nothing else is, unless its
+// numbers skip.
+func (r *run) gaps(ctx context.Context) {
+	w := r.o.discordOptions().Switches
+	renewed, skips := r.did("dc-new-session") > 0, w.SeqHoles > 0 || w.ResumedNotBuffered
+	for _, n := range r.cluster.nodes {
+		st, err := n.status(ctx)
+		if err != nil || len(st.Bots) != 1 {
+			r.violate("%s: %d bots, %v", n.id, len(st.Bots), err)
+			continue
+		}
+		if g := st.Bots[0].Gaps; g > 0 && !renewed && !skips || g == 0 && r.result.withheld > 0 {
+			r.violate("%s has recorded %d gaps: %d messages were withheld, sessions refused: %v, numbers skip: %v", n.id, g, r.result.withheld, renewed, skips)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 	// calm is the time before the first fault, and after the last has ended.
 	calm = time.Second
 	// overlap is how many of ten faults begin while the one before still lasts.
-	overlap = 3
+	overlap = 4
 )
 
 // plan makes a schedule of some length. Equal arguments make equal schedules.
@@ -58,7 +58,7 @@ func plan(seed uint64, length time.Duration, kinds []*kind) []fault {
 		}
 		out, last = append(out, f), f
 		end = max(end, f.at+f.length)
-		if at = end + between(300*time.Millisecond, 3*time.Second); rng.IntN(10) < overlap {
+		if at = end + between(200*time.Millisecond, 1500*time.Millisecond); rng.IntN(10) < overlap {
 			at = between(last.at+100*time.Millisecond, end)
 		}
 	}
