@@ -12,9 +12,9 @@ import (
 // errSkipped is why a fault was not done.
 var errSkipped = errors.New("left out")
 
-// resumable are close codes after which botnode resumes. (4001 is not one: see
-// discord.CloseCode.)
-var resumable = []int{4000, 4002, 4005, 4008, 1001}
+// resumable are close codes after which the simulator keeps the session and
+// botnode resumes it: 1001 ends it there, and 4001 is judged lost here.
+var resumable = []int{4000, 4002, 4005, 4008}
 
 // discord injects a fault of the simulator, with details by chance.
 func discord(name string) func(*run, fault) (string, func(), error) {

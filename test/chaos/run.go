@@ -31,6 +31,7 @@ type options struct {
 	dir           string // where the run's folder is made
 	logf          func(format string, args ...any)
 	soak          bool
+	nonceOff      bool // Discord forgets nonces: a planted fault that must be found
 }
 
 // record is a fault that was done.
@@ -102,7 +103,7 @@ func (o options) discordOptions() sim.Options {
 		SessionStarts: 10_000, KeepSent: 1 << 20,
 		Switches: sim.Switches{
 			SeqHoles: percent(), SeqRepeats: percent(), TrimOnHeartbeat: rng.IntN(2) == 0,
-			ResumedNotBuffered: rng.IntN(2) == 0, ReplacedCode: []int{4000, -1}[rng.IntN(2)],
+			NonceOff: o.nonceOff, ResumedNotBuffered: rng.IntN(2) == 0, ReplacedCode: []int{4000, -1}[rng.IntN(2)],
 		},
 	}
 }
