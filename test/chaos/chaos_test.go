@@ -30,6 +30,7 @@ var (
 	netFlag    = flag.String("chaos.net", "auto", "lab: nodes in namespaces, with a network that breaks; loopback: without; auto: lab where it can be had")
 	listFlag   = flag.Bool("chaos.list", false, "print the schedules and run nothing")
 	logsFlag   = flag.String("chaos.logs", "", "folder for the logs of runs that fail (default: one in the system's temporary folder)")
+	keepFlag   = flag.Bool("chaos.keep", false, "keep the logs of runs that don't fail, too")
 	shortTime  = 12 * time.Second
 	shortKinds = "kill,stop,net,rest,dc-c,dc-r"
 )
@@ -107,7 +108,11 @@ func try(t *testing.T, o options, faults []fault) *result {
 		_ = os.WriteFile(filepath.Join(r.dir, "violations"), []byte(strings.Join(r.result.violations, "\n")), 0o600)
 		return &r.result
 	}
-	_ = os.RemoveAll(r.dir)
+	if *keepFlag {
+		t.Logf("logs in %s", r.dir)
+	} else {
+		_ = os.RemoveAll(r.dir)
+	}
 	return &r.result
 }
 

@@ -56,6 +56,7 @@ func (r *run) judge(ctx context.Context) {
 	if err := until(ctx, drainLimit, func() error { return r.drained(ctx) }); err != nil {
 		r.violate("not everything is handled: %v", err)
 	}
+	r.rotated(ctx)
 	r.sameEverywhere(ctx)
 	want, excused := r.books.split()
 	res.messages, res.withheld = tally.Sum(want.Guilds)+excused, excused
@@ -255,14 +256,14 @@ func (r *run) alone(x record) bool {
 
 // String is the line of figures.
 func (res *result) String() string {
-	groups := ""
-	for _, g := range []string{"kill", "stop", "term", "dc", "rest", "net"} {
-		groups += fmt.Sprintf(" %s %d,", g, res.faults[g])
+	var groups strings.Builder
+	for _, g := range []string{"kill", "stop", "term", "op", "dc", "rest", "net"} {
+		fmt.Fprintf(&groups, " %s %d,", g, res.faults[g])
 	}
 	return fmt.Sprintf("seed %d, %v:%s %d left out; %d messages, %d withheld by Discord, answers hidden by their nonce %d, retried dead letters %d; "+
 		"IDENTIFYs %d, RESUMEs %d; digests %d, compared at %d indexes; owners of %d epochs; %d requests to the store, %d of unknown outcome; "+
 		"%d packets lost; healed in %v; the machine stalled for %v; %d violations",
-		res.seed, res.length, groups, res.skipped, res.messages, res.withheld, res.hidden, res.blamed, res.identifies, res.resumes,
+		res.seed, res.length, groups.String(), res.skipped, res.messages, res.withheld, res.hidden, res.blamed, res.identifies, res.resumes,
 		res.digests, res.compared, res.epochs, res.ops, res.unknown, res.packets, res.heal.Round(time.Millisecond), res.stall.Round(time.Millisecond),
 		len(res.violations))
 }

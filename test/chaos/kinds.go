@@ -37,6 +37,11 @@ var kinds = []kind{
 	{name: "term-any", weight: 3, most: 2 * second, begin: term},
 	{name: "term-rolling", weight: 1, begin: rolling},
 
+	{name: "op-move", weight: 2, most: 3 * second, begin: move},
+	{name: "op-transfer", weight: 2, begin: transfer},
+	{name: "op-drain", weight: 2, most: 5 * second, begin: drain},
+	{name: "op-rotate", weight: 2, begin: rotate},
+
 	{name: "dc-cut", weight: 2, begin: discord("cut")},
 	{name: "dc-close", weight: 3, begin: discord("close")},
 	{name: "dc-reconnect", weight: 2, begin: discord("reconnect")},

@@ -76,10 +76,11 @@ func TestSameSeedSameSchedule(t *testing.T) {
 		}
 		return b.String()
 	}
-	if text(7) != text(7) {
+	first, again, other := text(7), text(7), text(8)
+	if first != again {
 		t.Error("a seed made two schedules")
 	}
-	if text(7) == text(8) {
+	if first == other {
 		t.Error("two seeds made one schedule")
 	}
 }
