@@ -96,7 +96,7 @@ func (*history) learn(o *op, err error) bool {
 	answer, answered := errors.AsType[*admin.APIError](err)
 	switch {
 	case err == nil:
-	case o.verb == get && answered && answer.Status == http.StatusNotFound:
+	case o.verb == get && answered && answer.Code == "not_found": // not unknown_bot: a node that has just started
 	case answered && answer.Status == http.StatusPreconditionFailed:
 		o.conflict = true
 	case errors.Is(err, admin.ErrUnreachable):
