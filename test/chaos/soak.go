@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -102,6 +101,10 @@ func (n *node) metrics(ctx context.Context, want map[string]*float64) error {
 	return lines.Err()
 }
 
+// full is how long a run must be for its memory to be judged: before that the
+// events that are retained for readers fill their bound.
+const full = 20 * time.Minute
+
 // judge compares the least that each process used in the second quarter of the
 // run with the least in the last one: what grows without end has no such low.
 func (s *soak) judge() {
@@ -112,45 +115,32 @@ func (s *soak) judge() {
 			what          string
 			of            func(use) float64
 			times, beside float64 // what it may grow to and by
+			long          bool
 		}{
-			{"goroutines", func(u use) float64 { return u.goroutines }, 1.1, 20},
-			{"files", func(u use) float64 { return u.files }, 1.1, 10},
-			{"heap bytes", func(u use) float64 { return u.heap }, 1.3, 32 << 20},
-			{"resident bytes", func(u use) float64 { return u.resident }, 1.3, 48 << 20},
+			{"goroutines", func(u use) float64 { return u.goroutines }, 1.1, 20, false},
+			{"files", func(u use) float64 { return u.files }, 1.1, 10, false},
+			{"heap bytes", func(u use) float64 { return u.heap }, 1.3, 32 << 20, true},
+			{"resident bytes", func(u use) float64 { return u.resident }, 1.3, 48 << 20, true},
 		} {
-			early, late, ok := s.lows(uses, x.of)
-			if !ok {
-				s.r.o.logf("SOAK %s: %s: too few samples of one process", id, x.what)
-				continue
-			}
-			s.r.o.logf("SOAK %s: %s: at least %.0f in the second quarter, %.0f in the last", id, x.what, early, late)
-			if late > early*x.times+x.beside {
+			low := lows(uses, s.r.o.length, x.of)
+			s.r.o.logf("SOAK %s: %s, least of each eighth: %.0f", id, x.what, low)
+			early, late := min(low[2], low[3]), min(low[6], low[7])
+			if late > early*x.times+x.beside && (!x.long || s.r.o.length >= full) {
 				s.r.violate("%s: %s grow: at least %.0f in the second quarter, %.0f in the last", id, x.what, early, late)
 			}
 		}
 	}
 }
 
-// lows are the least values of two quarters, of the process that lived last.
-func (s *soak) lows(uses []use, of func(use) float64) (early, late float64, ok bool) {
-	if len(uses) == 0 {
-		return 0, 0, false
-	}
+// lows are the least values of each eighth of the run, of the process that lived
+// last; 0 where it has none.
+func lows(uses []use, length time.Duration, of func(use) float64) (low [8]float64) {
 	life := uses[len(uses)-1].life
-	least := func(from, to time.Duration) (float64, bool) {
-		var v []float64
-		for _, u := range uses {
-			if u.life == life && u.at >= from && u.at < to {
-				v = append(v, of(u))
-			}
+	for _, u := range uses {
+		i := min(int(u.at*8/length), 7)
+		if v := of(u); u.life == life && (low[i] == 0 || v < low[i]) {
+			low[i] = v
 		}
-		if len(v) == 0 {
-			return 0, false
-		}
-		return slices.Min(v), true
 	}
-	quarter := s.r.o.length / 4
-	early, ok1 := least(quarter, 2*quarter)
-	late, ok2 := least(3*quarter, 5*quarter)
-	return early, late, ok1 && ok2
+	return low
 }
