@@ -30,6 +30,7 @@ var (
 	netFlag    = flag.String("chaos.net", "auto", "lab: nodes in namespaces, with a network that breaks; loopback: without; auto: lab where it can be had")
 	listFlag   = flag.Bool("chaos.list", false, "print the schedules and run nothing")
 	logsFlag   = flag.String("chaos.logs", "", "folder for the logs of runs that fail (default: one in the system's temporary folder)")
+	overFlag   = flag.Int("chaos.overlap", 4, "how many of ten faults begin while another lasts; with 0 silences are those of one fault")
 	keepFlag   = flag.Bool("chaos.keep", false, "keep the logs of runs that don't fail, too")
 	shortTime  = 12 * time.Second
 	shortKinds = "kill,stop,net,rest,dc-c,dc-r"
@@ -103,8 +104,8 @@ func try(t *testing.T, o options, faults []fault) *result {
 	r.execute(t.Context(), faults)
 	t.Logf("FIGURE %s", &r.result)
 	if n := len(r.result.violations); n > 0 {
-		t.Errorf("seed %d: %d violations; again: go test ./test/chaos -run '%s' -seed %d -chaos.time %v -chaos.nodes %d -chaos.rate %d -chaos.kinds '%s'; logs in %s",
-			o.seed, n, strings.Split(t.Name(), "/")[0], o.seed, o.length, o.nodes, o.rate, o.kinds, r.dir)
+		t.Errorf("seed %d: %d violations; again: go test ./test/chaos -run '%s' -seed %d -chaos.time %v -chaos.nodes %d -chaos.rate %d -chaos.kinds '%s' -chaos.overlap %d; logs in %s",
+			o.seed, n, strings.Split(t.Name(), "/")[0], o.seed, o.length, o.nodes, o.rate, o.kinds, *overFlag, r.dir)
 		_ = os.WriteFile(filepath.Join(r.dir, "violations"), []byte(strings.Join(r.result.violations, "\n")), 0o600)
 		return &r.result
 	}
@@ -146,7 +147,7 @@ func TestChaos(t *testing.T) {
 			if len(kinds) == 0 {
 				t.Fatalf("no kind of fault begins with one of %q here", o.kinds)
 			}
-			faults := plan(seed, length, kinds)
+			faults := plan(seed, length, kinds, *overFlag)
 			if *listFlag {
 				for _, f := range faults {
 					t.Log(f)
@@ -204,5 +205,5 @@ func TestSoak(t *testing.T) {
 	if o.kinds == "" {
 		o.kinds = "stop,dc,rest,net"
 	}
-	try(t, o, plan(o.seed, o.length, chosen(o.kinds, o.network, o.nodes)))
+	try(t, o, plan(o.seed, o.length, chosen(o.kinds, o.network, o.nodes), *overFlag))
 }

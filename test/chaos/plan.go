@@ -26,15 +26,12 @@ func (f fault) String() string {
 // rng is what the fault draws from.
 func (f fault) rng() *rand.Rand { return rand.New(rand.NewPCG(f.seed, 7)) }
 
-const (
-	// calm is the time before the first fault, and after the last has ended.
-	calm = time.Second
-	// overlap is how many of ten faults begin while the one before still lasts.
-	overlap = 4
-)
+// calm is the time before the first fault, and after the last has ended.
+const calm = time.Second
 
-// plan makes a schedule of some length. Equal arguments make equal schedules.
-func plan(seed uint64, length time.Duration, kinds []*kind) []fault {
+// plan makes a schedule of some length, in which so many of ten faults begin while
+// the one before still lasts. Equal arguments make equal schedules.
+func plan(seed uint64, length time.Duration, kinds []*kind, overlap int) []fault {
 	total := 0
 	for _, k := range kinds {
 		total += k.weight

@@ -68,7 +68,7 @@ func TestSameSeedSameSchedule(t *testing.T) {
 	all := chosen("", true, 5)
 	text := func(seed uint64) string {
 		var b strings.Builder
-		for _, f := range plan(seed, shortTime*10, all) {
+		for _, f := range plan(seed, shortTime*10, all, 4) {
 			b.WriteString(f.String())
 			if f.length > f.kind.most || f.length < f.kind.least || f.at+f.length > shortTime*10 {
 				t.Errorf("out of bounds: %v", f)
