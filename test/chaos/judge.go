@@ -218,6 +218,9 @@ func (r *run) did(name string) (n int) {
 	return n
 }
 
+// longSilence is worth a line: a take-over is over sooner.
+const longSilence = 5 * time.Second
+
 // silent are the groups after whose faults another node takes shards over.
 var silent = []string{"kill", "stop", "term", "net"}
 
@@ -233,7 +236,11 @@ func (r *run) count() {
 		group, _, _ := strings.Cut(x.kind.name, "-")
 		res.faults[group]++
 		if slices.Contains(silent, group) && r.alone(x) {
-			res.silences[x.kind.name] = append(res.silences[x.kind.name], r.books.silence(posted, x.begun, x.end))
+			d := r.books.silence(posted, x.begun, x.end)
+			res.silences[x.kind.name] = append(res.silences[x.kind.name], d)
+			if d > longSilence {
+				r.o.logf("LONG SILENCE of %v around %s: %s", d.Round(time.Millisecond), x.fault, x.what)
+			}
 		}
 	}
 	res.skipped, res.violations = r.skipped, slices.Clone(r.violations)
