@@ -4,6 +4,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,7 +48,13 @@ type result struct {
 // judge waits until the cluster is well again, and compares all that there is.
 func (r *run) judge(ctx context.Context) {
 	over := time.Now()
-	err := until(ctx, healLimit, func() error { return r.healthy(ctx) })
+	err := until(ctx, healLimit, func() error {
+		err := r.healthy(ctx)
+		if err != nil { // dead letters alone make a cluster unwell
+			err = errors.Join(err, r.revive(ctx))
+		}
+		return err
+	})
 	res := &r.result
 	res.heal = time.Since(over)
 	if err != nil {
@@ -78,8 +85,7 @@ func (r *run) judge(ctx context.Context) {
 }
 
 // drained returns nil if all messages have their answers and no node knows of an
-// entry without its Done. An entry whose third runner in a row was killed is
-// retried, as an operator does; nothing else may be given up.
+// entry without its Done.
 func (r *run) drained(ctx context.Context) error {
 	if err := r.books.allAnswered(); err != nil {
 		return err
@@ -91,7 +97,7 @@ func (r *run) drained(ctx context.Context) error {
 		}
 		for _, b := range st.Bots {
 			if b.DeadLetters > 0 {
-				if err := r.retry(ctx, n); err != nil {
+				if err := r.revive(ctx); err != nil {
 					return err
 				}
 			}
@@ -103,19 +109,24 @@ func (r *run) drained(ctx context.Context) error {
 	return nil
 }
 
-// retry has dead letters tried again.
-func (r *run) retry(ctx context.Context, n *node) error {
-	dead, err := n.client.DeadLetters(ctx)
-	if err != nil {
-		return err
-	}
-	for _, d := range dead {
-		if !strings.Contains(d.Error, "while it ran alone") {
-			r.violate("given up: %+v", d)
-		}
-		r.result.blamed++
-		if err := n.client.DeadLetter(ctx, d.Pos, true); err != nil {
+// revive has dead letters tried again, as an operator does. Only an entry whose
+// third runner in a row was killed may be one.
+func (r *run) revive(ctx context.Context) error {
+	for _, n := range r.cluster.nodes {
+		dead, err := n.client.DeadLetters(ctx)
+		if err != nil {
 			return err
+		}
+		for _, d := range dead {
+			if err := n.client.DeadLetter(ctx, d.Pos, true); errors.Is(err, admin.ErrNotFound) {
+				continue // this node is behind
+			} else if err != nil {
+				return err
+			}
+			r.result.blamed++
+			if !strings.Contains(d.Error, "while it ran alone") {
+				r.violate("given up: %+v", d)
+			}
 		}
 	}
 	return nil
