@@ -1,5 +1,5 @@
 # The repository's chores. Each is one command that can be typed as well.
-.PHONY: build demo test test-race lint bench test-clients fuzz layout clean
+.PHONY: build demo test test-race lint bench test-clients chaos soak fuzz layout clean
 
 # The packages whose concurrency matters most; .ci/run races them too.
 CORE = ./internal/... ./discord/... ./cache/... ./fsm/... ./transport/... ./membership/... ./consensus/... ./shard/... ./proxy/...
@@ -29,6 +29,15 @@ bench:
 # Python with discord.py are used where they are. `test/clients/run -v -full` is the long form.
 test-clients:
 	tools/clients
+
+# Faults by seed on real processes for 20 minutes (docs/reliability.md); a short form
+# is in `make test`. Namespaces, for faults of the network, need root.
+chaos:
+	go test ./test/chaos -run TestChaos -v -timeout 60m -chaos.time 20m -chaos.seeds 10
+
+# An hour of faults that end no process, which must not use more and more.
+soak:
+	go test ./test/chaos -run TestSoak -v -timeout 90m -chaos.soak 1h
 
 fuzz:
 	tools/fuzz 30

@@ -158,7 +158,7 @@ func (s *Server) Start() {
 }
 
 // Stop ends streams, lets requests finish until ctx ends, and then cuts them
-// off. It is idempotent.
+// off, which is no error: they had their time. It is idempotent.
 func (s *Server) Stop(ctx context.Context) error {
 	var err error
 	s.stop.Do(func() {
@@ -167,8 +167,8 @@ func (s *Server) Stop(ctx context.Context) error {
 			err = s.ln.Close()
 			return
 		}
-		if err = s.http.Shutdown(ctx); err != nil {
-			err = errors.Join(err, s.http.Close())
+		if err = s.http.Shutdown(ctx); err != nil && ctx.Err() != nil {
+			err = s.http.Close()
 		}
 		<-s.done
 	})

@@ -381,6 +381,38 @@ func TestBodyIsBounded(t *testing.T) {
 	}
 }
 
+// TestStopCutsOff: a node that was told to stop has stopped in order, whatever
+// request it still had.
+func TestStopCutsOff(t *testing.T) {
+	begun := make(chan struct{})
+	s, err := NewServer(ServerOptions{
+		Addr: "127.0.0.1:0", Backend: newFake(t),
+		Metrics: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { close(begun); <-r.Context().Done() }),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Start()
+	ended := make(chan error, 1)
+	go func() {
+		res, err := http.Get("http://" + s.Addr() + "/metrics")
+		if err == nil {
+			err = res.Body.Close()
+		}
+		ended <- err
+	}()
+	<-begun
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if err := s.Stop(ctx); err != nil {
+		t.Errorf("stopped with %v", err)
+	}
+	if err := <-ended; err == nil {
+		t.Error("the request ended without an error")
+	}
+	http.DefaultClient.CloseIdleConnections()
+}
+
 func TestStopEndsJoins(t *testing.T) {
 	f := newFake(t)
 	f.hold = make(chan struct{})

@@ -87,7 +87,7 @@ func (c *Changes) note(cmd Command) {
 // give them to other connections, or change what their keys may do.
 func endsClients(cmd Command) bool {
 	switch cmd.(type) {
-	case *OpenClient, *AttachClient, *CloseClient, *ExpireClients, *PutClientKey, *DropClientKey, *Ready, *Renew:
+	case *OpenClient, *AttachClient, *CloseClient, *ExpireClients, *PutClientKey, *DropClientKey, *Ready, *Connect, *Renew:
 		return true
 	}
 	return false

@@ -1,6 +1,9 @@
 package fsm
 
-import "github.com/botnode/botnode/discord"
+import (
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/internal/mutant"
+)
 
 // OpenClient opens a session of a client of the proxy.
 //
@@ -12,13 +15,16 @@ import "github.com/botnode/botnode/discord"
 // which is one that nobody has spoken for, if there is any. So a client that
 // identifies again and again crowds out no other.
 //
-// Guard: its key has the right, the process is up, no session has the id.
-// A repeat that comes after the session was closed opens it again; as
-// nobody knows its id any more it lasts until its time is over.
+// Guard: its key has the right, the process is up, no session has the id, and
+// the bot has had no gap since Gaps were counted. Without the last, a repeat that
+// comes after a gap has ended the session would open it again, and a client that
+// hasn't been told would resume it behind the gap. A repeat after another end
+// opens a session whose id nobody knows any more, until its time is over.
 type OpenClient struct {
 	Bot     string
 	Session ClientSession // Attach, Seq and Through are not sent, 1 and 0; First and Base don't count
 	Room    uint32
+	Gaps    uint64 // Bot.GapCount as its proposer saw it
 }
 
 // Kind implements Command.
@@ -28,12 +34,13 @@ func (c *OpenClient) encode(w *writer) {
 	w.string(c.Bot)
 	c.Session.encode(w)
 	w.uint(uint64(c.Room))
+	w.uint(c.Gaps)
 }
 
 func (c *OpenClient) decode(r *reader) {
 	c.Bot = r.string()
 	c.Session.decode(r)
-	c.Room = r.uint32()
+	c.Room, c.Gaps = r.uint32(), r.uint()
 }
 
 func (c *OpenClient) apply(s *State) Result {
@@ -57,6 +64,8 @@ func (c *OpenClient) apply(s *State) Result {
 		return Result{Version: had.Attach}
 	case had != nil:
 		return Result{Code: Conflict, Version: had.Attach, Msg: "the session exists"}
+	case c.Gaps != b.GapCount && !s.Mutant.Has(mutant.OpenGaps):
+		return Result{Code: Conflict, Msg: "events may have been lost meanwhile; open another session"}
 	}
 	b.clients.makeRoom(cs.Key)
 	if len(b.clients.sessions) >= MaxClientSessions {

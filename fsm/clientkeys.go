@@ -120,7 +120,7 @@ func (c *PutClientKey) apply(s *State) Result {
 		return Result{Code: Conflict, Msg: "another client key has that hash"}
 	}
 	b.clients.putKey(k)
-	if !k.Rights.Has(RightEvents) && s.Rules >= rulesRightsEnd {
+	if !k.Rights.Has(RightEvents) && s.since(rulesRightsEnd) {
 		b.clients.drop(func(cs *ClientSession) bool { return cs.Key == k.Name })
 	}
 	return Result{}

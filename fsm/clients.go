@@ -6,6 +6,7 @@ import (
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/internal/jsonscan"
+	"github.com/botnode/botnode/internal/mutant"
 )
 
 // ClientSession is the gateway session of a client of the proxy: a place in the
@@ -129,6 +130,14 @@ func (c *clients) drop(gone func(*ClientSession) bool) {
 // the bot's: then a gap there is one here, and the client has to be told, by the
 // session's end.
 func (cs *ClientSession) shares(k ShardKey) bool { return k.Shares(cs.Shard, cs.Shards) }
+
+// endSharing ends the sessions that may have guilds of a shard: there is a gap in
+// it, of which their clients can't know.
+func (b *Bot) endSharing(s *State, k ShardKey) {
+	if !s.Mutant.Has(mutant.ClientGap) {
+		b.clients.drop(func(cs *ClientSession) bool { return cs.shares(k) })
+	}
+}
 
 // Shares reports whether a guild may be both of the shard and of shard i of n.
 func (k ShardKey) Shares(i, n uint32) bool {

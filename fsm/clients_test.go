@@ -141,6 +141,33 @@ func TestClientsWiden(t *testing.T) {
 	}
 }
 
+// TestConnectTellsClients: what another cluster has handled of a session is a gap
+// for the clients that may have its guilds. Before the rules say so nothing ends.
+func TestConnectTellsClients(t *testing.T) {
+	for name, tc := range map[string]struct {
+		rules uint64
+		c     int64
+		ends  bool
+	}{
+		"handled elsewhere": {rulesConnectEnds, 5, true},
+		"nothing happened":  {rulesConnectEnds, 1, false},
+		"older rules":       {rulesConnectEnds - 1, 5, false},
+	} {
+		b := setup(t)
+		other := opened("other", joe)
+		other.Session.Shard, other.Session.Shards = 1, 2
+		b.must(
+			&Rules{N: tc.rules}, &PutClientKey{Bot: testBot, Key: webKey}, opened("a", joe), other,
+			&Disconnect{Bot: testBot, Shard: shard0, Epoch: 1},
+			&Connect{Bot: testBot, Shard: shard0, Epoch: 2, SID: "s1", URL: "u", C: tc.c, At: 9},
+		)
+		if _, there := b.bot().ClientSession("a"); there == tc.ends {
+			t.Errorf("%s: its session is there: %v", name, there)
+		}
+		b.client("other")
+	}
+}
+
 func TestRightsText(t *testing.T) {
 	for r := Rights(1); r <= allRights; r++ {
 		if back, ok := ParseRights(r.String()); !ok || back != r {

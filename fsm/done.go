@@ -105,7 +105,7 @@ func (c *Done) apply(s *State) Result {
 	if res := b.kv.allowed(c.Writes); res.Code != OK {
 		return res
 	}
-	if key, ok := b.kv.current(c.Reads); !ok {
+	if key, ok := b.kv.current(c.Reads); !ok && !s.Mutant.Has(mutant.Reads) {
 		return Result{Code: Conflict, Msg: "key " + key + " has changed since it was read"}
 	}
 	if prefix, ok := b.kv.unchanged(c.Ranges); !ok {

@@ -188,7 +188,7 @@ func (b *Bot) dispatch(s *State, sh *Shard, in *intake, e *Event) {
 	if len(handlers) > 0 && !e.Deep {
 		before = b.cache.Before(e.Type, e.Raw)
 	}
-	if e.Type == discord.EventInteractionCreate && !e.Deep && s.Rules >= rulesInteractions {
+	if e.Type == discord.EventInteractionCreate && !e.Deep && s.since(rulesInteractions) {
 		b.noteInteraction(e.Raw, in.at)
 	}
 	if !e.Deep {

@@ -179,7 +179,7 @@ func (g *gen) client(b *Bot) Command {
 		return &OpenClient{Bot: b.Name, Session: ClientSession{
 			SID: sid, Key: name, Shard: uint32(g.n("of", 0, 2)), Shards: 2, Intents: uint64(g.n("intents", 0, 1<<10)),
 			Node: g.node(), Until: int64(g.n("until", 0, 9)), Conn: uint64(g.n("conn", 1, 2)),
-		}, Room: uint32(g.n("room", 0, 3))}
+		}, Room: uint32(g.n("room", 0, 3)), Gaps: g.near(b.GapCount)}
 	case 5:
 		return &AttachClient{Bot: b.Name, SID: sid, Attach: attach, Conn: uint64(g.n("conn", 1, 2)), Seq: int64(g.n("seq", 0, 9)), Node: g.node(), Until: 9}
 	case 6:

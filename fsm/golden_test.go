@@ -66,7 +66,7 @@ func samples() map[Kind]Command {
 		KindDropClientKey: &DropClientKey{Bot: testBot, Name: "web", Hash: [32]byte{1, 2, 3}},
 		KindOpenClient: &OpenClient{Bot: testBot, Session: ClientSession{
 			SID: "c1", Key: "web", Shard: 1, Shards: 2, Intents: 513, Node: joe, Until: 1700000000000, Conn: 9,
-		}, Room: 300},
+		}, Room: 300, Gaps: 301},
 		KindAttachClient:  &AttachClient{Bot: testBot, SID: "c1", Attach: 1, Conn: 10, Seq: 7, Node: mike, Until: 1700000000000},
 		KindTouchClient:   &TouchClient{Bot: testBot, SID: "c1", Attach: 2, Seq: 8, Through: 9, Until: 1700000000000},
 		KindCloseClient:   &CloseClient{Bot: testBot, SID: "c1", Attach: 2},

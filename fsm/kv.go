@@ -5,6 +5,8 @@ import (
 	"strconv"
 
 	"github.com/tidwall/btree"
+
+	"github.com/botnode/botnode/internal/mutant"
 )
 
 // Limits of the key-value store, in bytes.
@@ -199,7 +201,7 @@ func (c *KVWrite) apply(s *State) Result {
 	}
 	changes := []KVChange{c.Change}
 	for _, r := range b.kv.recent {
-		if r.id == c.ID {
+		if r.id == c.ID && !s.Mutant.Has(mutant.Repeats) {
 			return r.result()
 		}
 	}
@@ -209,7 +211,7 @@ func (c *KVWrite) apply(s *State) Result {
 		}
 		return res
 	}
-	if l, ok := b.locks[c.Lock]; c.Lock != "" && (!ok || l.Fence != c.Fence) {
+	if l, ok := b.locks[c.Lock]; c.Lock != "" && (!ok || l.Fence != c.Fence) && !s.Mutant.Has(mutant.LockFence) {
 		return Result{Code: Fenced, Msg: "the lock " + c.Lock + " is another's by now"}
 	}
 	req := kvRequest{id: c.ID}

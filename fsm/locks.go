@@ -1,5 +1,7 @@
 package fsm
 
+import "github.com/botnode/botnode/internal/mutant"
+
 // LockState is who holds a named lock.
 type LockState struct {
 	Holder NodeRef
@@ -41,13 +43,16 @@ func (c *Lock) apply(s *State) Result {
 	if s.node(c.Node) == nil {
 		return noNode
 	}
-	if l, held := b.locks[c.Name]; held {
+	if l, held := b.locks[c.Name]; held && !s.Mutant.Has(mutant.LockHeld) {
 		if l.Holder == c.Node {
 			return Result{Version: l.Fence}
 		}
 		return Result{Code: Conflict, Version: l.Fence, Msg: "the lock is held by " + l.Holder.ID}
 	}
-	b.fence = max(b.fence, fenceFrom(s.Generation)) + 1
+	if !s.Mutant.Has(mutant.Fences) {
+		b.fence = max(b.fence, fenceFrom(s.Generation))
+	}
+	b.fence++
 	b.locks[c.Name] = LockState{Holder: c.Node, Fence: b.fence}
 	return Result{Version: b.fence}
 }

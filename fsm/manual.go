@@ -108,7 +108,7 @@ func (c *Connect) apply(s *State) Result {
 	}
 	b.know(sh)
 	if c.SID != "" {
-		b.takeSession(sh, c)
+		b.takeSession(s, sh, c)
 	}
 	sh.Epoch++
 	sh.Parked, sh.Owner, sh.From, sh.Why = false, c.To, NodeRef{}, WhyNormal
@@ -122,13 +122,18 @@ func (c *Connect) apply(s *State) Result {
 	return sh.ok()
 }
 
-// takeSession puts a session in force that comes from elsewhere.
-func (b *Bot) takeSession(sh *Shard, c *Connect) {
+// takeSession puts a session in force that comes from elsewhere. What was handled
+// there is a gap for this cluster's clients.
+func (b *Bot) takeSession(s *State, sh *Shard, c *Connect) {
+	gaps := b.GapCount
 	if sh.Sessions > 0 && (sh.SID != c.SID || sh.C != c.C) {
 		b.gap(GapRecord{Shard: sh.Key, Kind: "elsewhere", From: sh.C, To: c.C, At: c.At})
 	}
 	if int64(b.cache.GuildCount(int(sh.Key.Index), int(sh.Key.Layout))) < c.Guilds {
 		b.gap(GapRecord{Shard: sh.Key, Kind: "state", To: c.C, At: c.At})
+	}
+	if b.GapCount > gaps && s.since(rulesConnectEnds) {
+		b.endSharing(s, sh.Key)
 	}
 	if sh.SID != c.SID {
 		sh.Sessions++

@@ -1,5 +1,7 @@
 package fsm
 
+import "github.com/botnode/botnode/internal/mutant"
+
 // Init gives a new cluster its id. It is the first command of a log.
 type Init struct{ ClusterID string }
 
@@ -214,7 +216,9 @@ func (c *Renew) apply(s *State) Result {
 			b.permits[key] = p
 		}
 		b.unlock(func(NodeRef) bool { return true })
-		b.clients.drop(func(*ClientSession) bool { return true }) // positions may begin again
+		if !s.Mutant.Has(mutant.ClientRenew) {
+			b.clients.drop(func(*ClientSession) bool { return true }) // positions may begin again
+		}
 		for _, sh := range b.sortedShards() {
 			sh.Owner, sh.From = NodeRef{}, NodeRef{}
 			sh.Pin, sh.PinWhy = "", WhyNormal

@@ -1,6 +1,10 @@
 package fsm
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/botnode/botnode/internal/mutant"
+)
 
 // KnownRules is the newest number of rules that this version has the effects
 // of. A node that meets a newer one in a log or a snapshot stops: see
@@ -19,7 +23,11 @@ var rulesOf = map[Kind]uint64{
 const (
 	rulesInteractions = 2 // Events note the tokens of interactions
 	rulesRightsEnd    = 2 // PutClientKey ends the sessions of a key that loses RightEvents
+	rulesConnectEnds  = 2 // Connect ends the sessions of clients for which it leaves a gap
 )
+
+// since reports whether effects that came with a number of rules are in force.
+func (s *State) since(rules uint64) bool { return s.Rules >= rules || s.Mutant.Has(mutant.Rules) }
 
 // Allows reports whether the rules in force have a kind of command.
 func (s *State) Allows(k Kind) bool { return s.Rules >= rulesOf[k] }

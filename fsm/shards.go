@@ -150,7 +150,7 @@ func (c *Ready) apply(s *State) Result {
 			kind = "planned"
 		}
 		b.gap(GapRecord{Shard: sh.Key, Kind: kind, From: sh.C, At: c.At})
-		b.clients.drop(func(cs *ClientSession) bool { return cs.shares(sh.Key) })
+		b.endSharing(s, sh.Key)
 	}
 	sh.SID, sh.URL, sh.C = c.SID, c.URL, c.S
 	sh.Intents, sh.Planned = c.Intents, false

@@ -301,7 +301,7 @@ func (f *feed) lagging(w *follower, next uint64) (items []*item, lost bool) {
 			return
 		}
 		b := st.Bot(f.bot)
-		if lost = !has(b, next); !lost {
+		if lost = !b.HasFrom(next); !lost {
 			entries = page(b, next)
 		}
 	})
@@ -315,14 +315,4 @@ func (f *feed) lagging(w *follower, next uint64) (items []*item, lost bool) {
 		items = append(items, &item{Entry: e})
 	}
 	return items, lost
-}
-
-// has reports whether a reader can go on at a position: the journal has all
-// from there on.
-func has(b *fsm.Bot, next uint64) bool {
-	if next > b.LastPos {
-		return next == b.LastPos+1
-	}
-	first := b.RetainedFirst()
-	return first != 0 && first <= next
 }

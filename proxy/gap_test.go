@@ -24,3 +24,19 @@ func TestClientsLearnOfAGap(t *testing.T) {
 		t.Errorf("the first thing after a gap: op %d %s %s", m.Op, m.T, m.D)
 	}
 }
+
+// So are those of a session of which another cluster has handled a part.
+func TestClientsLearnOfWhatWasHandledElsewhere(t *testing.T) {
+	b := newBed(t, bedOptions{guilds: 1})
+	c := b.nodes[0].dial("")
+	c.begun(bedIntents, "")
+	b.must(
+		&fsm.Disconnect{Bot: bedBot, Shard: b.shard, Epoch: 1},
+		&fsm.Connect{Bot: bedBot, Shard: b.shard, Epoch: 2, To: b.nodes[0].self, SID: "s1", URL: "wss://a", C: 100, At: 1},
+		&fsm.Events{Bot: bedBot, Shard: b.shard, Epoch: 3, SID: "s1", Prev: 100, At: 1, Evs: []fsm.Event{{S: 101, Type: discord.EventMessageCreate,
+			Guild: guildID(0), Lane: guildID(0), Raw: fmt.Appendf(nil, `{"guild_id":"%d","content":"after the gap"}`, guildID(0))}}},
+	)
+	if m := c.next(); m.Op != discord.OpInvalidSession || string(m.D) != "false" {
+		t.Errorf("the first thing after a gap: op %d %s %s", m.Op, m.T, m.D)
+	}
+}

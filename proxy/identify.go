@@ -145,13 +145,21 @@ func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() 
 		SID: newSID(), Key: sess.client.Name, Shard: uint32(sess.shard), Shards: uint32(sess.shards), Intents: uint64(sess.intents),
 		Node: c.s.o.Backend.Self(), Conn: rand.Uint64(), Until: time.Now().Add(sessionLife).UnixMilli(),
 	}
-	res, err := c.s.o.Backend.ProposeState(ctx, func(st *fsm.State) fsm.Command {
-		cmd := &fsm.OpenClient{Bot: sess.client.Bot, Session: cs}
-		if b := st.Bot(sess.client.Bot); b != nil {
-			cmd.Room = room(b.Cache(), &sess.filter)
+	var res fsm.Result
+	var err error
+	for range openTries {
+		res, err = c.s.o.Backend.ProposeState(ctx, func(st *fsm.State) fsm.Command {
+			cmd := &fsm.OpenClient{Bot: sess.client.Bot, Session: cs}
+			if b := st.Bot(sess.client.Bot); b != nil {
+				cmd.Room, cmd.Gaps = room(b.Cache(), &sess.filter), b.GapCount
+			}
+			return cmd
+		})
+		if err != nil || res.Code != fsm.Conflict {
+			break
 		}
-		return cmd
-	})
+		cs.SID, cs.Conn = newSID(), rand.Uint64() // the bot had a gap meanwhile
+	}
 	if e := c.refusal(ctx, res, err); e != nil {
 		return c.refused(e)
 	}
@@ -169,6 +177,10 @@ func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() 
 	}
 	return func() { c.start(sess, b, sending) }
 }
+
+// openTries is how often a session is proposed: a gap of the bot's may come
+// between its making and its effect.
+const openTries = 5
 
 // refusal turns what the cluster answers into an end, nil if it did as it was
 // asked.

@@ -156,7 +156,7 @@ func (b *bed) retains(sid string, seq int64) (yes bool) {
 	b.nodes[0].ViewState(func(s *fsm.State) {
 		bot := s.Bot(bedBot)
 		cs, ok := bot.ClientSession(sid)
-		yes = ok && has(bot, uint64(cs.Base+seq)+1)
+		yes = ok && bot.HasFrom(uint64(cs.Base+seq)+1)
 	})
 	return yes
 }

@@ -94,14 +94,14 @@ func (c *conn) resumed(client Client, p *resumeData, attach uint64) (sess *sessi
 		if !ok {
 			return
 		}
-		next, verdict := resumeAt(&cs, *p.Seq, b)
-		switch verdict {
-		case resumeBadSeq:
+		next, place := b.ResumeClient(&cs, *p.Seq)
+		switch place {
+		case fsm.ResumeBadSeq:
 			refusal = closing(discord.CloseInvalidSeq, "the session has no event of that number")
 			return
-		case resumeLost:
+		case fsm.ResumeLost:
 			return
-		case resumeOK:
+		case fsm.ResumeGoesOn:
 		}
 		refusal = nil
 		sess = &session{

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/botnode/botnode/discord"
-	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/internal/jsonscan"
 )
 
@@ -72,41 +71,6 @@ func checkIntents(want *int64, has discord.Intents) (discord.Intents, *ending) {
 
 // seq is the number of a position.
 func (s *session) seq(pos uint64) int64 { return int64(pos) - s.base }
-
-// resumeAt judges where a session goes on after the number s: lost if the
-// journal has let go of what follows, or s is in the middle of what the session
-// began with. Until is the newest position.
-//
-// What the client has confirmed by heartbeats counts, too: if it has cs.Seq still,
-// it lacks nothing up to cs.Through, so that a quiet session doesn't get lost
-// because the journal moved on under it. One that goes on before what it has
-// confirmed may lack what the journal has let go of.
-func resumeAt(cs *fsm.ClientSession, s int64, b *fsm.Bot) (next uint64, verdict resumeVerdict) {
-	first, last := int64(cs.First)-cs.Base, int64(b.LastPos)-cs.Base
-	switch {
-	case s > last || s < 0:
-		return 0, resumeBadSeq
-	case s < first:
-		return 0, resumeLost
-	}
-	next = uint64(cs.Base+s) + 1
-	if !has(b, next) && s >= cs.Seq && s < cs.Through && cs.Through <= last {
-		next = uint64(cs.Base+cs.Through) + 1
-	}
-	if !has(b, next) {
-		return 0, resumeLost
-	}
-	return next, resumeOK
-}
-
-// resumeVerdict is how a RESUME is answered.
-type resumeVerdict uint8
-
-const (
-	resumeOK     resumeVerdict = iota
-	resumeLost                 // op 9 false
-	resumeBadSeq               // 4007
-)
 
 // touched returns what a heartbeat says of a session, nil if the cluster has
 // been told of late. d is the heartbeat's.

@@ -27,23 +27,23 @@ func TestResumeAt(t *testing.T) {
 		for name, tc := range map[string]struct {
 			s, through, confirmed int64
 			next                  int64
-			verdict               resumeVerdict
+			verdict               fsm.ResumePlace
 		}{
-			"all was read":               {last, 0, 0, last + 1, resumeOK},
-			"the oldest comes next":      {first - 1, 0, 0, first, resumeOK},
-			"the one before it is gone":  {first - 2, 0, 0, 0, resumeLost},
-			"what is gone was confirmed": {first - 2, first + 1, first - 2, first + 2, resumeOK},
-			"what is there was, too":     {first, first + 1, first, first + 1, resumeOK},
-			"not all of it was":          {first - 5, first - 3, first - 5, 0, resumeLost},
-			"more was confirmed before":  {first - 3, first + 1, first - 2, 0, resumeLost},
-			"in the middle of the begin": {1, 0, 0, 0, resumeLost},
-			"confirmed in the middle":    {1, last, 1, 0, resumeLost},
-			"below":                      {-1, 0, 0, 0, resumeBadSeq},
-			"above":                      {last + 1, 0, 0, 0, resumeBadSeq},
+			"all was read":               {last, 0, 0, last + 1, fsm.ResumeGoesOn},
+			"the oldest comes next":      {first - 1, 0, 0, first, fsm.ResumeGoesOn},
+			"the one before it is gone":  {first - 2, 0, 0, 0, fsm.ResumeLost},
+			"what is gone was confirmed": {first - 2, first + 1, first - 2, first + 2, fsm.ResumeGoesOn},
+			"what is there was, too":     {first, first + 1, first, first + 1, fsm.ResumeGoesOn},
+			"not all of it was":          {first - 5, first - 3, first - 5, 0, fsm.ResumeLost},
+			"more was confirmed before":  {first - 3, first + 1, first - 2, 0, fsm.ResumeLost},
+			"in the middle of the begin": {1, 0, 0, 0, fsm.ResumeLost},
+			"confirmed in the middle":    {1, last, 1, 0, fsm.ResumeLost},
+			"below":                      {-1, 0, 0, 0, fsm.ResumeBadSeq},
+			"above":                      {last + 1, 0, 0, 0, fsm.ResumeBadSeq},
 		} {
 			cs.Seq, cs.Through = tc.confirmed, tc.through
-			next, verdict := resumeAt(&cs, tc.s, bot)
-			if verdict != tc.verdict || verdict == resumeOK && int64(next)-cs.Base != tc.next {
+			next, verdict := bot.ResumeClient(&cs, tc.s)
+			if verdict != tc.verdict || verdict == fsm.ResumeGoesOn && int64(next)-cs.Base != tc.next {
 				t.Errorf("%s: %d, %d", name, int64(next)-cs.Base, verdict)
 			}
 		}

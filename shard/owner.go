@@ -142,6 +142,7 @@ type Owner struct {
 	propSeq  uint64
 	failures int // dials and sessions failed in a row
 	retryAt  Time
+	doubt    Time // when a session was lost that had just been resumed
 	stopped  bool // Discord said that trying again is no use
 
 	out []Action
@@ -358,6 +359,9 @@ func (f *flight) moot(o *Owner) bool {
 // closed takes the end of the connection, and what it means for the session.
 func (o *Owner) closed(now Time, v discord.Verdict) {
 	sid, bound := o.conn.sid, o.conn.bound
+	if bound && now < o.conn.since+o.Timing.Fresh {
+		o.doubt = now
+	}
 	o.reset()
 	o.failures++
 	o.retryAt = now + o.backoff()

@@ -14,7 +14,7 @@ func (o *Owner) decideHello(now Time) {
 		o.identify(now)
 		return
 	}
-	if o.view.SID == o.lostSID {
+	if o.view.SID == o.lostSID || o.doubtful() {
 		return
 	}
 	if o.prepare == o.view.Epoch && o.released != o.view.Epoch {
@@ -31,6 +31,12 @@ func (o *Owner) decideHello(now Time) {
 	o.bind(now, Resuming, o.view.SID, seq)
 	o.do(Resume{Conn: o.conn.id, SID: o.view.SID, Seq: seq})
 }
+
+// doubtful reports whether another node may own the session by now: it was lost
+// right after it was resumed, and no leader has answered since. A node that is
+// cut off after a planned move would else take the session from its new owner, and
+// that from it, until it isn't fresh any more: some forty times a second.
+func (o *Owner) doubtful() bool { return o.doubt > 0 && o.freshUntil <= o.doubt+o.Timing.Fresh }
 
 func (o *Owner) bind(now Time, p Phase, sid string, prev int64) {
 	o.conn.since = now
@@ -104,6 +110,9 @@ func (o *Owner) Deadline(now Time) (Time, bool) {
 		sooner(o.retryAt)
 	case Hello:
 		sooner(o.prepareEnd)
+		if o.doubtful() {
+			sooner(now + o.Timing.Retry)
+		}
 		if o.granted > 0 {
 			sooner(o.granted + o.Timing.Handoff)
 		}

@@ -137,6 +137,29 @@ func TestOwnerIsQuietUnlessFresh(t *testing.T) {
 	b.want(b.step(Applied{View: b.view, FreshUntil: b.now + 1}), "Resume(10)")
 }
 
+// TestOwnerTakesNothingBackOnOldNews: a session that is lost right after it was
+// resumed may be another's, of which a node that is cut off hears nothing.
+func TestOwnerTakesNothingBackOnOldNews(t *testing.T) {
+	b := newOwnerBench(t)
+	fresh := DefaultTiming().Fresh
+	b.want(b.step(Applied{View: b.view, FreshUntil: b.now + fresh}), "Dial(s)")
+	b.want(b.step(Connected{Conn: b.conn()}), "Resume(10)")
+	b.now += fresh / 2
+	b.want(b.step(Closed{Conn: b.conn()}), "Dial(s)")
+	b.want(b.step(Connected{Conn: b.conn()}), "")
+	if at, ok := b.o.Deadline(b.now); !ok || at > b.now+b.o.Timing.Retry {
+		t.Errorf("looks again at %v, %v", at-b.now, ok)
+	}
+	b.want(b.step(Applied{View: b.view, FreshUntil: b.now + fresh}), "") // asked before the loss
+	b.want(b.step(Applied{View: b.view, FreshUntil: b.now + fresh + 1}), "Resume(10)")
+	b.now += fresh // after that long it is Discord's doing
+	b.want(b.step(Applied{View: b.view, FreshUntil: b.now + fresh/2}), "")
+	b.want(b.step(Closed{Conn: b.conn()}), "")
+	b.now += b.o.backoff()
+	b.want(b.step(Tick{}), "Dial()")
+	b.want(b.step(Connected{Conn: b.conn()}), "Resume(10)")
+}
+
 func TestOwnerIsFenced(t *testing.T) {
 	for name, f := range map[string]func(v *View){
 		"by a grant to another": func(v *View) { v.Epoch, v.Owner = 6, nodeB },

@@ -39,6 +39,7 @@ func options(args []string) (o sim.Options, jsonLog bool, err error) {
 		{&o.InvalidLimit, "invalid-limit", "invalid requests until an address is banned (default 10000)"},
 		{&o.PadMessages, "pad", "size in bytes that message events are padded to"},
 		{&o.SeqHoles, "seq-holes", "percentage of events before which a sequence is skipped"},
+		{&o.SeqRepeats, "seq-repeats", "percentage of events that are written twice"},
 		{&o.ExpiredCode, "expired-code", "close a RESUME of an unknown session with this code instead of op 9"},
 		{&o.HeartbeatCode, "heartbeat-code", "close code for missed heartbeats (default 4000)"},
 		{&o.ReplacedCode, "replaced-code", "close code for the old connection of a resumed session (default 4000)"},

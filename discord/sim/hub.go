@@ -119,7 +119,7 @@ func (h *hub) open(c *conn, shard [2]int64, intents int64, threshold, guilds int
 	s := &session{
 		id: fmt.Sprintf("%08x%024x", h.nextID, uint64(h.nextID)*0x9e3779b97f4a7c15), shard: shard, intents: intents,
 		threshold: threshold, starter: c.remote, capacity: h.opts.replaySize(guilds), trim: h.opts.TrimOnHeartbeat,
-		holes: h.opts.SeqHoles, rng: newRand(h.opts.Seed + int64(h.nextID)), conn: c,
+		holes: h.opts.SeqHoles, repeats: h.opts.SeqRepeats, rng: newRand(h.opts.Seed + int64(h.nextID)), conn: c,
 		pending: map[ID]bool{},
 	}
 	h.sessions = append(h.sessions, s)

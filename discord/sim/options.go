@@ -106,6 +106,9 @@ type Options struct {
 type Switches struct {
 	// SeqHoles is the percentage of events before which a sequence number is skipped.
 	SeqHoles int
+	// SeqRepeats is the percentage of events that are written twice, with the
+	// same sequence number.
+	SeqRepeats int
 	// TrimOnHeartbeat lets the sequence in a heartbeat trim the replay buffer.
 	TrimOnHeartbeat bool
 	// SilentTruncate replays what is left of a buffer that has lost events,

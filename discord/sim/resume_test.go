@@ -40,6 +40,20 @@ func cut(t *testing.T, srv *sim.Server, c *client) {
 	want(t, "close code of a cut", c.closed(), -1)
 }
 
+func TestEventsComeTwice(t *testing.T) {
+	srv := start(t, sim.Options{Guilds: 1, Switches: sim.Switches{SeqRepeats: 100}})
+	c := login(t, srv, all)
+	c.guilds(1)
+	chat(t, srv, 0, 1)
+	var twice []int64
+	for len(twice) < 2 {
+		if f := c.next(); f.T == "MESSAGE_CREATE" {
+			twice = append(twice, *f.S)
+		}
+	}
+	want(t, "s of the repeat", twice[1], twice[0])
+}
+
 func TestResumeReplays(t *testing.T) {
 	for _, holes := range []int{0, 40} {
 		srv := start(t, sim.Options{Guilds: 1, Switches: sim.Switches{SeqHoles: holes}})

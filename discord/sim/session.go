@@ -24,6 +24,7 @@ type session struct {
 	capacity  int
 	trim      bool // TrimOnHeartbeat
 	holes     int
+	repeats   int
 	rng       *rand.Rand
 	log       *sessionLog
 
@@ -81,6 +82,9 @@ func (s *session) pushLocked(kind string, data raw, keep bool) {
 	}
 	if s.conn != nil {
 		s.conn.enqueue(out{event: e})
+		if s.repeats > 0 && s.rng.IntN(100) < s.repeats {
+			s.conn.enqueue(out{event: e})
+		}
 	}
 }
 

@@ -30,6 +30,31 @@ const (
 	Parked
 	// Acked starts an entry again while acknowledgements of it are on their way.
 	Acked
+	// ClientGap keeps clients' sessions when their shard begins another one.
+	ClientGap
+	// ClientRenew keeps clients' sessions in a new generation.
+	ClientRenew
+	// ClientFloor sends clients what the journal still has, whatever is gone.
+	ClientFloor
+	// ClientConfirmed leads a client that goes on before what it has confirmed to
+	// where it would go on after it.
+	ClientConfirmed
+	// Reads takes a Done whatever has become of what its handler read.
+	Reads
+	// Repeats forgets the answers to writes from outside.
+	Repeats
+	// LockHeld gives a lock to another while it is held.
+	LockHeld
+	// LockFence takes writes under a lock that is another's by now.
+	LockFence
+	// Fences gives the fences of before a restore again.
+	Fences
+	// TickOnce makes a schedule's time more than once.
+	TickOnce
+	// Rules has a version's new effects before the rules of the cluster have them.
+	Rules
+	// OpenGaps opens a client's session again for a repeat of before a gap.
+	OpenGaps
 )
 
 // Has reports whether the guard m is taken out.
@@ -41,5 +66,8 @@ func All() map[string]Set {
 		"prev-chain": PrevChain, "dedupe": Dedupe, "committed-seq": CommittedSeq,
 		"move-runner": MoveRunner, "done-guard": DoneGuard, "ready-epoch": ReadyEpoch,
 		"generation": Generation, "freshness": Freshness, "parked": Parked, "acked": Acked,
+		"client-gap": ClientGap, "client-renew": ClientRenew, "client-floor": ClientFloor,
+		"client-confirmed": ClientConfirmed, "reads": Reads, "repeats": Repeats, "lock-held": LockHeld,
+		"lock-fence": LockFence, "fences": Fences, "tick-once": TickOnce, "rules": Rules, "open-gaps": OpenGaps,
 	}
 }

@@ -26,6 +26,9 @@ type Options struct {
 	Env []string
 	// Dir is the working directory.
 	Dir string
+	// Enter, if set, is called on the thread that starts the process, which
+	// inherits what it changes there: a network namespace.
+	Enter func() error
 	// Log is the file that standard output and error are appended to.
 	Log string
 }
@@ -61,11 +64,20 @@ func Start(o Options) (*Proc, error) {
 }
 
 // run starts the process and waits for it. The kernel ties a child's life to
-// the thread that made it, so the goroutine keeps its thread until the end.
+// the thread that made it, so the goroutine keeps its thread until the end; one
+// that was changed ends with it.
 func (p *Proc) run(log *os.File, started chan<- error) {
 	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
+	if p.o.Enter == nil {
+		defer runtime.UnlockOSThread()
+	}
 	defer func() { _ = log.Close() }()
+	if p.o.Enter != nil {
+		if err := p.o.Enter(); err != nil {
+			started <- err
+			return
+		}
+	}
 	if err := p.cmd.Start(); err != nil {
 		started <- err
 		return

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/internal/testproc"
 )
 
 // busy is the stall above which a round's silences are the machine's fault.
@@ -40,7 +41,7 @@ type round struct {
 func (c *cluster) Load(pings int, during func()) round {
 	c.t.Helper()
 	from, start := len(c.sim.Ledger().Posted()), time.Now()
-	stalls := watchStalls()
+	stalls := testproc.WatchStalls()
 	load := c.sim.StartLoad(sim.Load{Kind: "ping", Rate: pingRate, N: pings})
 	c.waitPongs(from, pings/3)
 	during()
@@ -57,7 +58,7 @@ func (c *cluster) Load(pings int, during func()) round {
 func (c *cluster) While(during func()) round {
 	c.t.Helper()
 	from, start := len(c.sim.Ledger().Posted()), time.Now()
-	stalls := watchStalls()
+	stalls := testproc.WatchStalls()
 	load := c.sim.StartLoad(sim.Load{Kind: "ping", Rate: pingRate})
 	c.waitPongs(from, pingRate/2)
 	during()
@@ -69,32 +70,6 @@ func (c *cluster) While(during func()) round {
 	r := c.measure(c.sim.Ledger().Posted()[from:], start)
 	r.stall = stalls()
 	return r
-}
-
-// watchStalls begins to watch how late timers are; the function that it returns
-// ends that and tells the worst.
-func watchStalls() func() time.Duration {
-	end, worst := make(chan struct{}), make(chan time.Duration)
-	go func() {
-		const every = 5 * time.Millisecond
-		tick := time.NewTicker(every)
-		defer tick.Stop()
-		last, most := time.Now(), time.Duration(0)
-		for {
-			select {
-			case <-tick.C:
-				now := time.Now()
-				most, last = max(most, now.Sub(last)-every), now
-			case <-end:
-				worst <- most
-				return
-			}
-		}
-	}()
-	return func() time.Duration {
-		close(end)
-		return <-worst
-	}
 }
 
 // waitPongs waits for n answers from a place in the ledger on.

@@ -4,21 +4,20 @@ package integration
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"maps"
 	"math"
 	"math/rand/v2"
-	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/internal/testproc"
+	"github.com/botnode/botnode/test/tally"
 )
 
 var seedFlag = flag.Uint64("seed", 0, "seed of what is killed; 0 is a new one")
@@ -33,160 +32,8 @@ const (
 	tallyDied = 7
 )
 
-// tallied is what was said, and what the store must hold for it.
-type tallied struct {
-	guilds map[string]int
-	update map[string]int // of those, by guild
-	sum    int
-	races  map[string][]string // messages of each race for a key
-	racers int
-	pairs  int
-	deaths int
-	// answers is each answer that must be seen once.
-	answers map[string]bool
-}
-
-func newTallied() *tallied {
-	return &tallied{
-		guilds: map[string]int{}, update: map[string]int{}, races: map[string][]string{}, answers: map[string]bool{},
-	}
-}
-
-// message returns the i-th message to a guild, and notes what it comes to.
-func (w *tallied) message(i int, guild string) string {
-	n := strconv.Itoa(i)
-	words := []string{"!tally", n}
-	w.guilds[guild]++
-	w.answers["count "+n] = true
-	if i%5 == 0 {
-		words = append(words, "update")
-		w.update[guild]++
-	}
-	if i%10 == 1 {
-		words = append(words, "sum")
-		w.sum += i
-	}
-	if i%5 == 2 { // four of a burst for one key
-		race := strconv.Itoa(i / 20)
-		words = append(words, "first="+race)
-		w.races[race] = append(w.races[race], n)
-		w.racers++
-	}
-	if i%20 == 3 {
-		words = append(words, "pair")
-		w.pairs++
-		w.answers["calm "+n], w.answers["stubborn "+n] = true, true
-	}
-	if i%1000 == 500 {
-		words = append(words, "die")
-		w.deaths++
-		w.answers["mortal "+n] = true
-	}
-	return strings.Join(words, " ")
-}
-
-func sumOf(m map[string]int) (n int) {
-	for _, v := range m {
-		n += v
-	}
-	return n
-}
-
-// store compares a node's keys with what was said.
-func (w *tallied) store(items []admin.KVItem) error {
-	got := map[string]string{}
-	for _, it := range items {
-		b, err := it.Bytes()
-		if err != nil {
-			return err
-		}
-		got[it.Key] = string(b)
-	}
-	want := map[string]string{}
-	number := func(key string, n int) {
-		if n != 0 {
-			want[key] = strconv.Itoa(n)
-		}
-	}
-	number("total", sumOf(w.guilds))
-	for g, n := range w.guilds {
-		number("guild/"+g, n)
-	}
-	number("sum", w.sum)
-	number("won", len(w.races))
-	number("late", w.racers-len(w.races))
-	number("calm", w.pairs)
-	number("stubborn", w.pairs)
-	number("mortal", w.deaths)
-	var tally struct {
-		Count   int            `json:"count"`
-		ByGuild map[string]int `json:"by_guild"`
-	}
-	if err := json.Unmarshal([]byte(got["tally"]), &tally); err != nil {
-		return fmt.Errorf("tally is %q: %w", got["tally"], err)
-	}
-	if tally.Count != sumOf(w.update) || !maps.Equal(tally.ByGuild, w.update) {
-		return fmt.Errorf("%d updates are counted as %+v, want %d: %v", tally.Count, tally.ByGuild, sumOf(w.update), w.update)
-	}
-	for race, who := range w.races {
-		if won := got["first/"+race]; !slices.Contains(who, won) {
-			return fmt.Errorf("the race %s of %v was won by %q", race, who, won)
-		}
-		delete(got, "first/"+race)
-	}
-	attempts, err := strconv.Atoi(got["stubborn/attempts"])
-	if err != nil || attempts < 3*w.pairs {
-		return fmt.Errorf("%q attempts of %d messages that fail twice", got["stubborn/attempts"], w.pairs)
-	}
-	ends := 0
-	maps.DeleteFunc(got, func(key, _ string) bool {
-		if strings.HasPrefix(key, "died/") {
-			ends++
-			return true
-		}
-		return key == "tally" || key == "stubborn/attempts"
-	})
-	if ends != w.deaths {
-		return fmt.Errorf("%d handlers ended their process, want %d", ends, w.deaths)
-	}
-	if !reflect.DeepEqual(got, want) {
-		return fmt.Errorf("the store has %v, want %v", got, want)
-	}
-	return nil
-}
-
-// ledger compares the messages that can be seen with those that must be, and
-// returns how many a nonce kept from being seen twice.
-func (w *tallied) ledger(posted []sim.Posted) (hidden int, err error) {
-	seen := map[string]int{}
-	for _, p := range posted {
-		if p.Deduped {
-			hidden++
-			continue
-		}
-		seen[p.Content]++
-	}
-	var lost, doubled, strange []string
-	for a := range w.answers {
-		if seen[a] == 0 {
-			lost = append(lost, a)
-		}
-	}
-	for a, n := range seen {
-		if !w.answers[a] {
-			strange = append(strange, a)
-		} else if n > 1 {
-			doubled = append(doubled, a)
-		}
-	}
-	if len(lost)+len(doubled)+len(strange) > 0 {
-		return hidden, fmt.Errorf("lost %v, doubled %v, unasked %v", lost, doubled, strange)
-	}
-	return hidden, nil
-}
-
-// say says n messages in random channels of all guilds.
-func (w *tallied) say(ctx context.Context, s *sim.Server, rng *rand.Rand, n int) error {
+// sayTally says n messages in random channels of all guilds.
+func sayTally(ctx context.Context, w *tally.Want, s *sim.Server, rng *rand.Rand, n int) error {
 	const burst = tallyRate / 10
 	tick := time.NewTicker(time.Second / 10)
 	defer tick.Stop()
@@ -201,7 +48,7 @@ func (w *tallied) say(ctx context.Context, s *sim.Server, rng *rand.Rand, n int)
 		}
 		g := guilds[rng.IntN(len(guilds))]
 		channels := s.TextChannels(g)
-		m, err := s.Say(sim.Say{Guild: g, Channel: channels[rng.IntN(len(channels))], Content: w.message(i, g.String())})
+		m, err := s.Say(sim.Say{Guild: g, Channel: channels[rng.IntN(len(channels))], Content: w.Add(i, g.String(), true)})
 		if err != nil {
 			return err
 		}
@@ -347,8 +194,8 @@ func TestCountersAreExactUnderKills(t *testing.T) {
 	t.Logf("-seed %d", seed)
 	const shards = 6
 	c := botsOn(t, program(t, "./test/integration/tallybot"), shards)
-	w, done, stalls := newTallied(), make(chan error, 1), watchStalls()
-	go func() { done <- w.say(t.Context(), c.sim, rand.New(rand.NewPCG(seed, 1)), messages) }()
+	w, done, stalls := tally.New(), make(chan error, 1), testproc.WatchStalls()
+	go func() { done <- sayTally(t.Context(), w, c.sim, rand.New(rand.NewPCG(seed, 1)), messages) }()
 	kills, deaths := c.killing(rand.New(rand.NewPCG(seed, 2)), done)
 	more, blamed := c.acknowledged()
 	deaths += more
@@ -359,11 +206,11 @@ func TestCountersAreExactUnderKills(t *testing.T) {
 	for id := range c.nodes {
 		items, err := c.client(id).KVList(t.Context(), "")
 		must(t, err)
-		if err := w.store(items); err != nil {
+		if err := w.Store(items); err != nil {
 			t.Errorf("%s: %v", id, err)
 		}
 	}
-	hidden, err := w.ledger(c.sim.Ledger().Posted())
+	hidden, err := w.Ledger(c.sim.Ledger().Posted())
 	if err != nil {
 		t.Error(err)
 	}
@@ -372,9 +219,9 @@ func TestCountersAreExactUnderKills(t *testing.T) {
 		"%d Increments, %d races of %d for a key, %d events with a handler that failed %d times beside one that did not; "+
 		"%d kills, %d processes ended by a handler between effect and Done; exact on %d nodes, %d dead letters of entries whose third runner was killed, retried; "+
 		"%d answers, 0 lost, 0 doubled, %d made invisible by the nonce; IDENTIFYs %d, RESUMEs %d; the machine itself stalled for %v",
-		killEvery, messages, len(w.guilds), tallyRate, 2*messages, sumOf(w.update),
-		(messages+8)/10, len(w.races), w.racers, w.pairs, 2,
-		kills, deaths, len(c.nodes), len(blamed), len(w.answers), hidden, s.Identifies, s.Resumes, stall)
+		killEvery, messages, len(w.Guilds), tallyRate, 2*messages, tally.Sum(w.Updates),
+		(messages+8)/10, len(w.Races), w.Racers, w.Pairs, 2,
+		kills, deaths, len(c.nodes), len(blamed), len(w.Answers), hidden, s.Identifies, s.Resumes, stall)
 	// On a machine that is busy an entry may be the first of its lane at three
 	// kills in a row; on another nothing takes that long.
 	if n := len(blamed); n > 0 && stall < busy || n > kills {

@@ -250,6 +250,13 @@ func (d *discordSim) happen(k int) {
 	if d.s.chance(d.s.knobs.TwoRate) {
 		e.Type = discord.EventMessageUpdate
 	}
+	if d.s.knobs.Clients > 0 && d.s.chance(0.3) {
+		e.Type = discord.EventTypingStart
+	}
+	if d.s.knobs.Rules && d.s.chance(0.2) {
+		e.Type = discord.EventInteractionCreate
+		e.Raw = fmt.Appendf(nil, `{"id":"%d","application_id":"7","guild_id":"%s","token":"token-%d"}`, d.worlds, one, d.worlds)
+	}
 	for _, x := range d.byShard[k] {
 		if d.alive(x) {
 			d.extend(x, e, d.worlds)

@@ -1,7 +1,6 @@
 package model
 
 import (
-	"bytes"
 	"fmt"
 	"time"
 
@@ -20,6 +19,13 @@ func (s *Sim) start() {
 	s.watch()
 	for k := range s.knobs.Shards {
 		s.worldLoop(k)
+	}
+	for _, c := range s.clients {
+		c.connectSoon()
+	}
+	s.cutClients()
+	if s.knobs.Rules {
+		s.after(s.between(0, 2*time.Second), s.rekey)
 	}
 	for range s.knobs.Faults {
 		s.after(s.between(100*time.Millisecond, s.knobs.Chaos), s.strike)
@@ -45,10 +51,20 @@ func (s *Sim) firstCommands() []proposal {
 		&fsm.Layout{Bot: botName, Total: total, To: total - 1},
 		&fsm.Budget{Bot: botName, Budget: fsm.IdentifyBudget{Remaining: 1, Limit: 1, MaxConcurrency: s.knobs.Concurrency}},
 		&fsm.Interests{Bot: botName, List: s.interests()},
+		&fsm.PutClientKey{Bot: botName, Key: fsm.ClientKey{Name: clientKey, Rights: fsm.RightEvents | fsm.RightREST, At: 1}},
+		&fsm.Rules{N: s.firstRules()},
 	} {
 		out = append(out, proposal{command: command{bytes: fsm.Encode(1, c), gen: 1, cmd: c}})
 	}
 	return out
+}
+
+// firstRules are those that the cluster begins with.
+func (s *Sim) firstRules() uint64 {
+	if s.knobs.Rules {
+		return 1
+	}
+	return fsm.KnownRules
 }
 
 // interests are handlers for all processes, or types alone where each registers
@@ -243,30 +259,6 @@ func (s *Sim) discordFault() {
 	}
 }
 
-// Restore puts the backup in force, as a new generation.
-func (s *Sim) Restore() {
-	snap := s.oracle.snapshot
-	if snap == nil || !s.faults || s.raft.leader == nil || !s.raft.leads(s.raft.leader) {
-		return
-	}
-	s.stats.Restores++
-	keep := s.chance(0.5)
-	next := s.oracle.m.generation() + 1
-	s.tracef("the backup of entry %d is restored as generation %d, sessions kept: %v", snap.index, next, keep)
-	m := s.oracle.scratch()
-	if err := m.Restore(bytes.NewReader(snap.bytes)); err != nil {
-		s.fail("I8", "a backup can't be restored: %v", err)
-		return
-	}
-	// The new generation is part of what is restored: were it a command of its
-	// own, old proposals could come between the two.
-	m.Apply(1, fsm.EncodeBatch([][]byte{fsm.Encode(next, &fsm.Renew{Generation: next, KeepSessions: keep})}))
-	renewed := capture(m)
-	s.oracle.restored(snap, renewed)
-	s.raft.restore(renewed)
-	s.oracle.noteDigest(len(s.raft.log))
-}
-
 // calm ends all faults.
 func (s *Sim) calm() {
 	s.tracef("---- all is quiet from here on ----")
@@ -284,6 +276,9 @@ func (s *Sim) calm() {
 		s.discord.happen(k)
 	}
 	s.reconnect()
+	if s.knobs.Rules && len(s.clients) > 0 {
+		s.putKey(fsm.RightEvents | fsm.RightREST)
+	}
 	for _, n := range s.nodes {
 		s.on(n, time.Second, func() {
 			n.propose(&fsm.Drain{ID: n.ref.ID}, n.generation(), func(fsm.Result, bool) {})

@@ -35,6 +35,7 @@ func handlersOf(version uint64) (list []fsm.Interest) {
 		}
 		list = append(list, in)
 	}
+	list = append(list, fsm.Interest{Type: fsm.EventTick, Handlers: []string{tickName}})
 	return list
 }
 

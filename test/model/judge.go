@@ -184,6 +184,11 @@ func (s *Sim) converged() bool {
 			return false
 		}
 	}
+	for _, c := range s.clients {
+		if c.unserved() != "" {
+			return false
+		}
+	}
 	return true
 }
 
@@ -229,6 +234,11 @@ func (s *Sim) stuck() string {
 	for k := range s.knobs.Shards {
 		if why := s.unsettled(k); why != "" {
 			fmt.Fprintf(&out, " shard %d: %s;", k, why)
+		}
+	}
+	for _, c := range s.clients {
+		if why := c.unserved(); why != "" {
+			fmt.Fprintf(&out, " %s;", why)
 		}
 	}
 	return out.String()

@@ -20,6 +20,8 @@ type Knobs struct {
 	Freeze  float64 // a node freezes between a decision and its execution
 	Forward bool    // a leader's own proposals may reach its successor
 
+	SplitVote float64 // two stand for election at once, and nobody wins
+
 	NoIndex bool // freshness without having applied what was committed
 
 	EventEvery Time // between two events of a shard
@@ -45,7 +47,17 @@ type Knobs struct {
 	Failback  bool
 	Idle      bool // node c is of weight 0
 	Programs  bool // each process registers its handlers, and those of the next one differ
-	Await     bool // a leader of a new run waits for node c, for a while
+	Clients   int  // of the proxy
+	Slow      Time // that a client takes for some events, at most
+	Store     bool // programs write to the store, under a lock and without
+	Ticks     bool // there is a schedule
+	Rules     bool // the cluster begins with the oldest rules, and raises them at RulesAt
+	RulesAt   Time
+
+	EarlyView bool // a client's session begins from the state before it was opened
+	LateRenew bool // the new generation is a command after the restore
+
+	Await bool // a leader of a new run waits for node c, for a while
 }
 
 func drawKnobs(s *Sim) Knobs {
@@ -86,5 +98,12 @@ func drawKnobs(s *Sim) Knobs {
 		Await:       s.chance(0.2),
 		Programs:    s.chance(0.5),
 	}
+	if s.chance(0.3) {
+		k.Clients = 1 + s.rng.IntN(2)
+	}
+	k.SplitVote = pick(0, 0, 0.3)
+	k.Slow = Time(pick(2, 2, 300)) * time.Millisecond
+	k.Store, k.Ticks, k.Rules = s.chance(0.2), s.chance(0.2), s.chance(0.2)
+	k.RulesAt = s.between(0, k.Chaos)
 	return k
 }

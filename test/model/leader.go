@@ -26,6 +26,7 @@ func (n *node) planLoop(led *shard.Leader) {
 		return
 	}
 	n.plan()
+	n.chores()
 	n.s.on(n, 100*time.Millisecond, func() { n.planLoop(led) })
 }
 
@@ -69,7 +70,7 @@ func (n *node) carryOutPlan(actions []shard.LeaderAction) {
 // proposeAsLeader proposes a decision of this node's rules: to its own log and
 // nowhere else, since a successor has other grounds to decide on.
 func (n *node) proposeAsLeader(cmd fsm.Command, gen uint64, answer func(fsm.Result)) {
-	p := command{bytes: fsm.Encode(gen, cmd), gen: gen, cmd: cmd, by: n.ref, term: n.leadTerm, decided: n.s.now}
+	p := command{bytes: fsm.Encode(gen, cmd), gen: gen, cmd: cmd, by: n.ref, term: n.leadTerm, decided: n.s.now, age: n.s.raft.restored[n.applied]}
 	if n.s.knobs.Forward {
 		n.s.after(n.s.between(0, 2*time.Second), func() {
 			if to := n.s.raft.leader; to != nil {

@@ -100,6 +100,9 @@ func (o *oracle) judgeConnect(c *fsm.Connect, pre, post sight) {
 	if post.sh.Epoch == pre.sh.Epoch {
 		return // a repeat
 	}
+	if post.gaps > pre.gaps && o.m.rules() >= fsm.KnownRules {
+		o.commit(commit{gap: true, k: c.Shard})
+	}
 	if !pre.sh.Parked {
 		o.s.fail("I4", "a Connect took effect on %v, which is not disconnected", c.Shard)
 	}

@@ -27,9 +27,9 @@ func TestModel(t *testing.T) {
 	switch {
 	case n > 0:
 	case testing.Short() || raceEnabled:
-		n = 1500
+		n = 1300
 	default:
-		n = 20000
+		n = 16000
 	}
 	debug.SetGCPercent(400)
 	began := time.Now()
@@ -44,7 +44,7 @@ func TestModel(t *testing.T) {
 }
 
 // searchTime bounds a search where several test binaries share the cores; alone
-// on two, 20,000 histories take about a minute.
+// on two, 16,000 histories take about a minute.
 const searchTime = 6 * time.Minute
 
 // search makes n histories on all cores and returns the violation of the

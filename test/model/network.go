@@ -45,7 +45,7 @@ func (c *call) end(r fsm.Result, unknown bool) {
 // with its result or with the news that nothing is known.
 func (n *node) propose(cmd fsm.Command, gen uint64, back func(r fsm.Result, unknown bool)) {
 	c := &call{answer: back}
-	p := command{bytes: fsm.Encode(gen, cmd), gen: gen, cmd: cmd, by: n.ref, decided: n.s.now}
+	p := command{bytes: fsm.Encode(gen, cmd), gen: gen, cmd: cmd, by: n.ref, decided: n.s.now, age: n.s.raft.restored[n.applied]}
 	n.s.on(n, n.s.between(150*time.Millisecond, 500*time.Millisecond), func() { c.end(fsm.Result{}, true) })
 	n.send(p, c, n.s.fault(n.s.knobs.Loss), n.s.delay())
 	if n.s.fault(n.s.knobs.Dup) {

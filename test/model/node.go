@@ -2,10 +2,8 @@ package model
 
 import (
 	"bytes"
-	"fmt"
 	"time"
 
-	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/internal/mutant"
 	"github.com/botnode/botnode/shard"
@@ -47,6 +45,10 @@ type node struct {
 	leaseTerm   uint64
 	knows       Time // when an answer was given whose index it has applied, or should have
 	registering bool
+
+	skew  Time   // of its clock on the wall
+	fence uint64 // of the lock, that it has used last
+	using bool   // it writes under the lock
 }
 
 // ownerBox is an Owner with what its runner would keep.
@@ -67,7 +69,11 @@ func newNode(s *Sim, i int) *node {
 func (n *node) machine() *fsm.Machine {
 	m := fsm.NewMachine()
 	m.Strict = n.s.knobs.Strict
-	m.View(func(_ uint64, st *fsm.State) { st.Mutant = n.s.mutant })
+	m.View(func(_ uint64, st *fsm.State) {
+		if st.Mutant = n.s.mutant; n.ref.ID != "a" {
+			st.Mutant &^= mutant.Rules // one node runs a newer version than the others
+		}
+	})
 	m.Observe(n)
 	return m
 }
@@ -81,6 +87,7 @@ func (n *node) boot() {
 	n.freshUntil, n.lease, n.knows = 0, 0, 0
 	n.believes, n.lead, n.leaving = n.s.raft.leader, nil, false
 	n.applying, n.planning, n.registering = false, false, false
+	n.skew, n.using, n.fence = n.s.between(0, time.Second), false, 0
 	n.runs = make(map[uint64]*run)
 	n.lanes = shard.NewLanes(n.ref)
 	n.owners = nil
@@ -102,6 +109,9 @@ func (n *node) boot() {
 	n.s.tracef("%s starts, applied %d of %d", n.ref, n.applied, len(n.s.raft.log))
 	n.applySoon()
 	n.pingLoop()
+	if n.s.knobs.Store {
+		n.workLoop()
+	}
 }
 
 func (s *Sim) key(k int) fsm.ShardKey {
@@ -115,6 +125,7 @@ func (n *node) kill() {
 	n.s.tracef("%s dies", n.ref)
 	n.s.stats.Kills++
 	n.alive, n.parked = false, nil
+	n.s.clientsOf(n, n.life)
 	n.life++
 	for _, b := range n.owners {
 		if b.conn != nil {
@@ -218,6 +229,7 @@ func (n *node) react() {
 	}
 	n.register()
 	n.dispatch()
+	n.pumpClients()
 	n.planSoon(0)
 }
 
@@ -263,122 +275,6 @@ func (n *node) weight() uint32 {
 func (n *node) generation() (g uint64) {
 	n.view(func(s *fsm.State, _ *fsm.Bot) { g = s.Generation })
 	return g
-}
-
-// shardView is what an owner sees of the applied state.
-func (n *node) shardView(k int) (v shard.View, ok bool) {
-	n.view(func(s *fsm.State, b *fsm.Bot) {
-		if b == nil {
-			return
-		}
-		var sh fsm.Shard
-		if sh, ok = b.Shard(n.s.key(k)); !ok {
-			return
-		}
-		v = shard.View{
-			Generation: s.Generation, Epoch: sh.Epoch, Owner: sh.Owner, SID: sh.SID, URL: sh.URL, C: sh.C, Sessions: sh.Sessions,
-			Key: uint32(discord.IdentifyKey(k, max(1, b.Budget.MaxConcurrency))), ConfigRev: b.ConfigRev, Intents: b.Config.Intents,
-		}
-		v.Permit, v.HasPermit = b.Permit(v.Key)
-	})
-	return v, ok
-}
-
-// input gives an owner an input, after the applied state if that has changed.
-func (n *node) input(k int, in shard.Input) { n.step(n.owners[k], in) }
-
-func (n *node) step(b *ownerBox, in shard.Input) {
-	b.o.SetFresh(n.freshUntil)
-	if b.moved {
-		b.moved = false
-		if v, ok := n.shardView(b.k); ok {
-			n.carryOut(b, b.o.Step(n.local(), shard.Applied{View: v, FreshUntil: n.freshUntil}))
-		}
-	}
-	n.carryOut(b, b.o.Step(n.local(), in))
-	n.tickLater(b)
-}
-
-func (n *node) tickLater(b *ownerBox) {
-	at, ok := b.o.Deadline(n.local())
-	if !ok {
-		return
-	}
-	if at -= n.offset; b.tickAt > n.s.now && b.tickAt <= at {
-		return
-	}
-	b.tickAt = at
-	n.s.on(n, at-n.s.now, func() {
-		if b.tickAt <= n.s.now {
-			b.tickAt = 0
-		}
-		n.step(b, shard.Tick{})
-	})
-}
-
-// carryOut executes an owner's actions in order. Between the decision and the
-// execution the process may freeze.
-func (n *node) carryOut(b *ownerBox, actions []shard.Action) {
-	if len(actions) == 0 {
-		return
-	}
-	decided := n.s.now
-	todo := append([]shard.Action(nil), actions...)
-	for _, a := range todo {
-		n.s.oracle.decided(n, b, a)
-	}
-	if n.s.fault(n.s.knobs.Freeze) {
-		n.freeze(n.s.between(10*time.Millisecond, 3*time.Second))
-	}
-	n.s.on(n, 0, func() {
-		for _, a := range todo {
-			n.perform(b, a, decided)
-		}
-	})
-}
-
-func (n *node) perform(b *ownerBox, a shard.Action, decided Time) {
-	switch a := a.(type) {
-	case shard.Dial:
-		b.conn = n.s.discord.dial(n, b.k, a.Conn)
-	case shard.Drop:
-		if b.conn != nil && b.conn.id == a.Conn {
-			if a.End && b.conn.sess != nil {
-				b.conn.sess.ended = true
-			}
-			b.conn.drop()
-		}
-	case shard.Resume:
-		if b.conn != nil && b.conn.id == a.Conn {
-			n.s.oracle.wroteResume(n, b, a)
-			b.conn.resume(a.SID, a.Seq)
-		}
-	case shard.Identify:
-		if b.conn != nil && b.conn.id == a.Conn {
-			n.s.oracle.wroteIdentify(n, b, decided)
-			b.conn.identify()
-		}
-	case shard.Propose:
-		n.proposeFor(b, a)
-	case shard.AskPermit:
-		n.tell(n.believes, func(to *node) {
-			if to.lead != nil {
-				to.lead.AskedPermit(to.local(), botName, a.Key, n.s.key(b.k), a.Epoch, a.Ask)
-				to.planSoon(0)
-			}
-		})
-	case shard.Prepared:
-		n.tell(n.believes, func(to *node) {
-			if to.lead != nil {
-				to.lead.Prepared(botName, n.s.key(b.k), a.Epoch)
-				to.planSoon(0)
-			}
-		})
-	case shard.Released:
-		n.tell(n.s.node(a.To.ID), func(to *node) { to.input(b.k, shard.HandedOver{Epoch: a.Epoch}) })
-	default:
-		panic(fmt.Sprintf("action %T", a))
-	}
 }
 
 func (s *Sim) node(id string) *node {

@@ -30,6 +30,13 @@ type oracle struct {
 	moved               map[uint64]Time // when the log gave an entry another runner
 	renewed             Time            // of the last restore
 	frontier            uint64          // LastPos, which only a restore may rewind
+
+	commits    map[uint64][]commit // what clients are to be told of, by generation
+	ends       []int               // how much of it there was after each entry of the log
+	fence      uint64              // the newest that was given, whatever was restored since
+	wroteFence uint64              // the newest that has written
+	epochs     map[epochKey]uint64
+	file       *backup // what an operator has saved
 }
 
 // book is what follows from the prefix of the log that is in force. A restore
@@ -39,6 +46,8 @@ type book struct {
 	world    map[uint64]string
 	done     map[doneKey]bool
 	counter  map[string]int
+	writes   map[uint64]judged // from outside of handlers, by number
+	ticks    map[int64]bool    // times of the schedule that have an entry
 }
 
 type doneKey struct {
@@ -88,10 +97,11 @@ func newOracle(s *Sim) *oracle {
 		s: s, book: newBook(), digests: make(map[int]fsm.Digest), wrote: make(map[uint32]Time),
 		late: make(map[uint32]bool),
 		peak: make(map[string]int64), starts: make(map[startKey]int), acked: make(map[ackKey]bool), failed: make(map[tryKey][]uint32), excused: make(map[startKey]bool),
-		moved: make(map[uint64]Time),
+		moved: make(map[uint64]Time), commits: make(map[uint64][]commit), epochs: make(map[epochKey]uint64),
 	}
 	o.m = &oracleMachine{o.scratch()}
 	o.m.Strict = s.knobs.Strict
+	o.ends = []int{0}
 	o.m.Observe(o)
 	return o
 }
@@ -100,11 +110,14 @@ func newBook() *book {
 	return &book{
 		progress: make(map[string]int), world: make(map[uint64]string),
 		done: make(map[doneKey]bool), counter: make(map[string]int),
+		writes: make(map[uint64]judged), ticks: make(map[int64]bool),
 	}
 }
 
 func (b *book) clone() *book {
-	return &book{maps.Clone(b.progress), maps.Clone(b.world), maps.Clone(b.done), maps.Clone(b.counter)}
+	return &book{
+		maps.Clone(b.progress), maps.Clone(b.world), maps.Clone(b.done), maps.Clone(b.counter), maps.Clone(b.writes), maps.Clone(b.ticks),
+	}
 }
 
 func (o *oracle) scratch() *fsm.Machine {
@@ -196,11 +209,15 @@ func subject(c fsm.Command) (k fsm.ShardKey, pos uint64, ok bool) {
 func (o *oracle) apply(c command) fsm.Result {
 	pre := o.look(c.cmd)
 	before := o.runners(c.cmd)
+	store, stores := o.storedBy(c.cmd)
 	o.index++
 	o.s.stats.Commands++
 	o.changes = fsm.Changes{}
 	res := o.m.Apply(o.index, fsm.EncodeBatch([][]byte{c.bytes})).([]fsm.Result)[0]
 	post := o.look(c.cmd)
+	if stores {
+		o.judgeStore(c, res, store)
+	}
 	if o.s.tracing {
 		o.s.tracef("log: %s by %s gen %d: %v c=%d epoch=%d %s", describe(c.cmd), c.by, c.gen, res.Code, res.C, res.Epoch, res.Msg)
 	}
@@ -224,6 +241,7 @@ func (o *oracle) judge(c command, pre, post sight) {
 	if pre.known && post.sh.Epoch < pre.sh.Epoch {
 		s.fail("I4", "the epoch of %v fell from %d to %d", pre.sh.Key, pre.sh.Epoch, post.sh.Epoch)
 	}
+	o.judgeAge(c, post)
 	o.judgeParked(c.cmd, pre, post)
 	switch cmd := c.cmd.(type) {
 	case *fsm.Connect:
@@ -296,85 +314,6 @@ func (o *oracle) judgeGrant(c command, g *fsm.Grant, pre, post sight) {
 	}
 }
 
-// judgeReidentify: a session ends on purpose only for other intents, and one
-// shard at a time.
-func (o *oracle) judgeReidentify(c *fsm.Reidentify, pre sight) {
-	o.s.stats.Renewed++
-	o.m.View(func(_ uint64, st *fsm.State) {
-		b, planned := st.Bot(botName), 0
-		for _, sh := range b.Shards() {
-			if sh.Planned {
-				planned++
-			}
-		}
-		if planned != 1 || pre.sh.Intents == b.Config.Intents || pre.sh.SID != c.SID {
-			o.s.fail("I7", "session %s of %v was ended on purpose: %d are, intents %d of %d", c.SID, c.Shard, planned, pre.sh.Intents, b.Config.Intents)
-		}
-	})
-}
-
-// judgeReady: I7 and the beginning of I1.
-func (o *oracle) judgeReady(r *fsm.Ready, pre, post sight) {
-	if pre.sh.Sessions > 0 && post.gaps != pre.gaps+1 {
-		o.s.fail("I7", "%s replaced a session of %v without a gap record", r.SID, r.Shard)
-	}
-	o.m.View(func(_ uint64, st *fsm.State) {
-		b := st.Bot(botName)
-		if g := b.Gaps; pre.sh.Planned && g[len(g)-1].Kind != "planned" {
-			o.s.fail("I7", "%s follows a session that was ended on purpose, and its gap record says %s", r.SID, g[len(g)-1].Kind)
-		}
-	})
-	if o.progress[r.SID] > 0 {
-		o.s.fail("I1", "the READY of %s was applied twice", r.SID)
-	}
-	o.progress[r.SID] = 1
-	o.peak[r.SID] = max(o.peak[r.SID], post.sh.C)
-	if post.sh.C != r.S || post.sh.SID != r.SID {
-		o.s.fail("I1", "after READY of %s: session %s, c %d", r.SID, post.sh.SID, post.sh.C)
-	}
-}
-
-// judgeEvents: the applied events are the session's stream, without a hole or
-// a repeat; what Discord withheld has a gap record (I1).
-func (o *oracle) judgeEvents(ev *fsm.Events, pre, post sight) {
-	x := o.s.discord.sessions[ev.SID]
-	if x == nil || x.k != int(ev.Shard.Index) {
-		o.s.fail("I1", "events of session %s", ev.SID)
-		return
-	}
-	excuse := post.gaps > pre.gaps
-	for _, e := range o.changes.Added {
-		o.s.stats.Events++
-		at := o.progress[ev.SID]
-		switch {
-		case e.S <= x.stream[at-1].S:
-			o.s.fail("I1", "event %d of %s was applied again after %d", e.S, ev.SID, x.stream[at-1].S)
-		case at < len(x.stream) && e.S == x.stream[at].S:
-		case excuse:
-			for at < len(x.stream) && x.stream[at].S < e.S {
-				at++
-			}
-		default:
-			o.s.fail("I1", "event %d of %s was applied after %d: a hole without a gap record", e.S, ev.SID, x.stream[at-1].S)
-		}
-		excuse = false
-		if o.s.failure != nil || at >= len(x.stream) {
-			return
-		}
-		o.progress[ev.SID] = at + 1
-		if w := x.stream[at].world; w > 0 {
-			if other, again := o.world[w]; again {
-				o.s.fail("I1", "happening %d was applied twice: by %s and by %s", w, other, ev.SID)
-			}
-			o.world[w] = ev.SID
-		}
-	}
-	o.peak[ev.SID] = max(o.peak[ev.SID], post.sh.C)
-	if at := o.progress[ev.SID]; x.stream[at-1].S != post.sh.C {
-		o.s.fail("I1", "c of %s is %d, the last event applied is %d", ev.SID, post.sh.C, x.stream[at-1].S)
-	}
-}
-
 // backups and digests
 
 func capture(m *fsm.Machine) []byte {
@@ -392,6 +331,7 @@ func capture(m *fsm.Machine) []byte {
 
 func (o *oracle) takeBackup() {
 	o.snapshot = &backup{index: len(o.s.raft.log), bytes: capture(o.m.Machine), book: o.clone()}
+	o.file = o.snapshot
 	o.s.tracef("a backup is taken after entry %d", o.snapshot.index)
 }
 
@@ -410,6 +350,7 @@ func (o *oracle) restored(b *backup, renewed []byte) {
 func (o *oracle) sampled(index int) bool { return o.s.tracing || index%8 == 0 }
 
 func (o *oracle) noteDigest(index int) {
+	o.noteEnd()
 	if o.sampled(index) {
 		o.m.View(func(_ uint64, s *fsm.State) { o.digests[index] = s.Digest() })
 	}

@@ -20,6 +20,7 @@ type command struct {
 	by      fsm.NodeRef // whose decision it is
 	term    uint64      // of the leader that decided; 0 for others
 	decided Time
+	age     int // restores that the state had seen on which it was decided
 }
 
 // proposal is a command at a leader; answer is nil where nobody waits.
@@ -38,10 +39,14 @@ type raft struct {
 	leader  *node // of this term; it may not know that it is deposed
 	pending []proposal
 	busy    bool // a commit is under way
-	voting  bool // an election is under way
+	// undecided led before a vote was split; what it had appended waits for a leader.
+	undecided *node
+	voting    bool // an election is under way
+
+	restored []int // restores up to each length of the log
 }
 
-func newRaft(s *Sim) *raft { return &raft{s: s} }
+func newRaft(s *Sim) *raft { return &raft{s: s, restored: []int{0}} }
 
 // reach reports whether a node can take part in a quorum now.
 func (r *raft) reach(n *node) bool {
@@ -114,6 +119,7 @@ func (r *raft) write(batch []proposal) []fsm.Result {
 		results[i] = r.s.oracle.apply(p.command)
 	}
 	r.log = append(r.log, logEntry{data: fsm.EncodeBatch(bytes)})
+	r.restored = append(r.restored, r.restored[len(r.restored)-1])
 	r.s.oracle.noteDigest(len(r.log))
 	for _, n := range r.s.nodes {
 		n.applySoon()
@@ -151,6 +157,17 @@ func (r *raft) elect(want *node) {
 	n := able[r.s.rng.IntN(len(able))]
 	old := r.leader
 	r.term++
+	if r.s.fault(r.s.knobs.SplitVote) {
+		// The term has no leader. Whoever led before is deposed, and doesn't know.
+		r.s.tracef("election: the votes of term %d are split", r.term)
+		r.leader, r.busy, r.undecided = nil, false, old
+		r.check()
+		return
+	}
+	if old == nil {
+		old = r.undecided
+	}
+	r.undecided = nil
 	r.leader, r.busy = n, false
 	r.s.stats.Elections++
 	r.s.tracef("election: %s leads term %d", n.ref, r.term)
@@ -213,6 +230,7 @@ func (r *raft) barrier(n *node, term uint64) {
 // restore replaces every state by a snapshot's, as an operator's restore does.
 func (r *raft) restore(snapshot []byte) {
 	r.log = append(r.log, logEntry{restore: snapshot})
+	r.restored = append(r.restored, r.restored[len(r.restored)-1]+1)
 	r.pending = nil
 	for _, n := range r.s.nodes {
 		n.applySoon()

@@ -50,6 +50,7 @@ type Stats struct {
 	Histories                                                      int
 	Commands, Events, Identifies, Resumes, Elections, Kills, Moves int
 	Restores, Gaps, Starts, Conflicts, Sessions, Dead, Fenced      int
+	Anew, Resumed, Sent, Guarded, Locks, Ticks                     int // of clients, writes and schedules
 	Parks                                                          int // shards that an operator disconnected
 	Renewed                                                        int // sessions that were ended for other intents
 	End                                                            Time
@@ -72,6 +73,12 @@ func (s *Stats) add(o Stats) {
 	s.Dead += o.Dead
 	s.Fenced += o.Fenced
 	s.Parks += o.Parks
+	s.Anew += o.Anew
+	s.Resumed += o.Resumed
+	s.Sent += o.Sent
+	s.Guarded += o.Guarded
+	s.Locks += o.Locks
+	s.Ticks += o.Ticks
 	s.End += o.End
 }
 
@@ -90,6 +97,8 @@ type Sim struct {
 	raft    *raft
 	discord *discordSim
 	oracle  *oracle
+	clients []*client
+	sids    int // sessions that clients have opened
 
 	faults  bool // false once everything is quiet
 	stats   Stats
@@ -147,6 +156,9 @@ func newSim(o Options) *Sim {
 	s.raft = newRaft(s)
 	s.discord = newDiscord(s)
 	s.oracle = newOracle(s)
+	for i := range s.knobs.Clients {
+		s.clients = append(s.clients, newClient(s, i))
+	}
 	for i := range s.knobs.Nodes {
 		s.nodes = append(s.nodes, newNode(s, i))
 	}

@@ -1,0 +1,181 @@
+//go:build unix
+
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/test/tally"
+)
+
+// said is a message that was said.
+type said struct {
+	n         int
+	guild     string
+	shard     int
+	at        time.Time
+	delivered bool
+}
+
+// books are what was said, and what may be missing of it.
+type books struct {
+	r      *run
+	guilds [][]sim.ID // by shard
+	of     map[sim.ID]int
+
+	mu   sync.Mutex // guards said
+	said []said
+}
+
+func newBooks(r *run) *books {
+	b := &books{r: r, guilds: make([][]sim.ID, r.o.shards), of: map[sim.ID]int{}}
+	for _, g := range r.cluster.sim.GuildIDs() {
+		shard := int(uint64(g) >> 22 % uint64(r.o.shards))
+		b.guilds[shard] = append(b.guilds[shard], g)
+		for _, ch := range r.cluster.sim.TextChannels(g) {
+			b.of[ch] = shard
+		}
+	}
+	return b
+}
+
+// write has users write at an even rate, to one shard after the other, until the
+// faults are over.
+func (b *books) write(ctx context.Context) {
+	rng := rand.New(rand.NewPCG(b.r.o.seed, 3))
+	tick := time.NewTicker(time.Second / time.Duration(b.r.o.rate))
+	defer tick.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-tick.C:
+		case <-b.r.done:
+			return
+		case <-ctx.Done():
+			return
+		}
+		m := said{n: n, shard: n % len(b.guilds), at: time.Now()}
+		g := b.guilds[m.shard][rng.IntN(len(b.guilds[m.shard]))]
+		channels := b.r.cluster.sim.TextChannels(g)
+		m.guild = g.String()
+		s, err := b.r.cluster.sim.Say(sim.Say{
+			Guild: g, Channel: channels[rng.IntN(len(channels))], Content: tally.New().Add(n, m.guild, false),
+		})
+		if err != nil {
+			b.r.violate("the simulator: %v", err)
+			return
+		}
+		m.delivered = s.Delivered > 0
+		b.mu.Lock()
+		b.said = append(b.said, m)
+		b.mu.Unlock()
+	}
+}
+
+// counted is the number of the message that a post answers by "count".
+func counted(p sim.Posted) (int, bool) {
+	text, ok := strings.CutPrefix(p.Content, "count ")
+	n, err := strconv.Atoi(text)
+	return n, ok && err == nil && !p.Deduped
+}
+
+// withheld is a time in which Discord took away what a session had not delivered.
+type withheld struct {
+	shard    int
+	from, to time.Time
+}
+
+// withheldBy finds when sessions were refused: what came after the committed
+// sequence that a RESUME carried is gone, until the next session begins.
+func withheldBy(l *sim.Ledger) (out []withheld) {
+	sessions := map[string]sim.SessionRecord{}
+	for _, s := range l.Sessions() {
+		sessions[s.ID] = s
+	}
+	ids := l.Identifies()
+	for _, r := range l.Resumes() {
+		if r.Result == "ok" {
+			continue
+		}
+		w := withheld{shard: int(r.Shard[0]), from: r.At, to: time.Now()}
+		sent := sessions[r.Session].Sent
+		if i := slices.IndexFunc(sent, func(e sim.Sent) bool { return e.S >= r.Seq }); i >= 0 {
+			w.from = sent[i].At.Add(-time.Second) // when it was written, which is after it was said
+		}
+		for _, id := range ids {
+			if id.Result == "ok" && id.Shard == r.Shard && id.At.After(r.At) {
+				w.to = id.At
+				break
+			}
+		}
+		out = append(out, w)
+	}
+	return out
+}
+
+// split divides the messages into those that must have come to what they come to,
+// and those that Discord may have kept for itself: no session was there, or it
+// ended before it delivered them. Of the latter those that were answered count.
+func (b *books) split() (want *tally.Want, excused int) {
+	answered := map[int]bool{}
+	for _, p := range b.r.cluster.sim.Ledger().Posted() {
+		if n, ok := counted(p); ok {
+			answered[n] = true
+		}
+	}
+	gone := withheldBy(b.r.cluster.sim.Ledger())
+	want = tally.New()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, m := range b.said {
+		lost := !m.delivered || slices.ContainsFunc(gone, func(w withheld) bool {
+			return w.shard == m.shard && !m.at.Before(w.from) && !m.at.After(w.to)
+		})
+		if lost && !answered[m.n] {
+			excused++
+			continue
+		}
+		want.Add(m.n, m.guild, false)
+	}
+	return want, excused
+}
+
+var errMissing = errors.New("answers are missing")
+
+// allAnswered returns nil if nothing that must be answered is left.
+func (b *books) allAnswered() error {
+	want, _ := b.split()
+	for _, p := range b.r.cluster.sim.Ledger().Posted() {
+		delete(want.Answers, p.Content)
+	}
+	if n := len(want.Answers); n > 0 {
+		return fmt.Errorf("%w: %d", errMissing, n)
+	}
+	return nil
+}
+
+// silence is the longest time, of any shard, between two answers that lay in a
+// span of time at least in part.
+func (b *books) silence(posted []sim.Posted, from, to time.Time) (worst time.Duration) {
+	last := map[int]time.Time{}
+	for _, p := range posted {
+		if _, ok := counted(p); !ok {
+			continue
+		}
+		shard := b.of[p.Channel]
+		before, ok := last[shard]
+		if ok && p.At.After(from) && before.Before(to) {
+			worst = max(worst, p.At.Sub(before))
+		}
+		last[shard] = p.At
+	}
+	return worst
+}
