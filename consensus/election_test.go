@@ -173,6 +173,9 @@ func TestHandleElectionRefuses(t *testing.T) {
 // they sent reaches one follower later than the other, and neither may judge
 // by a log that still grows.
 func TestLoadSplitsNoVote(t *testing.T) {
+	if raceDetector {
+		t.Skip("it is a matter of milliseconds, which the detector stretches; it runs without it")
+	}
 	dir := t.TempDir()
 	for round := range 6 {
 		c := newCluster(t, 3, func(o *Options) {

@@ -41,7 +41,8 @@ func (c *conn) identify(d json.RawMessage) int {
 	rec.Result, evicted = c.srv.hub.admit(p.Shard[0])
 	switch rec.Result {
 	case "ok":
-		rec.Session = c.start(&p)
+		c.start(&p, rec)
+		return 0
 	case "token_reset":
 		c.srv.ledger.identify(rec)
 		for _, e := range evicted {
@@ -50,10 +51,9 @@ func (c *conn) identify(d json.RawMessage) int {
 			}
 		}
 		return 4004
-	default:
-		c.op(opInvalid, "false")
 	}
 	c.srv.ledger.identify(rec)
+	c.op(opInvalid, "false")
 	return 0
 }
 
@@ -77,7 +77,7 @@ func (c *conn) checkIdentify(p *identifyData) int {
 }
 
 // start opens a session: READY with unavailable guilds, then their GUILD_CREATEs.
-func (c *conn) start(p *identifyData) string {
+func (c *conn) start(p *identifyData, rec Identify) {
 	if p.LargeThreshold < 50 || p.LargeThreshold > 250 {
 		p.LargeThreshold = 50
 	}
@@ -86,6 +86,8 @@ func (c *conn) start(p *identifyData) string {
 	shard := [2]int64{p.Shard[0], p.Shard[1]}
 	s := srv.hub.open(c, shard, *p.Intents, p.LargeThreshold, srv.guildsLocked(shard[0], shard[1]))
 	s.log = srv.ledger.session(s)
+	rec.Session = s.id
+	srv.ledger.identify(rec) // before its READY: who has that may look here
 	c.mu.Lock()
 	c.payload = p.Compress && c.squeeze == nil
 	c.mu.Unlock()
@@ -107,7 +109,6 @@ func (c *conn) start(p *identifyData) string {
 	w.mu.Unlock()
 	srv.wg.Add(1)
 	go srv.load(s, guilds)
-	return s.id
 }
 
 func (s *Server) readyData(sess *session, version int, guilds []obj) raw {
