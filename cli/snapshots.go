@@ -51,26 +51,13 @@ func (a *app) snapshotCommand() *cobra.Command {
 // saveSnapshot writes beside the file and renames, so that the name never
 // stands for half a backup.
 func saveSnapshot(ctx context.Context, c *admin.Client, path string) (h backupfile.Header, n int64, err error) {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".botnode-snapshot-*")
-	if err != nil {
-		return h, 0, err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, os.Remove(tmp.Name()))
+	err = durable.Create(filepath.Dir(path), ".botnode-snapshot-*", func(f *os.File) (string, error) {
+		if n, err = c.SaveSnapshot(ctx, f); err == nil {
+			h, err = verified(f) // that the answer came to its end is in the file alone
 		}
-	}()
-	n, err = c.SaveSnapshot(ctx, tmp)
-	if err == nil {
-		h, err = verified(tmp) // that the answer came to its end is in the file alone
-	}
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if err = errors.Join(err, tmp.Close()); err != nil {
-		return h, n, err
-	}
-	return h, n, durable.Rename(tmp.Name(), path)
+		return filepath.Base(path), err
+	})
+	return h, n, err
 }
 
 // verified checks the checksums of a backup.

@@ -11,9 +11,9 @@ import (
 )
 
 const (
-	// electionGrace is how long a node that would win waits for voters that may live and have not reported. A voter may
-	// take drainMost for its report, and notice the death a little later.
-	electionGrace = drainMost + 50*time.Millisecond
+	// noticeSkew is by how much voters may differ in noticing a death. A node that would win waits for those that may live
+	// and have not reported for as long as a report may take, and this.
+	noticeSkew = 50 * time.Millisecond
 	// reportTimeout bounds one report to one voter.
 	reportTimeout = 300 * time.Millisecond
 	// drainMost bounds the wait for the end of what a dead leader sent. It is used up if the leader lives after all, if the
@@ -205,7 +205,7 @@ func (e *elector) step(graceOver bool) {
 		if graceOver {
 			e.fire(leader)
 		} else if e.grace == nil {
-			e.grace = time.After(electionGrace)
+			e.grace = time.After(e.r.opts.drain + noticeSkew)
 		}
 	case wait:
 		e.grace = nil
@@ -227,7 +227,7 @@ func (e *elector) lose(leader Leader) {
 	e.r.wg.Go(func() {
 		select {
 		case <-drained:
-		case <-time.After(drainMost):
+		case <-time.After(e.r.opts.drain):
 		case <-e.r.ctx.Done():
 			return
 		}

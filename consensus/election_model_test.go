@@ -80,7 +80,7 @@ func (m *electionModel) step(n *modelVoter, graceOver bool) {
 			m.fire(n)
 		} else if !n.held {
 			n.held = true
-			m.after(electionGrace, func() {
+			m.after(drainMost+noticeSkew, func() {
 				if n.held {
 					n.held = false
 					m.step(n, true)

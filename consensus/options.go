@@ -142,6 +142,8 @@ type Options struct {
 	wrapLog func(raft.LogStore) raft.LogStore
 	// segment is the size of a file of the log.
 	segment int
+	// drain is drainMost, but for tests on a machine that is slower than that allows.
+	drain time.Duration
 }
 
 var errOptions = errors.New("invalid options")
@@ -159,6 +161,7 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.CacheBytes, 32<<20)
 	defaultTo(&o.MaxEntryBytes, 64<<20)
 	defaultTo(&o.segment, segmentSize)
+	defaultTo(&o.drain, drainMost)
 	if o.Logger == nil {
 		o.Logger = zap.NewNop()
 	}

@@ -111,33 +111,26 @@ func (a *autoBackup) files() ([]backupName, error) {
 
 // save writes a backup beside its name, and renames: a name never stands for half
 // a backup. Then it removes those that are too many.
-func (a *autoBackup) save() (err error) {
-	tmp, err := os.CreateTemp(a.o.Dir, ".botnode-*.tmp")
+func (a *autoBackup) save() error {
+	var f backupName
+	var index uint64
+	err := durable.Create(a.o.Dir, ".botnode-*.tmp", func(to *os.File) (string, error) {
+		h, err := a.n.writeBackup(to)
+		if err != nil {
+			return "", err
+		}
+		index, f.at = h.Index, h.Created
+		f.name = fmt.Sprintf("botnode-%s-%d-%s.backup", h.Cluster, h.Index, h.Created.UTC().Format(backupTime))
+		if info, bad := to.Stat(); bad == nil {
+			f.size = info.Size()
+		}
+		return f.name, nil
+	})
 	if err != nil {
 		return err
 	}
-	defer func() {
-		if err != nil {
-			_ = os.Remove(tmp.Name()) // it may be gone, as the directory
-		}
-	}()
-	h, err := a.n.writeBackup(tmp)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	var size int64
-	if info, bad := tmp.Stat(); bad == nil {
-		size = info.Size()
-	}
-	if err := errors.Join(err, tmp.Close()); err != nil {
-		return err
-	}
-	f := backupName{name: fmt.Sprintf("botnode-%s-%d-%s.backup", h.Cluster, h.Index, h.Created.UTC().Format(backupTime)), at: h.Created, size: size}
-	if err := durable.Rename(tmp.Name(), filepath.Join(a.o.Dir, f.name)); err != nil {
-		return err
-	}
 	a.note(f, nil)
-	a.n.log.Info("backup saved", zap.String("file", f.name), zap.Int64("bytes", size), zap.Uint64("index", h.Index))
+	a.n.log.Info("backup saved", zap.String("file", f.name), zap.Int64("bytes", f.size), zap.Uint64("index", index))
 	return a.prune()
 }
 

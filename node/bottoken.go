@@ -80,6 +80,9 @@ func (n *Node) lacksToken() string {
 // followTokens tells of the sealed tokens that come and go, and keeps them sealed
 // under the secret in use.
 func (n *Node) followTokens() {
+	if n.keys == nil {
+		return // nothing is sealed, and nothing could be opened
+	}
 	seen := make(map[string]tokenSeen)
 	var epoch uint64
 	for n.ctx.Err() == nil {
@@ -111,28 +114,13 @@ type tokenSeen struct {
 // waitTokens waits until something about tokens has changed, and looks from time
 // to time: who leads may have changed.
 func (n *Node) waitTokens(changed <-chan struct{}, seen map[string]tokenSeen, epoch uint64) {
-	timer := time.NewTimer(10 * time.Second)
-	defer timer.Stop()
-	for {
-		select {
-		case <-n.ctx.Done():
-			return
-		case <-timer.C:
-			return
-		case <-changed:
+	n.waitState(changed, 10*time.Second, func(s *fsm.State) bool {
+		same := s.Trust().Epoch == epoch
+		for _, b := range n.o.Bots {
+			same = same && s.BotToken(b.Name).Rev == seen[b.Name].rev
 		}
-		changed = n.machine.Changed()
-		same := true
-		n.State(func(s *fsm.State) {
-			same = s.Trust().Epoch == epoch
-			for _, b := range n.o.Bots {
-				same = same && s.BotToken(b.Name).Rev == seen[b.Name].rev
-			}
-		})
-		if !same {
-			return
-		}
-	}
+		return same
+	})
 }
 
 // noteToken looks at a bot's token, and says what there is to say. It reports

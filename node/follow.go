@@ -219,6 +219,30 @@ func (n *Node) catchUp(ctx context.Context) error {
 	return n.raft.Load().WaitApplied(ctx, index)
 }
 
+// waitState waits until a part of the state that matters to its caller isn't the
+// same any more, as same says after each entry, or for most. changed is the
+// machine's channel from before the caller's own look, so that nothing in between is
+// missed. It reports false once the node ends.
+func (n *Node) waitState(changed <-chan struct{}, most time.Duration, same func(*fsm.State) bool) bool {
+	timer := time.NewTimer(most)
+	defer timer.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return false
+		case <-timer.C:
+			return true
+		case <-changed:
+		}
+		changed = n.machine.Changed()
+		still := false
+		n.State(func(s *fsm.State) { still = same(s) })
+		if !still {
+			return true
+		}
+	}
+}
+
 // propose proposes a command that is made from the applied state.
 func (n *Node) propose(ctx context.Context, build func(*fsm.State) fsm.Command) (fsm.Result, error) {
 	var cmd []byte

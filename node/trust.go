@@ -218,23 +218,7 @@ func (n *Node) closeRemoved() {
 
 // waitTrust waits until the trust has another revision than rev, or for wait.
 func (n *Node) waitTrust(changed <-chan struct{}, rev uint64, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	for {
-		select {
-		case <-n.ctx.Done():
-			return false
-		case <-timer.C:
-			return true
-		case <-changed:
-		}
-		changed = n.machine.Changed()
-		now := rev
-		n.State(func(s *fsm.State) { now = s.Trust().Rev })
-		if now != rev {
-			return true
-		}
-	}
+	return n.waitState(changed, wait, func(s *fsm.State) bool { return s.Trust().Rev == rev })
 }
 
 // trustView is what a node needs of the replicated trust.

@@ -11,12 +11,23 @@ import (
 // WriteFile replaces dir/name. After a crash it is the old or the new one, and
 // after a return without an error the new one.
 func WriteFile(dir, name string, b []byte) error {
-	tmp, err := os.CreateTemp(dir, name+".*.tmp")
+	return Create(dir, name+".*.tmp", func(f *os.File) (string, error) {
+		_, err := f.Write(b)
+		return name, err
+	})
+}
+
+// Create makes, or replaces, a file of dir whose content write gives, and whose
+// name may follow from it. Until write has returned without an error, and the disk
+// has all of it, the file has a name of its own by pattern (see os.CreateTemp), and
+// it goes if that never comes.
+func Create(dir, pattern string, write func(f *os.File) (name string, err error)) error {
+	tmp, err := os.CreateTemp(dir, pattern)
 	if err != nil {
 		return err
 	}
 	defer os.Remove(tmp.Name()) // fails after the rename, as it should
-	_, err = tmp.Write(b)
+	name, err := write(tmp)
 	if err == nil {
 		err = tmp.Sync()
 	}
