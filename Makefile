@@ -1,5 +1,5 @@
 # The repository's chores. Each is one command that can be typed as well.
-.PHONY: build demo test test-race lint bench test-clients chaos soak fuzz layout clean
+.PHONY: build demo test test-race lint bench test-clients chaos load soak fuzz layout clean
 
 # The packages whose concurrency matters most; .ci/run races them too.
 CORE = ./internal/... ./discord/... ./cache/... ./fsm/... ./transport/... ./membership/... ./consensus/... ./shard/... ./proxy/...
@@ -34,6 +34,10 @@ test-clients:
 # is in `make test`. Namespaces, for faults of the network, need root.
 chaos:
 	go test ./test/chaos -run TestChaos -v -timeout 60m -chaos.time 20m -chaos.seeds 10
+
+# 5,000 messages a second for ten minutes, and a kill every ten seconds.
+load:
+	go test ./test/chaos -run TestLoad -v -timeout 60m -chaos.load 10m
 
 # An hour of faults that end no process, which must not use more and more.
 soak:

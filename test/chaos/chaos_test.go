@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/botnode/botnode/internal/disklab"
 	"github.com/botnode/botnode/internal/netlab"
 	"github.com/botnode/botnode/internal/testproc"
 )
@@ -24,10 +25,13 @@ var (
 	seedsFlag  = flag.Int("chaos.seeds", 1, "how many seeds share the time")
 	timeFlag   = flag.Duration("chaos.time", 0, "how long faults happen in all (0: a short run)")
 	soakFlag   = flag.Duration("chaos.soak", 0, "how long TestSoak runs (0: not)")
+	loadFlag   = flag.Duration("chaos.load", 0, "how long TestLoad runs (0: a short run)")
+	floodFlag  = flag.Int("chaos.flood", 0, "messages a second of TestLoad's flood (0: 5,000, and 500 of a short run)")
 	nodesFlag  = flag.Int("chaos.nodes", 0, "3 or 5 nodes; 0 is 3, and 5 for every fourth seed of a long run")
 	rateFlag   = flag.Int("chaos.rate", 60, "messages a second")
 	kindsFlag  = flag.String("chaos.kinds", "", "beginnings of the names of the kinds of fault that are wanted, as in kill,net-slow")
 	netFlag    = flag.String("chaos.net", "auto", "lab: nodes in namespaces, with a network that breaks; loopback: without; auto: lab where it can be had")
+	diskFlag   = flag.String("chaos.disks", "auto", "lab: each node has a disk that fails; none: the machine's; auto: the lab's where it can be had, and in long runs")
 	listFlag   = flag.Bool("chaos.list", false, "print the schedules and run nothing")
 	logsFlag   = flag.String("chaos.logs", "", "folder for the logs of runs that fail (default: one in the system's temporary folder)")
 	overFlag   = flag.Int("chaos.overlap", 4, "how many of ten faults begin while another lasts; with 0 silences are those of one fault")
@@ -62,11 +66,31 @@ func network(t *testing.T) bool {
 	return false
 }
 
+// disks reports whether each node is to have a disk that fails.
+func disks(t *testing.T, wanted bool) bool {
+	t.Helper()
+	if *diskFlag == "none" || *diskFlag == "auto" && !wanted {
+		return false
+	}
+	d, err := disklab.New(filepath.Join(t.TempDir(), "disk"), 0)
+	if err == nil {
+		if err := d.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return true
+	}
+	if !errors.Is(err, disklab.ErrUnavailable) || *diskFlag == "lab" {
+		t.Fatal(err)
+	}
+	t.Logf("nodes are on the machine's disk, which doesn't fail: %v", err)
+	return false
+}
+
 func testOptions(t *testing.T, seed uint64, length time.Duration) options {
 	t.Helper()
 	o := options{
 		seed: seed, length: length, nodes: *nodesFlag, shards: 3, rate: *rateFlag, kinds: *kindsFlag,
-		network: network(t), bin: filepath.Join(bins, "tallybot"), logf: t.Logf, dir: *logsFlag,
+		network: network(t), disks: disks(t, *timeFlag > 0), bin: filepath.Join(bins, "tallybot"), logf: t.Logf, dir: *logsFlag,
 	}
 	if o.dir == "" {
 		o.dir = os.TempDir()
@@ -100,12 +124,11 @@ func try(t *testing.T, o options, faults []fault) *result {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer r.close()
 	r.execute(t.Context(), faults)
+	r.close() // before its folder goes
 	t.Logf("FIGURE %s", &r.result)
 	if n := len(r.result.violations); n > 0 {
-		t.Errorf("seed %d: %d violations; again: go test ./test/chaos -run '%s' -seed %d -chaos.time %v -chaos.nodes %d -chaos.rate %d -chaos.kinds '%s' -chaos.overlap %d; logs in %s",
-			o.seed, n, strings.Split(t.Name(), "/")[0], o.seed, o.length, o.nodes, o.rate, o.kinds, *overFlag, r.dir)
+		t.Errorf("seed %d: %d violations; again: %s; logs in %s", o.seed, n, again(t, o), r.dir)
 		_ = os.WriteFile(filepath.Join(r.dir, "violations"), []byte(strings.Join(r.result.violations, "\n")), 0o600)
 		return &r.result
 	}
@@ -115,6 +138,18 @@ func try(t *testing.T, o options, faults []fault) *result {
 		_ = os.RemoveAll(r.dir)
 	}
 	return &r.result
+}
+
+// again is the command that does a run once more.
+func again(t *testing.T, o options) string {
+	t.Helper()
+	name, _, _ := strings.Cut(t.Name(), "/")
+	length := map[string]string{"TestSoak": "chaos.soak", "TestLoad": "chaos.load"}[name]
+	if length == "" {
+		length = "chaos.time"
+	}
+	return fmt.Sprintf("go test ./test/chaos -run '%s' -seed %d -%s %v -chaos.nodes %d -chaos.rate %d -chaos.flood %d -chaos.kinds '%s' -chaos.overlap %d",
+		name, o.seed, length, o.length, o.nodes, o.rate, o.flood, o.kinds, *overFlag)
 }
 
 // TestChaos runs the seeds that are asked for.
@@ -143,7 +178,7 @@ func TestChaos(t *testing.T) {
 			if *timeFlag == 0 && o.kinds == "" {
 				o.kinds = shortKinds
 			}
-			kinds := chosen(o.kinds, o.network, o.nodes)
+			kinds := chosen(o)
 			if len(kinds) == 0 {
 				t.Fatalf("no kind of fault begins with one of %q here", o.kinds)
 			}
@@ -160,6 +195,25 @@ func TestChaos(t *testing.T) {
 	if len(all) > 0 {
 		total(t, all)
 	}
+}
+
+// TestDisks has disks fail in every way there is, for a short time.
+func TestDisks(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real processes take their time")
+	}
+	o := testOptions(t, max(*seedFlag, 1), 16*time.Second)
+	if o.disks = disks(t, true); !o.disks {
+		t.Skip("no disk can be made to fail here")
+	}
+	buildBot(t)
+	o.network = false
+	var faults []fault
+	for i, name := range []string{"disk-error", "disk-hang", "disk-power", "disk-full"} {
+		at := calm + time.Duration(i)*o.length/4
+		faults = append(faults, fault{n: i + 1, kind: kindOf(name), at: at, length: []time.Duration{second / 2, 2 * second, second / 2, 2 * second}[i], seed: o.seed + uint64(i)})
+	}
+	try(t, o, faults)
 }
 
 // total prints the figures of all runs.
@@ -205,5 +259,24 @@ func TestSoak(t *testing.T) {
 	if o.kinds == "" {
 		o.kinds = "stop,dc,rest,net"
 	}
-	try(t, o, plan(o.seed, o.length, chosen(o.kinds, o.network, o.nodes), *overFlag))
+	try(t, o, plan(o.seed, o.length, chosen(o), *overFlag))
+}
+
+// TestLoad has thousands of messages a second counted while a node is killed every
+// ten seconds, in turn the leader, an owner and a follower.
+func TestLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("real processes take their time")
+	}
+	buildBot(t)
+	length, every, rate := 9*time.Second, 3*time.Second, 500
+	if *loadFlag > 0 {
+		length, every, rate = *loadFlag, 10*time.Second, 5000
+	}
+	o := testOptions(t, max(*seedFlag, 1), length)
+	o.flood, o.network = rate, false
+	if *floodFlag > 0 {
+		o.flood = *floodFlag
+	}
+	total(t, []*result{try(t, o, killEvery(o.seed, every, length))})
 }

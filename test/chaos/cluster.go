@@ -16,6 +16,7 @@ import (
 
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/internal/disklab"
 	"github.com/botnode/botnode/internal/netlab"
 	"github.com/botnode/botnode/internal/testproc"
 )
@@ -38,6 +39,8 @@ type node struct {
 	id        string
 	i         int // its host
 	dir, addr string
+	logs      string        // the file of its processes' logs
+	disk      *disklab.Disk // nil if it is the machine's
 	http      string
 	args      []string
 	client    *admin.Client
@@ -100,6 +103,13 @@ func newCluster(ctx context.Context, r *run, net *netlab.Lab, o sim.Options) (*c
 
 func (c *cluster) newNode(i int, ports *testproc.Ports) (n *node, err error) {
 	n = &node{id: names[i], i: i, dir: filepath.Join(c.dir, names[i])}
+	n.logs = n.dir + ".log"
+	if c.r.o.disks {
+		if n.disk, err = disklab.New(n.dir+".disk", diskSize); err != nil {
+			return nil, err
+		}
+		n.dir = filepath.Join(n.disk.Dir, n.id)
+	}
 	n.transport = &http.Transport{MaxIdleConnsPerHost: 4, ResponseHeaderTimeout: 30 * time.Second}
 	if h := c.host(i); h != nil {
 		n.addr, n.http = net.JoinHostPort(h.Addr.String(), "7101"), "127.0.0.1:7201"
@@ -168,6 +178,23 @@ func (c *cluster) close() {
 	}
 	c.wg.Wait()
 	c.sim.Close()
+	for _, n := range c.nodes {
+		if n.disk != nil {
+			c.unplug(n)
+		}
+	}
+}
+
+// unplug takes a node's disk away. What is on it is kept if it may tell something.
+func (c *cluster) unplug(n *node) {
+	if len(c.r.failures()) > 0 {
+		if err := os.CopyFS(filepath.Join(c.dir, n.id), os.DirFS(n.dir)); err != nil {
+			c.r.o.logf("%s: its directory can't be kept: %v", n.id, err)
+		}
+	}
+	if err := n.disk.Close(); err != nil {
+		c.r.violate("%s: %v", n.id, err)
+	}
 }
 
 func (c *cluster) byID(id string) *node {
@@ -183,7 +210,7 @@ func (c *cluster) byID(id string) *node {
 // account is a violation, and is started again.
 func (c *cluster) start(n *node) {
 	o := testproc.Options{
-		Path: c.r.o.bin, Args: n.args, Env: []string{"BOTNODE_TOKEN=" + c.sim.Token()}, Log: n.dir + ".log",
+		Path: c.r.o.bin, Args: n.args, Env: []string{"BOTNODE_TOKEN=" + c.sim.Token()}, Log: n.logs,
 	}
 	if h := c.host(n.i); h != nil {
 		o.Enter = h.Enter
@@ -233,6 +260,20 @@ func (n *node) ending() *testproc.Proc {
 	return n.life.proc
 }
 
+// spared takes ending back: the process lives, and is to go on.
+func (n *node) spared() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.life.ending = false
+}
+
+// proc is the node's last process.
+func (n *node) proc() *testproc.Proc {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.life.proc
+}
+
 // termLimit is how long a node may take to end after SIGTERM, whatever the state
 // of the cluster.
 const termLimit = 60 * time.Second
@@ -256,10 +297,7 @@ func (c *cluster) term(n *node) {
 }
 
 func (c *cluster) signal(n *node, sig syscall.Signal) {
-	n.mu.Lock()
-	p := n.life.proc
-	n.mu.Unlock()
-	if err := p.Signal(sig); err != nil && !errors.Is(err, testproc.ErrEnded) {
+	if err := n.proc().Signal(sig); err != nil && !errors.Is(err, testproc.ErrEnded) {
 		c.r.violate("%v to %s: %v", sig, n.id, err)
 	}
 }
@@ -283,7 +321,7 @@ func (n *node) status(ctx context.Context) (admin.Status, error) {
 
 // log is the end of the node's log.
 func (n *node) log() string {
-	b, err := os.ReadFile(n.dir + ".log")
+	b, err := os.ReadFile(n.logs)
 	if err != nil {
 		return err.Error()
 	}

@@ -2,7 +2,8 @@
 // of it.
 //
 // A seed is a schedule of faults: which kind, when, for how long, whom. They hit
-// processes (kill -9, SIGSTOP, SIGTERM, all at once), Discord (connections that
+// processes (kill -9, SIGSTOP, SIGTERM, all at once), disks (that hang, err, are
+// full, or lose with the power what was not synced; see internal/disklab), Discord (connections that
 // end, sessions that are refused, errors, silence, events that come twice), and
 // the network between the nodes (cuts of both directions or one, between two or
 // around one, flapping, slow and lossy links; see internal/netlab). Meanwhile users
@@ -22,5 +23,6 @@
 //	go test ./test/chaos                                      one short run
 //	go test ./test/chaos -chaos.time 20m -chaos.seeds 10      as `make chaos`
 //	go test ./test/chaos -seed 17 -chaos.time 2m              one seed again
+//	go test ./test/chaos -run Load -chaos.load 10m            as `make load`
 //	go test ./test/chaos -run Soak -chaos.soak 1h             as `make soak`
 package chaos

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -91,6 +92,10 @@ func (h *history) ask(ctx context.Context, o *op, n *node) bool {
 	return h.learn(o, err)
 }
 
+// nothing are the codes that say that nothing was changed (docs/errors.md): they
+// are taken at their word, so that one that lies makes a history that can't be.
+var nothing = []string{"no_quorum", "not_ready"}
+
 // learn makes out of an error what the client knows.
 func (*history) learn(o *op, err error) bool {
 	answer, answered := errors.AsType[*admin.APIError](err)
@@ -99,7 +104,7 @@ func (*history) learn(o *op, err error) bool {
 	case o.verb == get && answered && answer.Code == "not_found": // not unknown_bot: a node that has just started
 	case answered && answer.Status == http.StatusPreconditionFailed:
 		o.conflict = true
-	case errors.Is(err, admin.ErrUnreachable):
+	case errors.Is(err, admin.ErrUnreachable), answered && slices.Contains(nothing, answer.Code):
 		return false
 	default:
 		o.unknown = true

@@ -67,6 +67,10 @@ func (r *run) judge(ctx context.Context) {
 	r.sameEverywhere(ctx)
 	want, excused := r.books.split()
 	res.messages, res.withheld = tally.Sum(want.Guilds)+excused, excused
+	if r.flood != nil {
+		want.Chatter = r.flood.want()
+		r.o.logf("LOAD %s", r.flood.figures())
+	}
 	res.hidden, err = want.Ledger(r.cluster.sim.Ledger().Posted())
 	if err != nil {
 		r.violate("answers: %v", err)
@@ -173,7 +177,7 @@ func (r *run) store(ctx context.Context, n *node, want *tally.Want) {
 // sessions judges what was begun and resumed: no session begins in place of one
 // that Discord has not ended, and no gap is recorded without a reason.
 func (r *run) sessions() {
-	l, renewed := r.cluster.sim.Ledger(), r.did("dc-new-session")
+	l, renewed := r.cluster.sim.Ledger(), r.renewals()
 	ids, refused := l.Identifies(), 0
 	for _, x := range l.Resumes() {
 		if x.Result == "ok" {
@@ -204,7 +208,7 @@ func (r *run) sessions() {
 // numbers skip.
 func (r *run) gaps(ctx context.Context) {
 	w := r.o.discordOptions().Switches
-	renewed, skips := r.did("dc-new-session") > 0, w.SeqHoles > 0 || w.ResumedNotBuffered
+	renewed, skips := r.renewals() > 0, w.SeqHoles > 0 || w.ResumedNotBuffered
 	for _, n := range r.cluster.nodes {
 		st, err := n.status(ctx)
 		if err != nil || len(st.Bots) != 1 {
@@ -217,12 +221,12 @@ func (r *run) gaps(ctx context.Context) {
 	}
 }
 
-// did counts the faults done of a kind, by the beginning of its name.
-func (r *run) did(name string) (n int) {
+// renewals counts the faults that ended a session.
+func (r *run) renewals() (n int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, x := range r.records {
-		if strings.HasPrefix(x.kind.name, name) {
+		if x.kind.renews {
 			n++
 		}
 	}
@@ -233,7 +237,7 @@ func (r *run) did(name string) (n int) {
 const longSilence = 5 * time.Second
 
 // silent are the groups after whose faults another node takes shards over.
-var silent = []string{"kill", "stop", "term", "net"}
+var silent = []string{"kill", "stop", "term", "disk", "net"}
 
 // count writes down the rest of the figures.
 func (r *run) count() {
@@ -246,7 +250,7 @@ func (r *run) count() {
 	for _, x := range r.records {
 		group, _, _ := strings.Cut(x.kind.name, "-")
 		res.faults[group]++
-		if slices.Contains(silent, group) && r.alone(x) {
+		if slices.Contains(silent, group) && !x.kind.renews && r.alone(x) {
 			d := r.books.silence(posted, x.begun, x.end)
 			res.silences[x.kind.name] = append(res.silences[x.kind.name], d)
 			if d > longSilence {
@@ -254,7 +258,7 @@ func (r *run) count() {
 			}
 		}
 	}
-	res.skipped, res.violations = r.skipped, slices.Clone(r.violations)
+	res.skipped = r.skipped
 	r.seen.mu.Lock()
 	defer r.seen.mu.Unlock()
 	res.digests, res.compared, res.epochs = r.seen.answers, r.seen.compared, len(r.seen.owners)
@@ -275,7 +279,7 @@ func (r *run) alone(x record) bool {
 // String is the line of figures.
 func (res *result) String() string {
 	var groups strings.Builder
-	for _, g := range []string{"kill", "stop", "term", "op", "dc", "rest", "net"} {
+	for _, g := range []string{"kill", "stop", "term", "op", "disk", "dc", "rest", "net"} {
 		fmt.Fprintf(&groups, " %s %d,", g, res.faults[g])
 	}
 	return fmt.Sprintf("seed %d, %v:%s %d left out; %d messages, %d withheld by Discord, answers hidden by their nonce %d, retried dead letters %d; "+

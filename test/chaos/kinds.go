@@ -17,7 +17,9 @@ type kind struct {
 	// ended is started again.
 	least, most time.Duration
 	network     bool // it needs a network that breaks
+	disk        bool // it needs disks that fail
 	nodes       int  // it needs so many nodes
+	renews      bool // Discord ends a session
 	// begin does it, and returns what was done to whom and what undoes it. An
 	// error means that it could not be done as things are: that is no failure.
 	begin func(*run, fault) (what string, end func(), err error)
@@ -34,6 +36,8 @@ var kinds = []kind{
 	{name: "stop-leader", weight: 4, least: 2 * second, most: 20 * second, begin: stop(leader)},
 	{name: "stop-follower", weight: 3, least: 2 * second, most: 20 * second, begin: stop(follower)},
 	{name: "stop-owner", weight: 3, least: 2 * second, most: 20 * second, begin: stop(owner)},
+	{name: "stop-permit-leader", weight: 2, least: 2 * second, most: 20 * second, renews: true, begin: stopPermit(true)},
+	{name: "stop-permit-owner", weight: 2, least: 2 * second, most: 20 * second, renews: true, begin: stopPermit(false)},
 	{name: "term-any", weight: 3, most: 2 * second, begin: term},
 	{name: "term-rolling", weight: 1, begin: rolling},
 
@@ -41,6 +45,11 @@ var kinds = []kind{
 	{name: "op-transfer", weight: 2, begin: transfer},
 	{name: "op-drain", weight: 2, most: 5 * second, begin: drain},
 	{name: "op-rotate", weight: 2, begin: rotate},
+
+	{name: "disk-hang", weight: 3, least: second / 10, most: 8 * second, disk: true, begin: hangs},
+	{name: "disk-error", weight: 3, most: 3 * second, disk: true, begin: errs},
+	{name: "disk-full", weight: 2, least: second, most: 10 * second, disk: true, begin: fills},
+	{name: "disk-power", weight: 3, most: 2 * second, disk: true, begin: blackout},
 
 	{name: "dc-cut", weight: 2, begin: discord("cut")},
 	{name: "dc-close", weight: 3, begin: discord("close")},
@@ -50,8 +59,8 @@ var kinds = []kind{
 	{name: "dc-garbage", weight: 1, begin: discord("garbage")},
 	{name: "dc-delay", weight: 2, least: second, most: 8 * second, begin: discord("delay")},
 	{name: "dc-silence", weight: 1, least: second, most: 8 * second, begin: discord("silence")},
-	{name: "dc-outage", weight: 2, least: second, most: 8 * second, begin: discord("outage")},
-	{name: "dc-new-session", weight: 2, begin: newSession},
+	{name: "dc-outage", weight: 2, least: second, most: 150 * second, begin: discord("outage")},
+	{name: "dc-new-session", weight: 2, renews: true, begin: newSession},
 	{name: "rest-error", weight: 3, begin: discord("rest_error")},
 	{name: "rest-cut", weight: 2, begin: discord("rest_cut")},
 	{name: "rest-429", weight: 2, begin: discord("rest_429")},
@@ -128,26 +137,35 @@ func kill(who chooser) func(*run, fault) (string, func(), error) {
 	}
 }
 
-// powerCut kills all nodes, and starts them again one after the other.
+// powerCut kills all nodes, and starts them again one after the other. What they
+// have written is there: see blackout.
 func powerCut(r *run, f fault) (string, func(), error) {
-	var held []*node
+	held := r.holdAll()
+	for _, n := range held {
+		r.cluster.kill(n)
+	}
+	return fmt.Sprintf("kill -9 of %d nodes at once", len(held)), func() { r.startAll(held, f, r.cluster.start) }, nil
+}
+
+// holdAll holds all nodes that no other fault has in its hands.
+func (r *run) holdAll() (held []*node) {
 	for _, n := range r.cluster.nodes {
 		if n.hold.TryLock() {
 			held = append(held, n)
 		}
 	}
+	return held
+}
+
+// startAll starts nodes in an order by chance, and lets go of them.
+func (r *run) startAll(held []*node, f fault, start func(*node)) {
+	rng := f.rng()
+	rng.Shuffle(len(held), func(i, k int) { held[i], held[k] = held[k], held[i] })
 	for _, n := range held {
-		r.cluster.kill(n)
+		start(n)
+		n.hold.Unlock()
+		r.sleep(time.Duration(rng.IntN(500)) * time.Millisecond)
 	}
-	return fmt.Sprintf("kill -9 of %d nodes at once", len(held)), func() {
-		rng := f.rng()
-		rng.Shuffle(len(held), func(i, k int) { held[i], held[k] = held[k], held[i] })
-		for _, n := range held {
-			r.cluster.start(n)
-			n.hold.Unlock()
-			r.sleep(time.Duration(rng.IntN(500)) * time.Millisecond)
-		}
-	}, nil
 }
 
 func stop(who chooser) func(*run, fault) (string, func(), error) {

@@ -71,16 +71,21 @@ func pick(rng *rand.Rand, kinds []*kind, total int) *kind {
 	return kinds[0] // not reached: the weights add up to total
 }
 
-// chosen returns the kinds that can be had, of those that names (separated by
+// chosen returns the kinds that can be had, of those that o.kinds (separated by
 // commas; "" for all) begin.
-func chosen(names string, network bool, nodes int) []*kind {
+func chosen(o options) []*kind {
 	var out []*kind
 	for i := range kinds {
 		k := &kinds[i]
-		wanted := names == "" || slices.ContainsFunc(strings.Split(names, ","), func(n string) bool { return strings.HasPrefix(k.name, n) })
-		if wanted && (network || !k.network) && nodes >= k.nodes {
+		wanted := o.kinds == "" || slices.ContainsFunc(strings.Split(o.kinds, ","), func(n string) bool { return strings.HasPrefix(k.name, n) })
+		if wanted && (o.network || !k.network) && (o.disks || !k.disk) && o.nodes >= k.nodes {
 			out = append(out, k)
 		}
 	}
 	return out
+}
+
+// kindOf is the kind with a name.
+func kindOf(name string) *kind {
+	return &kinds[slices.IndexFunc(kinds, func(k kind) bool { return k.name == name })]
 }

@@ -41,16 +41,12 @@ func TestJudgeFindsWhatIsPlanted(t *testing.T) {
 			r.inject(sim.Fault{Kind: "cut", Shard: &shard})
 		})},
 		{n: 3, at: 2500 * time.Millisecond, kind: plant("a process's end", func(r *run) {
-			n := r.cluster.nodes[1]
-			n.mu.Lock()
-			p := n.life.proc
-			n.mu.Unlock()
-			p.Close()
+			r.cluster.nodes[1].proc().Close()
 		})},
 	})
 	for _, want := range []string{"doubled [", "a RESUME was refused", "mike has ended by itself"} {
-		if !slices.ContainsFunc(r.result.violations, func(v string) bool { return strings.Contains(v, want) }) {
-			t.Errorf("not found: %s; %q", want, r.result.violations)
+		if !slices.ContainsFunc(r.failures(), func(v string) bool { return strings.Contains(v, want) }) {
+			t.Errorf("not found: %s; %q", want, r.failures())
 		}
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -24,9 +24,11 @@ type options struct {
 	seed          uint64
 	length        time.Duration
 	nodes, shards int
-	rate          int    // messages a second
+	rate          int    // messages a second, each of which is answered
+	flood         int    // more messages a second, which are only counted; 0 for none
 	kinds         string // beginnings of names, "" for all
 	network       bool   // in namespaces, with a network that breaks
+	disks         bool   // each node has a disk that fails
 	bin           string // tallybot
 	dir           string // where the run's folder is made
 	logf          func(format string, args ...any)
@@ -50,6 +52,7 @@ type run struct {
 	seen    *seen
 	history *history
 	soak    *soak
+	flood   *flood
 	started time.Time
 	done    chan struct{} // closed when the faults are over
 	stalls  func() time.Duration
@@ -97,10 +100,14 @@ func (o options) discordOptions() sim.Options {
 		}
 		return 1 + rng.IntN(5)
 	}
+	guilds, replay, sent := 4*o.shards, 20_000, 1<<20
+	if o.flood > 0 {
+		guilds, replay, sent = loadGuilds, loadReplay, 1 // what was sent is asked for where Discord ends a session
+	}
 	return sim.Options{
-		Shards: o.shards, MaxConcurrency: o.shards, Guilds: 4 * o.shards, ReplayBuffer: 20_000, Members: 20,
+		Shards: o.shards, MaxConcurrency: o.shards, Guilds: guilds, ReplayBuffer: replay, Members: 20,
 		GlobalLimit: -1, NoRouteLimits: true, CommandLimit: -1, HeartbeatInterval: 5 * time.Second,
-		SessionStarts: 10_000, KeepSent: 1 << 20,
+		SessionStarts: 10_000, KeepSent: sent,
 		Switches: sim.Switches{
 			SeqHoles: percent(), SeqRepeats: percent(), TrimOnHeartbeat: rng.IntN(2) == 0,
 			NonceOff: o.nonceOff, ResumedNotBuffered: rng.IntN(2) == 0, ReplacedCode: []int{4000, -1}[rng.IntN(2)],
@@ -143,6 +150,14 @@ func (r *run) close() {
 	if r.cluster.net != nil {
 		r.cluster.net.Close()
 	}
+	r.result.violations = r.failures()
+}
+
+// failures are the violations so far.
+func (r *run) failures() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.violations)
 }
 
 // execute has the schedule happen, while users write, clients use the store and
@@ -160,6 +175,11 @@ func (r *run) execute(ctx context.Context, faults []fault) {
 		wg.Go(func() { r.soak.sample(ctx) })
 	}
 	load.Go(func() { r.books.write(ctx) })
+	if r.o.flood > 0 {
+		r.flood = &flood{r: r}
+		r.flood.begin()
+		load.Go(func() { r.flood.wait(ctx) })
+	}
 	for i := range clients {
 		load.Go(func() { r.history.client(ctx, i) })
 	}
@@ -251,14 +271,14 @@ var panics = []string{"panic: ", "fatal error: ", "DATA RACE", `"level":"panic"`
 // logs looks for panics in all nodes' logs.
 func (r *run) logs() {
 	for _, n := range r.cluster.nodes {
-		b, err := os.ReadFile(n.dir + ".log")
+		b, err := os.ReadFile(n.logs)
 		if err != nil {
 			r.violate("%v", err)
 		}
 		for line := range strings.Lines(string(b)) {
 			for _, p := range panics {
 				if strings.Contains(line, p) {
-					r.violate("%s has in its log: %.300s", filepath.Base(n.dir), line)
+					r.violate("%s has in its log: %.300s", n.id, line)
 				}
 			}
 		}

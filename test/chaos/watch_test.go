@@ -65,7 +65,7 @@ func TestLeaderOfMost(t *testing.T) {
 }
 
 func TestSameSeedSameSchedule(t *testing.T) {
-	all := chosen("", true, 5)
+	all := chosen(options{network: true, nodes: 5, disks: true})
 	text := func(seed uint64) string {
 		var b strings.Builder
 		for _, f := range plan(seed, shortTime*10, all, 4) {
@@ -86,15 +86,15 @@ func TestSameSeedSameSchedule(t *testing.T) {
 }
 
 func TestChosenKinds(t *testing.T) {
-	for _, k := range chosen("", false, 3) {
-		if k.network || k.nodes > 3 {
+	for _, k := range chosen(options{nodes: 3}) {
+		if k.network || k.disk || k.nodes > 3 {
 			t.Errorf("%s can't be had", k.name)
 		}
 	}
-	if got := chosen("kill-a,net-split", true, 5); len(got) != 2 {
+	if got := chosen(options{kinds: "kill-a,net-split", network: true, nodes: 5, disks: true}); len(got) != 2 {
 		t.Errorf("%d kinds", len(got))
 	}
-	if got := chosen("net", false, 5); len(got) != 0 {
+	if got := chosen(options{kinds: "net", network: false, nodes: 5, disks: true}); len(got) != 0 {
 		t.Errorf("%d kinds of network faults on loopback", len(got))
 	}
 }

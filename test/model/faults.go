@@ -213,6 +213,9 @@ func (s *Sim) reconfigure() {
 		return
 	}
 	n.view(func(_ *fsm.State, b *fsm.Bot) {
+		if b == nil {
+			return // a leader that has yet to apply the first entry
+		}
 		c := &fsm.Configure{Bot: botName, Rev: b.ConfigRev, Config: s.modelConfig(b.Config.Intents + 1)}
 		n.propose(c, n.generation(), func(fsm.Result, bool) {})
 	})

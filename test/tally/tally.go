@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,9 +30,16 @@ type Want struct {
 	Pairs int
 	// Deaths counts the messages whose handler ends its process.
 	Deaths int
+	// Chatter is what is to be seen of ordinary messages, by guild.
+	Chatter map[string]Chatter
 	// Answers is each answer that must be seen once.
 	Answers map[string]bool
 }
+
+// Chatter is what a guild's ordinary messages, which are numbered, come to: their
+// number, and the sum of their numbers. One that is lost for another that is
+// doubled shows in the sum.
+type Chatter struct{ Count, Sum int }
 
 // New is what no message comes to.
 func New() *Want {
@@ -107,8 +113,28 @@ func (w *Want) Store(items []admin.KVItem) error {
 	for g, n := range w.Guilds {
 		number(want, "guild/"+g, n)
 	}
-	if !reflect.DeepEqual(got, want) {
-		return fmt.Errorf("the store has %v, want %v", got, want)
+	for g, c := range w.Chatter {
+		number(want, "chatter/"+g, c.Count)
+		number(want, "chatter/"+g+"/sum", c.Sum)
+	}
+	return differ(got, want)
+}
+
+// mostDifferences is how many keys an error names.
+const mostDifferences = 20
+
+// differ names the keys that have other values than they must have.
+func differ(got, want map[string]string) error {
+	all := maps.Clone(want)
+	maps.Copy(all, got)
+	var wrong []string
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		if got[key] != want[key] {
+			wrong = append(wrong, fmt.Sprintf("%s is %q, want %q", key, got[key], want[key]))
+		}
+	}
+	if n := len(wrong); n > 0 {
+		return fmt.Errorf("%d keys of the store are wrong: %s", n, strings.Join(wrong[:min(n, mostDifferences)], "; "))
 	}
 	return nil
 }

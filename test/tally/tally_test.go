@@ -15,9 +15,10 @@ func asked() (*Want, map[string]string, []sim.Posted) {
 	for i := 1; i <= 8; i++ {
 		w.Add(i, "7", true)
 	}
+	w.Chatter = map[string]Chatter{"7": {Count: 2, Sum: 9}}
 	keys := map[string]string{
 		"total": "8", "guild/7": "8", "sum": "1", "won": "1", "late": "1", "first/0": "7", "calm": "1", "stubborn": "1",
-		"stubborn/attempts": "6", "tally": `{"count":1,"by_guild":{"7":1}}`,
+		"stubborn/attempts": "6", "chatter/7": "2", "chatter/7/sum": "9", "tally": `{"count":1,"by_guild":{"7":1}}`,
 	}
 	posted := []sim.Posted{{Content: "calm 3"}, {Content: "stubborn 3"}, {Content: "stubborn 3", Deduped: true}}
 	for i := 1; i <= 8; i++ {
@@ -41,6 +42,7 @@ func TestStoreIsJudged(t *testing.T) {
 	for key, wrong := range map[string]string{
 		"total": "9", "guild/7": "7", "sum": "2", "won": "2", "late": "0", "first/0": "3", "calm": "2", "stubborn/attempts": "2",
 		"tally": `{"count":2,"by_guild":{"7":1}}`, "other": "1", "died/500": "1",
+		"chatter/7": "3", "chatter/7/sum": "8", "chatter/8": "1",
 	} {
 		_, keys, _ := asked()
 		keys[key] = wrong

@@ -68,6 +68,7 @@ func main() {
 	on("calm", "pair", calm)
 	on("stubborn", "pair", stubborn)
 	on("mortal", "die", func(c *botnode.Context, m message) error { return mortal(b, c, m) })
+	botnode.OnRaw(b, "chatter", "MESSAGE_CREATE", chatter, botnode.Filter(ordinary), patience)
 	botnode.Main(b)
 }
 
@@ -87,6 +88,30 @@ func parse(raw []byte) (m message, err error) {
 	m.n, err = strconv.Atoi(m.words[1])
 	m.words = m.words[2:]
 	return m, err
+}
+
+// prefix is how the text of a message of the simulator's load begins.
+var prefix = []byte(`"content":"message `)
+
+func ordinary(raw []byte) bool { return bytes.Contains(raw, prefix) }
+
+// chatter counts ordinary messages, which have numbers, and adds these up: there
+// are too many of them for an answer to each.
+func chatter(c *botnode.Context) error {
+	_, text, _ := bytes.Cut(c.Raw(), prefix)
+	digits := 0
+	for digits < len(text) && '0' <= text[digits] && text[digits] <= '9' {
+		digits++
+	}
+	n, err := strconv.ParseInt(string(text[:digits]), 10, 64)
+	if err != nil {
+		return err
+	}
+	kv, key := c.KV(), "chatter/"+c.Guild().String()
+	if err := kv.Add(key, 1); err != nil {
+		return err
+	}
+	return kv.Add(key+"/sum", n)
 }
 
 // count adds to two counters, and to more by what the message says.
