@@ -117,9 +117,16 @@ func (r *running) unlessFatal(f func() error) error {
 	case err := <-done:
 		return err
 	case err := <-r.fatal:
-		r.log.Error("the node can't go on", zap.String("code", "node_fatal"), zap.Error(err))
-		return err
+		return r.broken(err)
 	}
+}
+
+// broken says why the node can't go on. No orderly end: whoever reported it may
+// hold the state's lock.
+func (r *running) broken(err error) error {
+	r.log.Error("the node can't go on", zap.String("code", "node_fatal"), zap.Error(err))
+	_ = r.log.Sync() // standard error may not know how to
+	return err
 }
 
 // open acquires everything, in the order in which the addresses are needed.
@@ -187,10 +194,8 @@ func (r *running) die(err error) {
 func (r *running) wait(ctx context.Context, signals <-chan os.Signal, dir string) error {
 	select {
 	case err := <-r.fatal:
-		// No orderly end: whoever reported this may hold the state's lock.
-		r.log.Error("the node can't go on", zap.String("code", "node_fatal"), zap.Error(err))
-		_ = r.log.Sync() // standard error may not know how to
-		return err
+		r.node.Sever()
+		return r.broken(err)
 	case <-r.node.Left():
 		r.log.Info("the node has left its cluster; stopping")
 		if err := r.stop(context.Background()); err != nil {
@@ -218,8 +223,8 @@ func (r *running) endOrBreak(signals <-chan os.Signal, stop func(context.Context
 		r.log.Info("stopped")
 		return err
 	case err := <-r.fatal:
-		r.log.Error("the node can't go on", zap.String("code", "node_fatal"), zap.Error(err))
-		return err
+		r.node.Sever()
+		return r.broken(err)
 	case <-signals:
 		r.log.Warn("ended at once by a second signal", zap.String("code", "stopped_hard"))
 		return exitError{admin.ExitFailed}

@@ -15,7 +15,7 @@ func TestCacheIsTransparent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		bare, inner := raft.NewInmemStore(), raft.NewInmemStore()
 		limit := rapid.Int64Range(1, 4000).Draw(t, "limit")
-		sizes := newLogSizes(inner, 1<<40, func() {})
+		sizes := newLogSizes(inner, 1<<40, 0, func() {})
 		sizes.opened()
 		cache := newLogCache(sizes, limit)
 		next := rapid.Uint64Range(1, 5).Draw(t, "first")
@@ -108,7 +108,7 @@ func TestSizesAreReadAtTheStart(t *testing.T) {
 		t.Fatal(err)
 	}
 	due := 0
-	s := newLogSizes(inner, 8*logOverhead, func() { due++ })
+	s := newLogSizes(inner, 8*logOverhead, 0, func() { due++ })
 	var l raft.Log
 	for _, i := range append([]uint64{20}, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20) { // raft reads the last one first
 		if err := s.GetLog(i, &l); err != nil {

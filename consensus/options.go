@@ -148,6 +148,14 @@ type Options struct {
 
 var errOptions = errors.New("invalid options")
 
+// takenBack is what it costs the disk that entries are taken back: half of a file of the log, on average.
+func (o *Options) takenBack() int64 {
+	if o.NoSync {
+		return 0
+	}
+	return int64(o.segment / 2)
+}
+
 func (o Options) withDefaults() Options {
 	if o.Timeouts == (Timeouts{}) {
 		o.Timeouts = Safe()

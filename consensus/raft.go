@@ -90,7 +90,7 @@ func (r *Raft) start() error {
 	if files, ok := r.store.log.(*logFiles); ok {
 		files.commit = r.liveCommit
 	}
-	r.sizes = newLogSizes(guarded, r.opts.SnapshotBytes, r.snapshots.trigger)
+	r.sizes = newLogSizes(guarded, r.opts.SnapshotBytes, r.opts.takenBack(), r.snapshots.trigger)
 	r.logs = newLogCache(r.sizes, r.opts.CacheBytes)
 	r.fsm = &machineFSM{
 		machine: r.opts.Machine, applied: new(watermark), newest: r.store.snaps.newest.Load,

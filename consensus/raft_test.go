@@ -250,7 +250,7 @@ func TestPreVoteAndMonotonicSurviveTheWrappers(t *testing.T) {
 	for _, want := range []bool{true, false} {
 		inner := &monotonic{InmemStore: raft.NewInmemStore(), yes: want}
 		var chain raft.LogStore = &guardedLog{inner: inner}
-		chain = newLogCache(newLogSizes(chain, 1, nil), 1)
+		chain = newLogCache(newLogSizes(chain, 1, 0, nil), 1)
 		m, ok := chain.(raft.MonotonicLogStore)
 		if !ok || m.IsMonotonic() != want {
 			t.Errorf("IsMonotonic is lost for %v", want)

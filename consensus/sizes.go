@@ -11,8 +11,14 @@ import (
 // bytes were appended since the last snapshot, and how many entries make up the bytes that should trail it.
 //
 // Entries that were on disk at the start are noted when raft reads them then, which is from the snapshot on.
+//
+// What counts is what the disk holds. Entries that are taken back, after a change of leaders, leave a file of the log
+// whose rest stays empty: the next entry is charged for it. Where leaders change often, entries alone would let thousands
+// of such files trail a snapshot.
 type logSizes struct {
 	raft.LogStore
+	// waste is what taking entries back is charged with.
+	waste int64
 
 	mu sync.Mutex
 	// first is the index of sizes[0].
@@ -25,6 +31,8 @@ type logSizes struct {
 	full  func()
 	// opening is true until raft runs.
 	opening bool
+	// taken is true after entries were taken back, until the next one comes.
+	taken bool
 }
 
 var (
@@ -32,8 +40,8 @@ var (
 	_ raft.MonotonicLogStore = (*logSizes)(nil)
 )
 
-func newLogSizes(inner logStore, limit int64, full func()) *logSizes {
-	return &logSizes{LogStore: inner, limit: limit, full: full, opening: true}
+func newLogSizes(inner logStore, limit, waste int64, full func()) *logSizes {
+	return &logSizes{LogStore: inner, limit: limit, waste: waste, full: full, opening: true}
 }
 
 // IsMonotonic passes the inner store's property on.
@@ -89,12 +97,21 @@ func (s *logSizes) StoreLogs(logs []*raft.Log) error {
 // note appends e's size. After a jump it starts anew: raft reads its last entry first when it opens, and an installed
 // snapshot leaves a hole.
 func (s *logSizes) note(e *raft.Log) {
-	size := uint32(min(len(e.Data)+logOverhead, 1<<31))
+	size := uint32(min(int64(len(e.Data)+logOverhead)+s.owed(), 1<<31))
 	if next := s.first + uint64(len(s.sizes)); len(s.sizes) == 0 || e.Index != next {
 		s.first, s.sizes, s.since = e.Index, s.sizes[:0], 0
 	}
 	s.sizes = append(s.sizes, size)
 	s.since += int64(size)
+}
+
+// owed is what the next entry is charged with beside its own size.
+func (s *logSizes) owed() int64 {
+	if !s.taken {
+		return 0
+	}
+	s.taken = false
+	return s.waste
 }
 
 // DeleteRange deletes entries and forgets their sizes.
@@ -111,7 +128,7 @@ func (s *logSizes) DeleteRange(lo, hi uint64) error {
 		s.sizes = append(s.sizes[:0], s.sizes[cut:]...)
 		s.first += cut
 	case lo > s.first && lo < end: // a suffix
-		s.sizes = s.sizes[:lo-s.first]
+		s.sizes, s.taken = s.sizes[:lo-s.first], true
 	}
 	return nil
 }

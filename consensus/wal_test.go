@@ -206,3 +206,53 @@ func TestLogHoldsWhatItShould(t *testing.T) {
 		})
 	})
 }
+
+// TestEntriesTakenBackLeaveFewFiles: each time that entries are taken back, the log begins a new file. Where leaders
+// change often these are many before their entries are, so that files count for snapshots and for what trails them.
+func TestEntriesTakenBackLeaveFewFiles(t *testing.T) {
+	t.Parallel()
+	const segment, changes = 16 << 10, 200
+	var snapshot uint64
+	dir := t.TempDir()
+	l, err := openWAL(dir, segment, hclog.NewNullLogger(), func() uint64 { return snapshot }, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	due := false
+	o := Options{segment: segment}
+	s := newLogSizes(l, 4*segment, o.takenBack(), func() { due = true })
+	s.opened()
+	first, next, most := uint64(1), uint64(1), 0
+	for range changes {
+		if err := s.StoreLogs(entries(next, next+2)); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.DeleteRange(next+1, next+2); err != nil {
+			t.Fatal(err)
+		}
+		next++
+		files, err := filepath.Glob(filepath.Join(dir, walDir, "*.wal"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, len(files))
+		if !due {
+			continue
+		}
+		snapshot, due = next-1, false
+		s.snapshotted()
+		if keep := s.trailing(2 * segment); keep < next-first {
+			if err := s.DeleteRange(first, next-1-keep); err != nil {
+				t.Fatal(err)
+			}
+			first = next - keep
+		}
+	}
+	if most > 20 {
+		t.Errorf("%d files of the log at once after %d changes of leaders", most, changes)
+	}
+	if most < 4 {
+		t.Errorf("%d files: entries that are taken back begin none", most)
+	}
+}

@@ -355,6 +355,26 @@ func (n *Node) Stop(ctx context.Context) error {
 	return n.stopErr
 }
 
+// severTimeout bounds the wait for the end of what serves connections.
+const severTimeout = 200 * time.Millisecond
+
+// Sever has the node act no more, and cuts it off all others. It is for a process
+// that must end and may not be able to: one with a thread in a write to a disk
+// that hangs can't be killed, and until then the kernel keeps its connections
+// open. The others would wait for it, where they can take its place at once.
+func (n *Node) Sever() {
+	n.manager.Quiet()
+	closed := make(chan struct{})
+	go func() { // it ends with the process if not before
+		defer close(closed)
+		_ = n.transport.Close()
+	}()
+	select {
+	case <-closed:
+	case <-time.After(severTimeout):
+	}
+}
+
 func (n *Node) end() error {
 	n.cancel()
 	n.wg.Wait()

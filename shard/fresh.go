@@ -15,7 +15,16 @@ import (
 // answers to questions for freshness count: the leader notes those, and by
 // them it judges when a node that has fallen silent has stopped acting. The
 // answer to a proposal shows that a leader leads, too, but no leader notes it.
-func (m *Manager) freshUntil() Time { return Time(m.fresh.Load()) }
+func (m *Manager) freshUntil() Time {
+	if m.quiet.Load() {
+		return 0
+	}
+	return Time(m.fresh.Load())
+}
+
+// Quiet has this node act no more, whatever a leader answers: it is never fresh
+// again. It doesn't block.
+func (m *Manager) Quiet() { m.quiet.Store(true) }
 
 // Fresh reports whether a leader has answered this node of late. A node that
 // is not fresh writes nothing to Discord and starts no handler.

@@ -113,6 +113,7 @@ type Manager struct {
 	locks *lockTable
 
 	fresh   atomic.Int64 // Time until which this node is fresh
+	quiet   atomic.Bool  // it never is any more
 	waiting atomic.Pointer[[]string]
 	leaving atomic.Bool
 	started atomic.Bool // the log that is replayed before need not be kept
