@@ -25,7 +25,7 @@ import (
 func openWAL(at string, size int, hl hclog.Logger, snapshot func() uint64, used bool) (_ *logFiles, err error) {
 	l := &logFiles{dir: filepath.Join(at, walDir), snapshot: snapshot, commit: func() uint64 { return 0 }}
 	l.meta, l.files = &walMeta{l.dir}, newSegmentFiler(l.dir)
-	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+	if err := makePrivate(l.dir); err != nil {
 		return nil, fmt.Errorf("make log directory: %w", err)
 	}
 	if l.extent, err = openExtent(at, used); err != nil {
