@@ -125,6 +125,47 @@ func TestRestoreOfADeposedLeader(t *testing.T) {
 	c.EnsureSame()
 }
 
+// TestSnapshotAboveTheLog ends a node between a snapshot that reaches beyond its log
+// and the removal of that log: raft takes such a state for good when it starts, and
+// its log store would refuse the next entry, now and after every start.
+func TestSnapshotAboveTheLog(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, onDisk(t.TempDir(), nil))
+	l := c.Leader()
+	c.propose(l, "a 1")
+	c.Kill(l, false)
+	c.close(l)
+	f, err := OpenOffline(Options{ID: l.id, Dir: l.opts.Dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := newToy()
+	s, err := f.Replay(machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := machine.Capture()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Found(snap, l.addr, s.LastIndex+1000, s.LastTerm), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range []string{"b 2", "c 3"} {
+		n := c.start(l.id)
+		if at := c.propose(c.Leader(), entry); at <= s.LastIndex+1000 {
+			t.Errorf("%s is at %d", entry, at)
+		}
+		c.Kill(n, false)
+		c.close(n)
+	}
+	c.start(l.id)
+	c.propose(c.Leader(), "d 4")
+	if got := c.Leader().toy.read(); len(got.Applied) != 4 {
+		t.Errorf("applied %v", got.Applied)
+	}
+}
+
 // TestRestoreThatDidNotBegin leaves nothing behind.
 func TestRestoreThatDidNotBegin(t *testing.T) {
 	t.Parallel()
