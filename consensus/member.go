@@ -82,10 +82,22 @@ func (r *Raft) change(ctx context.Context, what, id string, request func() raft.
 	if !r.IsLeader() {
 		return fmt.Errorf("%s %s: %w", what, id, ErrNotLeader)
 	}
-	if err := r.await(ctx, func() error { return request().Error() }); err != nil {
+	if err := r.inOffice(ctx, func() error { return request().Error() }); err != nil {
 		return fmt.Errorf("%s %s: %w", what, id, err)
 	}
 	return nil
+}
+
+// inOffice is await for what may end this node's leadership. It is refused during a restore, whose end the leader alone
+// can tell.
+func (r *Raft) inOffice(ctx context.Context, f func() error) error {
+	if !r.tenure.TryRLock() {
+		return ErrRestoring
+	}
+	return r.await(ctx, func() error {
+		defer r.tenure.RUnlock()
+		return f()
+	})
 }
 
 // await runs f, which raft may never answer once it stops, and waits for it until ctx or the node ends.
@@ -108,11 +120,11 @@ func (r *Raft) TransferLeadership(ctx context.Context, to string) error {
 		return fmt.Errorf("transfer leadership: %w", ErrNotLeader)
 	}
 	if to == "" {
-		return wrapTransfer(r.await(ctx, func() error { return r.raft.LeadershipTransfer().Error() }))
+		return wrapTransfer(r.inOffice(ctx, func() error { return r.raft.LeadershipTransfer().Error() }))
 	}
 	for _, s := range r.Servers() {
 		if s.ID == to && s.Voter {
-			return wrapTransfer(r.await(ctx, func() error {
+			return wrapTransfer(r.inOffice(ctx, func() error {
 				return r.raft.LeadershipTransferToServer(raft.ServerID(to), raft.ServerAddress(s.Addr)).Error()
 			}))
 		}

@@ -31,6 +31,8 @@ type Raft struct {
 	verify    *verifier
 	elector   *elector
 	snapshots *snapshotter
+	// tenure is held while this node restores, and shared by what moves the leadership or changes the members.
+	tenure sync.RWMutex
 
 	// ctx ends when Close begins; wg counts this node's goroutines, rounds those that ask raft whether it leads. gate
 	// guards shut, after which none is added from outside.

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -22,40 +23,46 @@ var (
 	ErrNotRestored = errors.New("not restored")
 	// ErrRestoreUnfinished says that this node led a restore and doesn't know whether the cluster has taken it.
 	ErrRestoreUnfinished = errors.New("a restore that this node led was not finished")
+	// ErrRestoring refuses to move the leadership, or to change the members, while this node restores.
+	ErrRestoring = errors.New("a backup is being restored: wait until that is done")
 )
 
+// Restoration is a state that is to replace the cluster's.
+type Restoration struct {
+	Body io.Reader
+	Size int64
+	// Index is one that the log goes on above, if it isn't there yet.
+	Index uint64
+	// Check, if there is one, has the last word: nothing is appended or applied between it and the restore, and its error
+	// keeps the restore from beginning. It must be quick.
+	Check func() error
+}
+
+// checkPatience bounds the wait for what was committed before a restore to be applied, while raft's main loop stands still.
+const checkPatience = 5 * time.Second
+
 // RestoreSnapshot replaces the state of the whole cluster by a saved one, on the leader. The log goes on above it and
-// above index, so every node installs it. What is in flight is lost. It is for recovery, not for normal operation.
+// above its index, so every node installs it. What is in flight is lost. It is for recovery, not for normal operation.
 //
 // Raft's restore is the one change of the state that no majority agrees on before it happens: the leader takes the
 // snapshot and then has the others install it. A leader that is deposed in between holds a state that was never
 // committed, above entries of its successor's, and would apply what comes next to it. So it notes what it is about to
-// do, ends if it can't finish, and Open refuses to go on from there.
-func (r *Raft) RestoreSnapshot(ctx context.Context, body io.Reader, size int64, index uint64) error {
+// do, ends if it can't finish, and Open refuses to go on from there. Until it has finished it doesn't give the leadership
+// away, and changes no members.
+func (r *Raft) RestoreSnapshot(ctx context.Context, to Restoration) error {
 	if !r.IsLeader() {
 		return fmt.Errorf("%w: %w", ErrNotRestored, ErrNotLeader)
 	}
 	if err := r.Verify(ctx); err != nil {
 		return fmt.Errorf("%w: %w", ErrNotRestored, err)
 	}
-	b := &restoreBody{from: body}
-	meta := &raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: size, Index: index}
+	b := &restoreBody{from: to.Body}
 	err := r.await(ctx, func() error {
+		r.tenure.Lock()
+		defer r.tenure.Unlock()
 		r.snapshots.one.Lock()
 		defer r.snapshots.one.Unlock()
-		var err error
-		if b.begin, err = r.markRestore(); err != nil {
-			return err
-		}
-		err = r.raft.Restore(meta, b, 0)
-		switch {
-		case !b.giveUp():
-		case err == nil:
-			err = r.unmarkRestore()
-		case r.ctx.Err() == nil:
-			r.fatal(fmt.Errorf("%w: %w", ErrRestoreUnfinished, err))
-		}
-		return err
+		return r.restore(to, b)
 	})
 	if err != nil && !b.giveUp() {
 		return fmt.Errorf("%w: %w", ErrNotRestored, err)
@@ -64,6 +71,49 @@ func (r *Raft) RestoreSnapshot(ctx context.Context, body io.Reader, size int64, 
 		return fmt.Errorf("restore snapshot: %w", err)
 	}
 	return nil
+}
+
+// restore restores, and ends the process if nobody can say how that ended.
+func (r *Raft) restore(to Restoration, b *restoreBody) error {
+	mark, err := r.newRestoreMark()
+	if err != nil {
+		return err
+	}
+	b.begin = func() error {
+		if err := r.lastWord(to.Check); err != nil {
+			return err
+		}
+		return r.markRestore(mark)
+	}
+	err = r.raft.Restore(&raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: to.Size, Index: to.Index}, b, 0)
+	if !b.giveUp() {
+		return err
+	}
+	if err != nil {
+		if left, bad := r.restoreLeft(mark); bad == nil && !left && r.ctx.Err() == nil {
+			b.undo() // such as on a full disk: there is no snapshot, so that nothing has changed
+			return errors.Join(err, r.unmarkRestore())
+		}
+		if r.ctx.Err() == nil {
+			r.fatal(fmt.Errorf("%w: %w", ErrRestoreUnfinished, err))
+		}
+		return err
+	}
+	return r.unmarkRestore()
+}
+
+// lastWord has check judge a state to which all that was committed has been applied. Raft's main loop, on which it is
+// called, commits nothing meanwhile.
+func (r *Raft) lastWord(check func() error) error {
+	if check == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, checkPatience)
+	defer cancel()
+	if err := r.WaitApplied(ctx, r.raft.AppliedIndex()); err != nil {
+		return err
+	}
+	return check()
 }
 
 // restoreBody is a snapshot that raft reads once it has begun to restore it, on its main loop.
@@ -109,6 +159,13 @@ func (b *restoreBody) giveUp() (begun bool) {
 	return b.begun
 }
 
+// undo notes that a restore that had begun has changed nothing.
+func (b *restoreBody) undo() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.begun, b.gaveUp = false, true
+}
+
 // restoreFile is in the directory from the moment on at which a restore may change the state, until it is committed.
 const restoreFile = "restoring.json"
 
@@ -117,21 +174,32 @@ type restoreMark struct {
 	Snapshots []string `json:"snapshots"`
 }
 
-// markRestore returns what writes the mark.
-func (r *Raft) markRestore() (func() error, error) {
-	if r.opts.Memory != nil {
-		return func() error { return nil }, nil // it ends with the process that could have finished
-	}
+// newRestoreMark lists the snapshots that there are.
+func (r *Raft) newRestoreMark() (mark restoreMark, err error) {
 	list, err := r.store.snaps.List()
-	if err != nil {
-		return nil, err
-	}
-	mark := restoreMark{Snapshots: []string{}}
+	mark.Snapshots = []string{}
 	for _, s := range list {
 		mark.Snapshots = append(mark.Snapshots, s.ID)
 	}
+	return mark, err
+}
+
+// markRestore writes the mark.
+func (r *Raft) markRestore(mark restoreMark) error {
+	if r.opts.Memory != nil {
+		return nil // it ends with the process that could have finished
+	}
 	b, err := json.Marshal(mark)
-	return func() error { return durable.WriteFile(r.opts.Dir, restoreFile, b) }, err
+	if err != nil {
+		return err
+	}
+	return durable.WriteFile(r.opts.Dir, restoreFile, b)
+}
+
+// restoreLeft reports whether there is a snapshot that there wasn't before a restore.
+func (r *Raft) restoreLeft(mark restoreMark) (bool, error) {
+	list, err := r.store.snaps.List()
+	return len(list) > 0 && !slices.Contains(mark.Snapshots, list[0].ID), err
 }
 
 func (r *Raft) unmarkRestore() error {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/iotest"
 	"time"
 )
 
@@ -64,7 +65,7 @@ func TestRestoreTakesEveryNodeAlong(t *testing.T) {
 	}
 	c.propose(l, "b 2")
 	last := l.LastIndex()
-	if err := l.RestoreSnapshot(t.Context(), bytes.NewReader(saved.Bytes()), int64(saved.Len()), last+1000); err != nil {
+	if err := l.RestoreSnapshot(t.Context(), Restoration{Body: bytes.NewReader(saved.Bytes()), Size: int64(saved.Len()), Index: last + 1000}); err != nil {
 		t.Fatal(err)
 	}
 	if at := c.propose(l, "c 3"); at <= last+1000 {
@@ -104,7 +105,7 @@ func TestRestoreOfADeposedLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	body := &readHook{bytes.NewReader(saved.Bytes()), func() { c.Partition(l) }}
-	if err := l.RestoreSnapshot(t.Context(), body, int64(saved.Len()), 0); err == nil || errors.Is(err, ErrNotRestored) {
+	if err := l.RestoreSnapshot(t.Context(), Restoration{Body: body, Size: int64(saved.Len())}); err == nil || errors.Is(err, ErrNotRestored) {
 		t.Errorf("a restore that nobody took: %v", err)
 	}
 	select {
@@ -124,6 +125,47 @@ func TestRestoreOfADeposedLeader(t *testing.T) {
 	c.EnsureSame()
 }
 
+// TestSnapshotAboveTheLog ends a node between a snapshot that reaches beyond its log
+// and the removal of that log: raft takes such a state for good when it starts, and
+// its log store would refuse the next entry, now and after every start.
+func TestSnapshotAboveTheLog(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, onDisk(t.TempDir(), nil))
+	l := c.Leader()
+	c.propose(l, "a 1")
+	c.Kill(l, false)
+	c.close(l)
+	f, err := OpenOffline(Options{ID: l.id, Dir: l.opts.Dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	machine := newToy()
+	s, err := f.Replay(machine)
+	if err != nil {
+		t.Fatal(err)
+	}
+	snap, err := machine.Capture()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.Found(snap, l.addr, s.LastIndex+1000, s.LastTerm), f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for _, entry := range []string{"b 2", "c 3"} {
+		n := c.start(l.id)
+		if at := c.propose(c.Leader(), entry); at <= s.LastIndex+1000 {
+			t.Errorf("%s is at %d", entry, at)
+		}
+		c.Kill(n, false)
+		c.close(n)
+	}
+	c.start(l.id)
+	c.propose(c.Leader(), "d 4")
+	if got := c.Leader().toy.read(); len(got.Applied) != 4 {
+		t.Errorf("applied %v", got.Applied)
+	}
+}
+
 // TestRestoreThatDidNotBegin leaves nothing behind.
 func TestRestoreThatDidNotBegin(t *testing.T) {
 	t.Parallel()
@@ -138,16 +180,16 @@ func TestRestoreThatDidNotBegin(t *testing.T) {
 		if n == l {
 			continue
 		}
-		if err := n.RestoreSnapshot(t.Context(), bytes.NewReader(saved.Bytes()), int64(saved.Len()), 0); !errors.Is(err, ErrNotRestored) || !errors.Is(err, ErrNotLeader) {
+		if err := n.RestoreSnapshot(t.Context(), Restoration{Body: bytes.NewReader(saved.Bytes()), Size: int64(saved.Len())}); !errors.Is(err, ErrNotRestored) || !errors.Is(err, ErrNotLeader) {
 			t.Errorf("at a follower: %v", err)
 		}
 	}
 	// The process ended between the mark and the snapshot.
-	mark, err := l.markRestore()
+	mark, err := l.newRestoreMark()
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := mark(); err != nil {
+	if err := l.markRestore(mark); err != nil {
 		t.Fatal(err)
 	}
 	c.Kill(l, false)
@@ -157,5 +199,73 @@ func TestRestoreThatDidNotBegin(t *testing.T) {
 	}
 	if err := reopen(t, l); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestNobodyMovesLeadershipOutOfARestore asks the leader to hand over while it
+// restores. To do it would leave nobody to say that the restore has ended: the node
+// would end, and not start again.
+func TestNobodyMovesLeadershipOutOfARestore(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, onDisk(t.TempDir(), nil))
+	l := c.Leader()
+	c.propose(l, "a 1")
+	var saved bytes.Buffer
+	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	refused := 0
+	body := &readHook{bytes.NewReader(saved.Bytes()), func() {
+		for _, err := range []error{
+			l.TransferLeadership(t.Context(), "n1"), l.TransferLeadership(t.Context(), ""),
+			l.Remove(t.Context(), l.id), l.Demote(t.Context(), l.id),
+		} {
+			if refused++; !errors.Is(err, ErrRestoring) {
+				t.Errorf("%d: %v", refused, err)
+			}
+		}
+	}}
+	term, _ := l.Established()
+	if err := l.RestoreSnapshot(t.Context(), Restoration{Body: body, Size: int64(saved.Len())}); err != nil || refused != 4 {
+		t.Errorf("the restore: %v, after %d refusals", err, refused)
+	}
+	if now, ok := l.Established(); !ok || now != term {
+		t.Errorf("led in term %d, leads in %d: %v", term, now, ok)
+	}
+	if err := l.TransferLeadership(t.Context(), ""); err != nil {
+		t.Errorf("after it: %v", err)
+	}
+	c.propose(c.Leader(), "b 2")
+	c.EnsureSame()
+}
+
+// TestRestoreThatLeftNothing fails in the middle, as on a full disk: the leader goes
+// on with the state that it has.
+func TestRestoreThatLeftNothing(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, onDisk(t.TempDir(), nil))
+	l := c.Leader()
+	c.propose(l, "a 1")
+	var saved bytes.Buffer
+	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
+		t.Fatal(err)
+	}
+	half := io.MultiReader(bytes.NewReader(saved.Bytes()[:saved.Len()/2]), iotest.ErrReader(errors.New("no space left on device")))
+	no := errors.New("no")
+	for what, to := range map[string]Restoration{
+		"half of a body": {Body: half, Size: int64(saved.Len())},
+		"check":          {Body: bytes.NewReader(saved.Bytes()), Size: int64(saved.Len()), Check: func() error { return no }},
+	} {
+		if err := l.RestoreSnapshot(t.Context(), to); !errors.Is(err, ErrNotRestored) {
+			t.Errorf("%s: %v", what, err)
+		}
+		c.propose(c.Leader(), "b"+what[:1]+" 2")
+		if _, err := os.Stat(filepath.Join(l.opts.Dir, restoreFile)); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s: the mark is left: %v", what, err)
+		}
+	}
+	c.EnsureSame()
+	if got := c.Leader().toy.read(); len(got.Applied) != 3 {
+		t.Errorf("applied %v", got.Applied)
 	}
 }

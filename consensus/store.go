@@ -40,6 +40,9 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make consensus directory: %w", err)
 	}
+	if err := makePrivate(filepath.Join(o.Dir, "snapshots")); err != nil {
+		return nil, fmt.Errorf("make snapshot directory: %w", err)
+	}
 	files, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, snapshotsRetained, hl)
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot store: %w", err)
@@ -87,6 +90,15 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 		return nil, errors.Join(err, log.Close())
 	}
 	return &stores{log: log, stable: stable, snaps: snaps, close: log.Close}, nil
+}
+
+// makePrivate makes a directory, or one that is there, this user's alone. The library's files are readable by all, and
+// the directory around them may be older than the node, as systemd's is.
+func makePrivate(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	return os.Chmod(dir, 0o700) //nolint:gosec // a directory
 }
 
 // isUsed reports whether a directory has a log or a snapshot. Whatever else belongs to it was made before.

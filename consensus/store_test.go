@@ -3,6 +3,8 @@ package consensus
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -108,4 +110,36 @@ func TestLogOpensAfterItsEndWasCutOff(t *testing.T) {
 		}
 		return errors.Join(err, ferr)
 	})
+}
+
+// TestNobodyElseReadsTheState: the directory may be older than the node, and open.
+func TestNobodyElseReadsTheState(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	for _, open := range []string{"n1", filepath.Join("n1", "snapshots")} {
+		if err := os.Mkdir(filepath.Join(dir, open), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := newCluster(t, 1, onDisk(dir, nil))
+	c.propose(c.Leader(), "a 1")
+	if err := c.Leader().Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	err := filepath.WalkDir(filepath.Join(dir, "n1"), func(path string, d os.DirEntry, err error) error {
+		if err != nil || filepath.Base(path) == "n1" {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Mode().Perm()&0o077 != 0 {
+			t.Errorf("%s is %v", path, info.Mode())
+		}
+		if d.IsDir() {
+			return filepath.SkipDir // nobody gets below it
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

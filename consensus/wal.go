@@ -25,7 +25,7 @@ import (
 func openWAL(at string, size int, hl hclog.Logger, snapshot func() uint64, used bool) (_ *logFiles, err error) {
 	l := &logFiles{dir: filepath.Join(at, walDir), snapshot: snapshot, commit: func() uint64 { return 0 }}
 	l.meta, l.files = &walMeta{l.dir}, newSegmentFiler(l.dir)
-	if err := os.MkdirAll(l.dir, 0o700); err != nil {
+	if err := makePrivate(l.dir); err != nil {
 		return nil, fmt.Errorf("make log directory: %w", err)
 	}
 	if l.extent, err = openExtent(at, used); err != nil {
@@ -109,6 +109,9 @@ func (l *logFiles) StoreLogs(logs []*raft.Log) error {
 	if len(logs) == 0 {
 		return nil
 	}
+	if err := l.dropOutrun(logs[0].Index); err != nil {
+		return err
+	}
 	sealed := make([]*raft.Log, len(logs))
 	for i, e := range logs {
 		sealed[i] = summed(e)
@@ -119,11 +122,31 @@ func (l *logFiles) StoreLogs(logs []*raft.Log) error {
 	return l.extent.stored(logs[len(logs)-1].Index, l.commit())
 }
 
+// dropOutrun removes a log that ends below a snapshot, which is what the entry next follows. Raft removes it as it installs
+// the snapshot; where the process ended in between, it doesn't as it starts, and the library takes no entry that doesn't
+// follow its last one.
+func (l *logFiles) dropOutrun(next uint64) error {
+	last, err := l.LastIndex()
+	if err != nil || last == 0 || next <= last+1 || l.snapshot() < next-1 {
+		return err
+	}
+	first, err := l.FirstIndex()
+	if err != nil {
+		return err
+	}
+	return l.remove(first, last)
+}
+
 // DeleteRange deletes entries, both ends included, once no rotation is under way. If one fails, that is never: the guard
 // ends the process.
 func (l *logFiles) DeleteRange(lo, hi uint64) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	return l.remove(lo, hi)
+}
+
+// remove is DeleteRange with the lock held.
+func (l *logFiles) remove(lo, hi uint64) error {
 	<-l.files.rotated()
 	first, err := l.FirstIndex()
 	if err != nil {

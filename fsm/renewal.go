@@ -25,6 +25,12 @@ type Renewal struct {
 	KeepSessions bool
 }
 
+// renewalRoom is what positions and versions leave out when a generation begins:
+// more than were given after the state was saved, by whomever that is forgotten by
+// now. A reader of the journal that goes on at its position, or a writer with
+// If-Match, then never meets another event or value under a number that it knows.
+const renewalRoom = 1 << 32
+
 // Renew starts a new generation in a state that no machine has yet, and captures
 // it. A snapshot of it begins the generation on every node at the moment at which
 // the state is replaced: were Renew a command after that, what was proposed
@@ -45,6 +51,10 @@ func (s *State) renew(r Renewal) Result {
 	s.ClusterID = r.ClusterID
 	if r.Alone {
 		s.trust.keep(r.Members)
+	}
+	for _, b := range s.bots {
+		b.LastPos += renewalRoom
+		b.kv.rev += renewalRoom
 	}
 	for id := range s.nodes {
 		if !slices.Contains(r.Members, id) {

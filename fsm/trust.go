@@ -161,12 +161,31 @@ func (t *Trust) changed() {
 // Transplant makes s, the state of a backup, one of the cluster whose state is
 // now: what it knows of itself, of its nodes' certificates, of its secrets and of
 // who may command it goes on, and what was sealed with another cluster's secret
-// goes.
+// goes. Positions and versions go on above both states': whoever holds one would
+// take what comes for what it has.
 func (s *State) Transplant(now *State) {
+	for name, b := range s.bots {
+		if had := now.bots[name]; had != nil {
+			b.LastPos, b.kv.rev = max(b.LastPos, had.LastPos), max(b.kv.rev, had.kv.rev)
+		}
+	}
 	s.trust, s.agreed = now.trust, now.agreed
 	s.Rules = max(s.Rules, now.Rules) // all nodes know those
 	s.trust.members, s.trust.tokens = maps.Clone(now.trust.members), maps.Clone(now.trust.tokens)
 	s.adminTokens, s.botTokens = now.adminTokens.clone(), now.botTokens.clone()
+}
+
+// Standing changes with all of a state that Transplant takes over and that
+// somebody counts on: between the two, a key may be replaced or a token revoked.
+type Standing struct{ Generation, Rules, Trust, AdminTokens, BotTokens uint64 }
+
+// Standing returns the state's.
+func (s *State) Standing() Standing {
+	st := Standing{Generation: s.Generation, Rules: s.Rules, Trust: s.trust.Rev, AdminTokens: s.adminTokens.Rev}
+	for _, t := range s.botTokens.byBot {
+		st.BotTokens += t.Rev
+	}
+	return st
 }
 
 func (t *Trust) encode(w *writer) {

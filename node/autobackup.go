@@ -1,12 +1,14 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -76,50 +78,62 @@ func (a *autoBackup) run() {
 
 // backupName is a file of the cluster that this scheme named.
 type backupName struct {
-	name string
-	at   time.Time
-	size int64
+	name  string
+	index uint64
+	at    time.Time // zero if it says that it was made in the future
+	size  int64
 }
 
-// files lists the cluster's files in the directory, the newest first. Only names
-// of this scheme count: nothing else is ever removed.
+// backupSkew is how far ahead another node's clock may be.
+const backupSkew = time.Minute
+
+// files lists the cluster's files in the directory, the newest first. Which is newer
+// the index says, which never goes back, and not the clock, which may: a file of a
+// day when it was ahead would be the newest for years, and no other made or kept.
+// Only names of this scheme count: nothing else is ever removed.
 func (a *autoBackup) files() ([]backupName, error) {
 	entries, err := os.ReadDir(a.o.Dir)
 	if err != nil {
 		return nil, err
 	}
-	scheme := regexp.MustCompile(`^botnode-` + regexp.QuoteMeta(a.n.ClusterID()) + `-\d+-(\d{8}T\d{6}Z)\.backup$`)
+	scheme := regexp.MustCompile(`^botnode-` + regexp.QuoteMeta(a.n.ClusterID()) + `-(\d+)-(\d{8}T\d{6}Z)\.backup$`)
 	var files []backupName
 	for _, e := range entries {
 		m := scheme.FindStringSubmatch(e.Name())
 		if m == nil || !e.Type().IsRegular() {
 			continue
 		}
-		at, err := time.Parse(backupTime, m[1])
-		if err != nil {
+		at, err := time.Parse(backupTime, m[2])
+		index, bad := strconv.ParseUint(m[1], 10, 64)
+		if err != nil || bad != nil {
 			continue
 		}
-		f := backupName{name: e.Name(), at: at}
+		if time.Until(at) > backupSkew {
+			at = time.Time{}
+		}
+		f := backupName{name: e.Name(), index: index, at: at}
 		if info, err := e.Info(); err == nil {
 			f.size = info.Size()
 		}
 		files = append(files, f)
 	}
-	slices.SortFunc(files, func(x, y backupName) int { return y.at.Compare(x.at) })
+	slices.SortFunc(files, func(x, y backupName) int { return cmp.Or(cmp.Compare(y.index, x.index), y.at.Compare(x.at)) })
 	return files, nil
 }
 
 // save writes a backup beside its name, and renames: a name never stands for half
 // a backup. Then it removes those that are too many.
 func (a *autoBackup) save() error {
+	if err := a.sweep(); err != nil {
+		return err
+	}
 	var f backupName
-	var index uint64
-	err := durable.Create(a.o.Dir, ".botnode-*.tmp", func(to *os.File) (string, error) {
+	err := durable.Create(a.o.Dir, a.temporary()+"*.tmp", func(to *os.File) (string, error) {
 		h, err := a.n.writeBackup(to)
 		if err != nil {
 			return "", err
 		}
-		index, f.at = h.Index, h.Created
+		f.index, f.at = h.Index, h.Created
 		f.name = fmt.Sprintf("botnode-%s-%d-%s.backup", h.Cluster, h.Index, h.Created.UTC().Format(backupTime))
 		if info, bad := to.Stat(); bad == nil {
 			f.size = info.Size()
@@ -130,8 +144,31 @@ func (a *autoBackup) save() error {
 		return err
 	}
 	a.note(f, nil)
-	a.n.log.Info("backup saved", zap.String("file", f.name), zap.Int64("bytes", f.size), zap.Uint64("index", index))
+	a.n.log.Info("backup saved", zap.String("file", f.name), zap.Int64("bytes", f.size), zap.Uint64("index", f.index))
 	return a.prune()
+}
+
+// temporary is how the names of this node's unfinished files begin. The directory
+// may be shared, with other clusters even.
+func (a *autoBackup) temporary() string {
+	return ".botnode-" + a.n.ClusterID() + "-" + a.n.o.ID + "-"
+}
+
+// sweep removes what this node's earlier processes were writing when they ended.
+// Each is as large as a backup.
+func (a *autoBackup) sweep() error {
+	entries, err := os.ReadDir(a.o.Dir)
+	if err != nil {
+		return err
+	}
+	own := regexp.MustCompile(`^` + regexp.QuoteMeta(a.temporary()) + `\d+\.tmp$`)
+	var errs []error
+	for _, e := range entries {
+		if own.MatchString(e.Name()) && e.Type().IsRegular() {
+			errs = append(errs, os.Remove(filepath.Join(a.o.Dir, e.Name())))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 func (a *autoBackup) prune() error {
@@ -185,7 +222,9 @@ func overdueBackup(reports map[string]report, leader *admin.LeaderID, now time.T
 	var newest, every, since int64
 	for _, r := range reports {
 		if b := r.Backup; b != nil {
-			newest = max(newest, b.LastMS)
+			if b.LastMS <= now.Add(backupSkew).UnixMilli() { // else its clock was ahead
+				newest = max(newest, b.LastMS)
+			}
 			every = max(every, b.EveryMS)
 			since = max(since, now.UnixMilli()-r.UptimeS*1000) // the last one that could have made it known
 		}

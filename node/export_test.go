@@ -2,7 +2,10 @@ package node
 
 import (
 	"context"
+	"errors"
+	"io"
 
+	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/fsm"
 	"github.com/botnode/botnode/trust"
 )
@@ -27,6 +30,25 @@ func (r *Recovery) RunSteps(n int) (more bool, err error) {
 	}
 	return n < len(steps), nil
 }
+
+// RestoreAfter restores a backup at the leader, and calls f between the moment at
+// which it looks at the cluster's state and that at which it replaces it.
+func (n *Node) RestoreAfter(ctx context.Context, from io.Reader, f func()) error {
+	b, err := n.receive(from)
+	if err != nil {
+		return err
+	}
+	term, _ := n.raft.Load().Established()
+	p, err := n.prepare(b, admin.RestoreOptions{})
+	if err != nil {
+		return err
+	}
+	f()
+	return errors.Join(n.install(ctx, p, term), p.file.Close())
+}
+
+// RulesAllow is whether a backup of some rules may be restored.
+var RulesAllow = rulesAllow
 
 // TakeSnapshot has raft take a snapshot, as it does once its log has grown.
 func (n *Node) TakeSnapshot(ctx context.Context) error { return n.raft.Load().Snapshot(ctx) }

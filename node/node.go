@@ -349,6 +349,7 @@ func (n *Node) Stop(ctx context.Context) error {
 	n.stopOnce.Do(func() {
 		hand, cancel := context.WithTimeout(ctx, n.o.StopTimeout)
 		defer cancel()
+		n.awaitRestore(hand)
 		n.handOver(hand)
 		n.stopErr = n.end()
 	})

@@ -172,11 +172,15 @@ func TestRestore(t *testing.T) {
 	must(t, l.PutKV(ctx, "a", []byte("1")))
 	say(t, ctx, l, "before")
 	file := save(t, ctx, someFollower(t, ctx, l))
+	saved := lastPos(t, l)
 	before := look(someFollower(t, ctx, l))
 	must(t, l.PutKV(ctx, "a", []byte("2")))
 	must(t, l.PutKV(ctx, "b", []byte("1")))
+	say(t, ctx, l, "lost")
+	given, shown := version(t, l, "b"), lastPos(t, l)
 
 	n := someFollower(t, ctx, l)
+	watched := watchIndexes(ctx, l)
 	flood, stop := context.WithCancel(ctx)
 	var wg sync.WaitGroup
 	for from, id := range l.Living() {
@@ -195,6 +199,9 @@ func TestRestore(t *testing.T) {
 	must(t, l.WaitSettled(ctx))
 	stop()
 	wg.Wait()
+	for _, bad := range watched() {
+		t.Error(bad)
+	}
 
 	if got := look(n); res.Generation != before.generation+1 || got.generation != res.Generation || got.cluster != before.cluster || got.nodes != 3 {
 		t.Errorf("%+v, result %+v, want generation %d", got, res, before.generation+1)
@@ -218,6 +225,17 @@ func TestRestore(t *testing.T) {
 	}
 	say(t, ctx, l, "after")
 	agree(t, ctx, l)
+	must(t, l.View(func(b *fsm.Bot) { // nobody who knows a number from before meets it again
+		for e := range b.RetainedFrom(saved + 1) {
+			if e.Pos <= shown {
+				t.Errorf("position %d was shown before the restore, and is %s now", e.Pos, e.Type)
+			}
+		}
+	}))
+	must(t, l.PutKV(ctx, "c", []byte("1")))
+	if v := version(t, l, "c"); v <= given {
+		t.Errorf("version %d was given before the restore, %d after it", given, v)
+	}
 
 	// What raft holds of the restore survives its nodes, and their snapshots.
 	for _, id := range l.Living() {
