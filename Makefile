@@ -1,5 +1,5 @@
 # The repository's chores. Each is one command that can be typed as well.
-.PHONY: build demo test test-race lint bench test-clients chaos load soak fuzz layout clean
+.PHONY: build demo test test-race lint bench test-clients guards chaos load soak fuzz layout clean
 
 # The packages whose concurrency matters most; .ci/run races them too.
 CORE = ./internal/... ./discord/... ./cache/... ./fsm/... ./transport/... ./membership/... ./consensus/... ./shard/... ./proxy/...
@@ -29,6 +29,11 @@ bench:
 # Python with discord.py are used where they are. `test/clients/run -v -full` is the long form.
 test-clients:
 	tools/clients
+
+# Each guard of the table in test/guards is taken out of the code: its test must fail
+# (docs/reliability.md). `go test ./test/guards -run TestGuards/fencing -v` runs one area.
+guards:
+	go test ./test/guards -run TestGuards -v -timeout 60m
 
 # Faults by seed on real processes for 20 minutes (docs/reliability.md); a short form
 # is in `make test`. Namespaces, for faults of the network, need root.

@@ -13,6 +13,10 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	"go.uber.org/zap"
 )
 
 // usedDir makes the directory of a cluster's only node, with a snapshot, several files of log and entries above the
@@ -189,5 +193,103 @@ func TestPowerGoesAfterDamage(t *testing.T) {
 	}
 	if _, err := tryDir(t, dir); !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), "an append that came later is whole") {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestEntriesKeepTheirSum flips each bit of an entry of the log, and changes what is
+// about it: it can't be read, not even where the library has no checksum of its own.
+func TestEntriesKeepTheirSum(t *testing.T) {
+	t.Parallel()
+	whole := raft.Log{Index: 7, Term: 3, Type: raft.LogCommand, Data: []byte("what was said"), Extensions: []byte{1}}
+	read := func(harm func(*raft.Log)) error {
+		l := *summed(&whole)
+		l.Data, l.Extensions = bytes.Clone(l.Data), bytes.Clone(l.Extensions)
+		harm(&l)
+		return unsum(&l)
+	}
+	if err := read(func(*raft.Log) {}); err != nil {
+		t.Fatalf("a whole one: %v", err)
+	}
+	for i := range 8 * len(whole.Data) {
+		if err := read(func(l *raft.Log) { l.Data[i/8] ^= 1 << (i % 8) }); !errors.Is(err, errEntrySum) {
+			t.Errorf("bit %d of the data: %v", i, err)
+		}
+	}
+	for what, harm := range map[string]func(*raft.Log){
+		"another index":        func(l *raft.Log) { l.Index++ },
+		"another term":         func(l *raft.Log) { l.Term-- },
+		"another type":         func(l *raft.Log) { l.Type = raft.LogNoop },
+		"other extensions":     func(l *raft.Log) { l.Extensions[0]++ },
+		"another checksum":     func(l *raft.Log) { l.Extensions[1]++ },
+		"no checksum":          func(l *raft.Log) { l.Extensions = nil },
+		"data that is cut off": func(l *raft.Log) { l.Data = l.Data[:3] },
+	} {
+		if err := read(harm); !errors.Is(err, errEntrySum) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// TestVoteIsMissed: a directory that has been used and has no vote any more isn't a
+// new one.
+func TestVoteIsMissed(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s, err := openStable(dir, false)
+	if err == nil {
+		err = s.SetUint64([]byte("CurrentTerm"), 4)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s, err = openStable(dir, true); err != nil {
+		t.Fatal(err)
+	}
+	if term, err := s.GetUint64([]byte("CurrentTerm")); term != 4 {
+		t.Errorf("term %d, %v", term, err)
+	}
+	if err := os.Remove(filepath.Join(dir, stableFile)); err != nil {
+		t.Fatal(err)
+	}
+	_, err = openStable(dir, true)
+	if d, ok := errors.AsType[*DamageError](err); !ok || d.Part != PartVote {
+		t.Errorf("without its vote: %v", err)
+	}
+}
+
+// TestSnapshotWithAnotherIndexIsLeftOut: the library has a checksum of a snapshot's
+// state, and none of the index that it reaches.
+func TestSnapshotWithAnotherIndexIsLeftOut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	files, err := raft.NewFileSnapshotStoreWithLogger(dir, snapshotsRetained, hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &snapStore{SnapshotStore: files, dir: dir, log: zap.NewNop()}
+	sink, err := s.Create(raft.SnapshotVersionMax, 41, 1, raft.Configuration{}, 0, nil)
+	if err == nil {
+		err = sink.Close()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.List(); err != nil || len(list) != 1 || list[0].Index != 41 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	path := filepath.Join(dir, "snapshots", sink.ID(), "meta.json")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := bytes.Replace(b, []byte(`"Index":41`), []byte(`"Index":43`), 1)
+	if bytes.Equal(other, b) {
+		t.Fatalf("no index in %s", b)
+	}
+	if err := os.WriteFile(path, other, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if list, err := s.List(); err != nil || len(list) != 0 {
+		t.Errorf("a snapshot of another index is there: %v, %v", list, err)
 	}
 }

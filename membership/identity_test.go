@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 )
@@ -195,5 +196,24 @@ func TestDamagedIdentityIsFound(t *testing.T) {
 	old := []byte(`{"format":1,"node_id":"joe","cluster_id":"c1","incarnation":7}`)
 	if got, err := decodeRecord(old); err != nil || got.ClusterID != "c1" {
 		t.Errorf("a file without a checksum: %+v, %v", got, err)
+	}
+}
+
+// TestADirectoryThatDivergedStaysShut: its state is wrong, and the next start would
+// go on with it.
+func TestADirectoryThatDivergedStaysShut(t *testing.T) {
+	dir := t.TempDir()
+	id, err := OpenIdentity(dir, "joe")
+	if err == nil {
+		err = errors.Join(id.MarkDiverged("at entry 7"), id.Close())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := OpenIdentity(dir, "joe"); !errors.Is(err, ErrDiverged) || !strings.Contains(err.Error(), "at entry 7") {
+		t.Errorf("it was opened again: %v", err)
+		if err == nil {
+			_ = again.Close()
+		}
 	}
 }

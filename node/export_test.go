@@ -83,3 +83,17 @@ func (n *Node) Enrol(ctx context.Context, token, id, addr string) (uint64, error
 
 // LoseKeys empties the part of a node's memory that is its trust.json.
 func (m *Memory) LoseKeys() { m.trust = new(trust.Memory) }
+
+// Decide proposes a command as the leader of a term, as package shard does.
+func (n *Node) Decide(ctx context.Context, term uint64, cmd fsm.Command) error {
+	generation := uint64(0)
+	n.State(func(s *fsm.State) { generation = s.Generation })
+	_, err := n.late.Lead(term, fsm.Encode(generation, cmd))(ctx)
+	return err
+}
+
+// Term returns the term that this node leads, 0 for none.
+func (n *Node) Term() uint64 {
+	term, _ := n.raft.Load().Established()
+	return term
+}

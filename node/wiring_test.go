@@ -3,10 +3,14 @@ package node
 import (
 	"bytes"
 	"errors"
+	"net/http"
 	"testing"
 	"time"
 
+	"go.uber.org/zap"
+
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/trust"
 )
 
@@ -60,6 +64,34 @@ func TestSnapshotsAreEncrypted(t *testing.T) {
 		m.View(func(_ uint64, s *fsm.State) { id = s.ClusterID })
 		if (id == "looked-for") != (c.want == nil) {
 			t.Errorf("%s: the state is %q", what, id)
+		}
+	}
+}
+
+// TestNoWritesWithoutALeader: while no leader answers the node, whoever asks for a
+// write to Discord, a handler, the program or a client, is refused. It reads on.
+func TestNoWritesWithoutALeader(t *testing.T) {
+	n := &Node{self: fsm.NodeRef{ID: "joe", Inc: 5}, machine: fsm.NewMachine(), log: zap.NewNop()}
+	n.manager = shard.NewManager(shard.Options{Self: n.self, Machine: n.machine})
+	rt := &botRuntime{n: n, bot: &Bot{Name: "default", Token: "t", Seed: fsm.Config{API: "http://127.0.0.1:1/api/v10"}}}
+	defer func() { _ = rt.close() }()
+	trip, api, err := rt.client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for method, refused := range map[string]bool{
+		http.MethodGet: false, http.MethodPost: true, http.MethodPut: true, http.MethodPatch: true, http.MethodDelete: true,
+	} {
+		req, err := http.NewRequestWithContext(t.Context(), method, api+"/channels/1", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := trip.RoundTrip(req)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		if errors.Is(err, shard.ErrNotFresh) != refused {
+			t.Errorf("%s: %v", method, err)
 		}
 	}
 }

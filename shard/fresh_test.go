@@ -3,6 +3,8 @@ package shard
 import (
 	"context"
 	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"testing"
 
 	"github.com/botnode/botnode/fsm"
@@ -41,4 +43,57 @@ func TestFreshOnlyWhenCaughtUp(t *testing.T) {
 	// From now on answers keep it fresh, whatever the leader applies meanwhile.
 	until := m.freshUntil()
 	eventually(t, "fresh for longer", func() bool { return m.freshUntil() > until })
+}
+
+// slow is a cluster whose leader takes a while to answer.
+type slow struct {
+	fakeCluster
+	m    *Manager
+	came *Time // when the last question came
+}
+
+func (c slow) Call(context.Context, string, []byte) ([]byte, error) {
+	for *c.came = c.m.now(); c.m.now() < *c.came+5*c.m.o.Timing.Fresh/1000; { // a while
+	}
+	return binary.AppendUvarint(nil, 0), nil
+}
+
+// TestFreshFromWhenItAsked: the leader that answers may have been deposed while its
+// answer was on the way, and the next one takes what this node has as soon as it
+// can't be fresh by what was asked before.
+func TestFreshFromWhenItAsked(t *testing.T) {
+	m := NewManager(Options{Self: refJoe, Machine: fsm.NewMachine(), Cluster: fakeCluster{}})
+	var came Time
+	m.o.Cluster = slow{fakeCluster{leader: "mike"}, m, &came}
+	m.askFresh(t.Context())
+	if !m.Fresh() {
+		t.Fatal("not fresh")
+	}
+	if late := m.freshUntil() - (came + m.o.Timing.Fresh); late > 0 {
+		t.Errorf("fresh for %v after the question plus %v", late, m.o.Timing.Fresh)
+	}
+}
+
+// cutOff is a cluster whose leader reaches no majority.
+type cutOff struct{ fakeCluster }
+
+var errNoMajority = errors.New("no majority")
+
+func (cutOff) Verify(context.Context) error { return errNoMajority }
+
+// TestFreshTakesAVerifiedLeader: a node that leads as far as it knows keeps nobody
+// fresh, itself included, unless a majority says so.
+func TestFreshTakesAVerifiedLeader(t *testing.T) {
+	m := NewManager(Options{Self: refJoe, Machine: fsm.NewMachine(), Cluster: cutOff{fakeCluster{leader: "joe"}}})
+	m.SetLeadership(1, true)
+	msg, err := json.Marshal(message{Kind: msgFresh, Node: refMike})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.HandleMessage(t.Context(), "mike", msg); !errors.Is(err, errNoMajority) {
+		t.Errorf("it answers that it leads: %v", err)
+	}
+	if m.askFresh(t.Context()); m.Fresh() {
+		t.Error("it is fresh by its own word")
+	}
 }

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"testing"
 
@@ -76,4 +77,16 @@ func FuzzRemoteError(f *testing.F) {
 			t.Fatalf("%q lacks the code", e.Error())
 		}
 	})
+}
+
+// TestFramesAreBounded: a peer that is out of step announces any length, which isn't
+// believed.
+func TestFramesAreBounded(t *testing.T) {
+	for length, ok := range map[uint32]bool{0: true, MaxMessage: true, MaxMessage + 1: false, 1 << 31: false} {
+		f := frameHeader{len: length, typ: frameRequest, method: 1, id: 2}
+		got, err := decodeFrameHeader(f.append(nil))
+		if (err == nil) != ok || !ok && !errors.Is(err, ErrTooLarge) || got != f {
+			t.Errorf("%d bytes: %+v, %v", length, got, err)
+		}
+	}
 }
