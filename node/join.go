@@ -166,13 +166,17 @@ func (n *Node) Join(ctx context.Context, peer, token string, stage func(string))
 	if n.inCluster() {
 		return result, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, membership.ErrAlreadyMember), "`botnode leave` first")
 	}
+	had := n.keys != nil && n.keys.Ready()
 	if err := n.enrol(ctx, peer, token); err != nil {
 		return result, err
 	}
-	if err := n.identity.MarkJoining(peer); err != nil {
-		return result, fmt.Errorf("%w: %w", admin.ErrRefused, err)
-	}
 	a, err := n.requestJoin(ctx, peer)
+	if had && token != "" && errors.Is(err, transport.ErrUntrusted) {
+		// It is of a join that failed, and void by now.
+		if err = n.enrolAnew(ctx, peer, token); err == nil {
+			a, err = n.requestJoin(ctx, peer)
+		}
+	}
 	if err != nil {
 		return result, err
 	}
@@ -195,6 +199,9 @@ func (n *Node) Join(ctx context.Context, peer, token string, stage func(string))
 func (n *Node) requestJoin(ctx context.Context, peer string) (clusterAnswer, error) {
 	req := clusterRequest{
 		Kind: "join", ID: n.o.ID, Addr: n.transport.Addr(), Incarnation: n.self.Inc, ClusterID: n.ClusterID(), Prepare: true,
+	}
+	if err := n.identity.MarkJoining(peer); err != nil {
+		return clusterAnswer{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
 	before := n.ClusterID()
 	a, err := n.insist(ctx, peer, req)

@@ -31,15 +31,17 @@ type Node struct {
 	transport *transport.Transport
 	keys      *trust.Keychain // nil without TLS between the nodes
 	wrong     tries.Wrong     // join tokens
-	sealed    uint64          // the epoch that the node's snapshot is of, or a later one; followTrust's
-	machine   *fsm.Machine
-	manager   *shard.Manager
-	raft      atomic.Pointer[consensus.Raft]
-	late      lateProposer
-	proposer  *consensus.Proposer
-	acceptor  *consensus.Acceptor
-	members   *membership.Membership
-	bots      map[string]*botRuntime
+	// enrolGrace is enrolGrace, for tests to change.
+	enrolGrace atomic.Int64
+	sealed     uint64 // the epoch that the node's snapshot is of, or a later one; followTrust's
+	machine    *fsm.Machine
+	manager    *shard.Manager
+	raft       atomic.Pointer[consensus.Raft]
+	late       lateProposer
+	proposer   *consensus.Proposer
+	acceptor   *consensus.Acceptor
+	members    *membership.Membership
+	bots       map[string]*botRuntime
 
 	started   time.Time
 	ctx       context.Context
@@ -80,6 +82,7 @@ func New(o Options) (_ *Node, err error) {
 		bots: make(map[string]*botRuntime), left: make(chan struct{}), look: make(chan struct{}, 1),
 	}
 	n.late.raft = n.raftOrNil
+	n.enrolGrace.Store(int64(enrolGrace))
 	if o.Backup.Dir != "" {
 		if err := os.MkdirAll(o.Backup.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("--backup-dir: %w", err)
