@@ -53,6 +53,7 @@ type Node struct {
 	stopOnce  sync.Once
 	stopErr   error
 	leaving   atomic.Bool
+	caughtUp  atomic.Bool // once, since the process began
 	clusterID atomic.Pointer[string]
 	left      chan struct{} // closed when the node has left its cluster
 	leftOnce  sync.Once
