@@ -334,27 +334,3 @@ func pause(ctx context.Context, d time.Duration) error {
 		return context.Cause(ctx)
 	}
 }
-
-// Leave implements admin.Backend.
-func (n *Node) Leave(ctx context.Context) error {
-	if !n.inCluster() {
-		return admin.ErrNotInCluster
-	}
-	r := n.raft.Load()
-	if len(r.Servers()) == 1 {
-		return admin.WithHint(fmt.Errorf("%w: this is the cluster's only node", admin.ErrRefused), "stop it instead")
-	}
-	n.handOver(ctx)
-	err := poll(ctx, func() bool { l := r.Leader(); return l.Known && l.ID != n.o.ID })
-	if err == nil {
-		_, err = n.askLeader(ctx, clusterRequest{Kind: "remove", ID: n.o.ID})
-	}
-	if err != nil && n.inCluster() {
-		n.setLeaving(false) // or it would stay a member that gets nothing to do
-		return fmt.Errorf("%w: the node is still a member: %w", admin.ErrNoQuorum, err)
-	}
-	_ = n.members.Leave(time.Second) // gossip finds out by itself otherwise
-	n.log.Info("left the cluster")
-	n.leftOnce.Do(func() { close(n.left) })
-	return nil
-}

@@ -397,26 +397,3 @@ func (n *Node) setLeaving(on bool) {
 	n.leaving.Store(on)
 	n.manager.SetLeaving(on)
 }
-
-// handOver moves shards away, then leadership.
-func (n *Node) handOver(ctx context.Context) {
-	if len(n.raft.Load().Servers()) < 2 {
-		return
-	}
-	n.setLeaving(true)
-	for !n.manager.Idle() {
-		select {
-		case <-n.machine.Changed():
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			n.log.Warn("stopping with shards that could not be moved", zap.String("code", "handover_incomplete"))
-			return
-		}
-	}
-	r := n.raft.Load()
-	if r.IsLeader() {
-		if err := r.TransferLeadership(ctx, ""); err != nil {
-			n.log.Warn("leadership not transferred", zap.String("code", "transfer_failed"), zap.Error(err))
-		}
-	}
-}
