@@ -118,7 +118,7 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 		Name: b.Name, Layout: int(b.Layout), ShardsByState: map[string]int{},
 		Identify: admin.Identify{Remaining: b.Budget.Remaining, Limit: b.Budget.Limit},
 		Manual:   b.Config.Shards == "manual", Placement: b.Config.Placement,
-		Gaps:     b.GapCount, DeadLetters: b.DeadCount(), LastPos: b.LastPos,
+		Gaps: b.GapCount, DeadLetters: b.DeadCount(), LastPos: b.LastPos,
 	}
 	bot.Unacked, bot.UnackedBytes = b.Pending()
 	var shards []admin.Shard
