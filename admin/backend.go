@@ -34,6 +34,10 @@ type Backend interface {
 	Ready() []Check
 	// Freshness says how fresh reads are now.
 	Freshness() Read
+	// CaughtUp reports whether the node has been in step with its cluster since its
+	// process began: before that it may not have what the cluster has. A node in no
+	// cluster has nothing to catch up with.
+	CaughtUp() bool
 	// BotNames returns the bots of the cluster, sorted.
 	BotNames() []string
 	// Digest returns the digest of the applied state.

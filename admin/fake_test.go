@@ -22,8 +22,9 @@ const testGuild = "100000000000000001"
 // fake is a backend over a real state machine. What it was asked is in calls;
 // the next command fails with err.
 type fake struct {
-	t *testing.T
-	m *fsm.Machine
+	behind bool // it has not caught up yet
+	t      *testing.T
+	m      *fsm.Machine
 
 	mu     sync.Mutex // guards what follows
 	index  uint64
@@ -135,6 +136,7 @@ func (f *fake) Status(context.Context) (Status, error) {
 func (f *fake) Live() error     { return f.live }
 func (f *fake) Ready() []Check  { return append([]Check{{Name: "member"}}, f.ready...) }
 func (f *fake) Freshness() Read { return Read{Index: f.m.Index(), Stale: true, Leader: "mike"} }
+func (f *fake) CaughtUp() bool  { return !f.behind }
 func (f *fake) BotNames() (names []string) {
 	f.m.View(func(_ uint64, s *fsm.State) { names = s.BotNames() })
 	return names

@@ -30,7 +30,7 @@ func (q *request) status() (Status, error) {
 		st.Bots = slices.DeleteFunc(st.Bots, func(b Bot) bool { return b.Name != bot })
 		st.Shards = slices.DeleteFunc(st.Shards, func(s Shard) bool { return s.Bot != bot })
 		if len(st.Bots) == 0 {
-			return st, unknownBot(bot, q.s.o.Backend.BotNames())
+			return st, q.unknownBot(bot)
 		}
 	}
 	return st, nil

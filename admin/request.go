@@ -66,17 +66,29 @@ func (q *request) bot() (string, error) {
 	case slices.Contains(names, name):
 		return name, nil
 	case name != "" && len(names) > 0:
-		return "", unknownBot(name, names)
+		return "", q.unknownBot(name)
 	case len(names) == 1:
 		return names[0], nil
+	case len(names) == 0 && !q.s.o.Backend.CaughtUp():
+		return "", errBehind()
 	case len(names) == 0:
 		return "", WithHint(fmt.Errorf("%w: there is none yet", ErrUnknownBot), "`botnode status` says what the cluster waits for")
 	}
 	return "", WithHint(fmt.Errorf("%w of %s", ErrBotRequired, strings.Join(names, ", ")), "--bot NAME, or ?bot=NAME")
 }
 
-func unknownBot(name string, names []string) error {
-	return WithHint(fmt.Errorf("%w: %s", ErrUnknownBot, name), "the bots are: "+strings.Join(names, ", "))
+// unknownBot says that there is no bot of a name, if this node can know.
+func (q *request) unknownBot(name string) error {
+	if !q.s.o.Backend.CaughtUp() {
+		return errBehind()
+	}
+	return WithHint(fmt.Errorf("%w: %s", ErrUnknownBot, name), "the bots are: "+strings.Join(q.s.o.Backend.BotNames(), ", "))
+}
+
+// errBehind is the answer where there may be what this node doesn't have yet.
+func errBehind() error {
+	return WithHint(fmt.Errorf("%w: this node has started and hasn't caught up with its cluster yet", ErrNotReady),
+		"ask again, or another node; without a quorum it can't catch up, which `botnode status` shows")
 }
 
 // view reads the request's bot and sets the headers that say how fresh it is.
@@ -91,7 +103,7 @@ func (q *request) view(f func(*fsm.Bot, *cache.Cache)) error {
 func (q *request) viewBot(bot string, f func(*fsm.Bot, *cache.Cache)) error {
 	read, err := q.s.o.Backend.View(bot, f)
 	if errors.Is(err, ErrUnknownBot) {
-		return unknownBot(bot, q.s.o.Backend.BotNames())
+		return q.unknownBot(bot)
 	}
 	if err == nil && !q.begun {
 		q.freshness(read)

@@ -13,6 +13,9 @@ type JoinToken struct {
 	ID        string `json:"id"`
 	ExpiresMS int64  `json:"expires_ms"` // Unix milliseconds
 	Used      uint64 `json:"used"`       // nodes that were admitted with it
+	// Outdated is set for one that was made before the cluster's keys were rotated:
+	// it names the authority of then, and a machine that has it trusts no other.
+	Outdated bool `json:"outdated,omitempty"`
 	// Token is the token itself. Only the answer that makes it has it.
 	Token string `json:"token,omitempty"`
 }

@@ -80,6 +80,7 @@ type Bot struct {
 	Guilds        int            `json:"guilds"`
 	Layout        int            `json:"layout"` // the shard count in force
 	Manual        bool           `json:"manual"` // shards are connected by hand
+	Placement     string         `json:"placement"`
 	Identify      Identify       `json:"identify"`
 	Fatal         string         `json:"fatal"` // why Discord refuses the bot, or ""
 	ShardsByState map[string]int `json:"shards_by_state"`

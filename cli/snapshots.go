@@ -165,6 +165,9 @@ func (a *app) bots(b *node.Backup) {
 	a.printf("\n%s\nevery checksum holds; the state has the digest that the header says\n", t)
 }
 
+// freshSessions says why a bot is silent for a while after a restore.
+const freshSessions = "its shards begin new sessions: for 7 s there is no IDENTIFY, since one of before may have been on its way, and then one every 5 s for each of Discord's keys; `botnode status --watch` shows them come"
+
 func (a *app) restoreCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "restore FILE", Short: "Replace the state of the whole cluster by a backup", Args: exactly("FILE"),
@@ -219,6 +222,9 @@ func (a *app) restoreCommand() *cobra.Command {
 			return err
 		}
 		a.printf("restored in %s: generation %d of cluster %s; `botnode wait --for ready` waits for the bot\n", durationText(time.Since(begun)), res.Generation, res.ClusterID)
+		if !res.SessionsKept {
+			a.printf("%s\n", freshSessions)
+		}
 		return nil
 	})
 }

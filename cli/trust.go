@@ -57,6 +57,9 @@ func (a *app) joinTokenCommand() *cobra.Command {
 				if time.Now().UnixMilli() >= k.ExpiresMS {
 					expires += " (expired)"
 				}
+				if k.Outdated {
+					expires += a.style.yellow(" (worthless since `botnode tls rotate`)")
+				}
 				t.add(k.ID, expires, fmt.Sprint(k.Used))
 			}
 			a.printf("%s", t)

@@ -216,18 +216,40 @@ func (c *cluster) add(n *testNode) {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
 	defer cancel()
-	l := c.Leader()
-	if err := l.AddNonvoter(ctx, n.id, n.addr); err != nil {
+	c.leaderDoes("add non-voter "+n.id, func(l *testNode) error { return l.AddNonvoter(ctx, n.id, n.addr) })
+	if err := n.WaitApplied(ctx, c.Leader().CommitIndex()); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := n.WaitApplied(ctx, l.CommitIndex()); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := l.AddVoter(ctx, n.id, n.addr); err != nil {
-		c.t.Fatal(err)
-	}
+	c.leaderDoes("add voter "+n.id, func(l *testNode) error { return l.AddVoter(ctx, n.id, n.addr) })
 	// Every voter must know the new one before the leader may die: one that doesn't refuses to vote for it.
-	c.WaitApplied(l.CommitIndex())
+	c.WaitApplied(c.Leader().CommitIndex())
+}
+
+// leaderDoes has whoever leads do something that may be repeated, until one has done it. On a machine where goroutines
+// wait for longer than raft's timeouts, leadership changes without any failure.
+func (c *cluster) leaderDoes(what string, f func(l *testNode) error) {
+	c.t.Helper()
+	var last error
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		if last = f(c.Leader()); last == nil {
+			return
+		}
+		if !NotAppended(last) && !errors.Is(last, ErrUnknownOutcome) {
+			break
+		}
+	}
+	c.t.Fatalf("%s: %v", what, last)
+}
+
+// commit has whoever leads propose an entry, until it has an answer.
+func (c *cluster) commit(entry string) {
+	c.t.Helper()
+	ctx, cancel := context.WithTimeout(c.t.Context(), patience)
+	defer cancel()
+	c.leaderDoes("propose "+entry, func(l *testNode) error {
+		_, _, err := l.Propose([]byte(entry)).Wait(ctx)
+		return err
+	})
 }
 
 // live returns the nodes that run and aren't partitioned.

@@ -9,6 +9,9 @@ import (
 // answered for what is gone, entries or its vote.
 var ErrDamaged = errors.New("the data directory is damaged")
 
+// errBelowDamagedSnapshot says that neither the newest snapshot nor the log above an older one is whole.
+var errBelowDamagedSnapshot = errors.New("the newest snapshot can't be read, and neither can an entry between an older one and it")
+
 // The parts of a directory that can be damaged.
 const (
 	PartLog      = "log"

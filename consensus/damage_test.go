@@ -293,3 +293,64 @@ func TestSnapshotWithAnotherIndexIsLeftOut(t *testing.T) {
 		t.Errorf("a snapshot of another index is there: %v, %v", list, err)
 	}
 }
+
+// TestSnapshotAndEntryBelowItAreDamaged: of two snapshots the newest is damaged, and the older one would do if an entry
+// between them weren't damaged as well. Nothing looks at that entry before raft does, which panics; start and recovery
+// say what is wrong.
+func TestSnapshotAndEntryBelowItAreDamaged(t *testing.T) {
+	t.Parallel()
+	at := t.TempDir()
+	c := newCluster(t, 1, onDisk(at, nil))
+	l := c.Leader()
+	for _, id := range []string{"first", "damaged", "last"} {
+		c.propose(l, id+" v")
+		if id == "damaged" {
+			continue
+		}
+		if err := l.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	harm := func(pattern, text string) {
+		t.Helper()
+		files, err := filepath.Glob(filepath.Join(l.opts.Dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		path := slices.Max(files)
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		i := bytes.Index(b, []byte(text))
+		if i < 0 {
+			t.Fatalf("%s has no %q", path, text)
+		}
+		b[i] ^= 1
+		if err := os.WriteFile(path, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	harm("snapshots/*/state.bin", "last")
+	if got, err := tryDir(t, l.opts.Dir); err != nil || len(got) != 3 {
+		t.Fatalf("with the snapshot damaged alone: %v, %v", got, err)
+	}
+	harm("wal/*.wal", "damaged v")
+	_, err := tryDir(t, l.opts.Dir)
+	if d, ok := errors.AsType[*DamageError](err); !ok || d.Part != PartLog || !errors.Is(err, errBelowDamagedSnapshot) {
+		t.Errorf("start: %v", err)
+	}
+	f, err := OpenOffline(Options{ID: "n1", Dir: l.opts.Dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Replay(newToy()); !errors.Is(err, ErrDamaged) || !errors.Is(err, errBelowDamagedSnapshot) {
+		t.Errorf("recovery: %v", err)
+	}
+	if err := f.Close(); err != nil {
+		t.Error(err)
+	}
+}

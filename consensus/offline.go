@@ -88,7 +88,7 @@ func (f *Offline) restore(m Machine, s *Survey) error {
 		s.Servers = servers(meta.Configuration)
 		return nil
 	}
-	return errors.Join(errs...)
+	return damaged(PartSnapshot, errors.Join(errs...))
 }
 
 func (f *Offline) read(id string, to func(io.Reader) error) error {
@@ -120,7 +120,10 @@ func (f *Offline) apply(m Machine, s *Survey) error {
 	for i := s.SnapshotIndex + 1; i <= last; i++ {
 		var e raft.Log
 		if err := f.stores.log.GetLog(i, &e); err != nil {
-			return fmt.Errorf("read entry %d of the log: %w", i, err)
+			if i <= f.stores.snaps.reach.Load() {
+				err = errBelowDamagedSnapshot
+			}
+			return damaged(PartLog, fmt.Errorf("entry %d: %w", i, err))
 		}
 		switch {
 		case e.Type == raft.LogCommand && len(e.Data) > 0:

@@ -101,15 +101,36 @@ func (r *Raft) start() error {
 	addrs := &addresses{self: r.opts.ID, addr: r.opts.Addr, resolve: r.opts.Resolve, servers: r.Servers}
 	r.wire = newWire(r.opts, r.hlog, addrs, r.replicating, r.liveCommit)
 	r.fsm.committed = r.wire.push.poke
-	rf, err := raft.NewRaft(r.config(), r.fsm, r.logs, &guardedStable{g, r.store.stable}, r.store.snaps, r.wire)
+	rf, err := r.restored(&guardedStable{g, r.store.stable})
 	if err != nil {
-		if strings.Contains(err.Error(), "failed to load any existing snapshots") {
-			return damaged(PartSnapshot, errors.Join(err, r.fsm.failed))
-		}
-		return fmt.Errorf("start raft: %w", errors.Join(err, r.fsm.failed))
+		return err
 	}
 	r.live.Store(rf)
 	return r.run(rf)
+}
+
+// restored makes raft, which restores the newest snapshot that can be read and reads all entries above it. Those that only a
+// newer, damaged snapshot covers were not looked at before (logFiles.verify), and raft panics on one that it can't read.
+// None of its goroutines runs at that point.
+func (r *Raft) restored(stable raft.StableStore) (_ *raft.Raft, err error) {
+	defer func() {
+		p := recover()
+		switch cause, ok := p.(error); {
+		case p == nil:
+		case ok && errors.Is(cause, raft.ErrLogNotFound):
+			err = damaged(PartLog, errors.Join(errBelowDamagedSnapshot, r.fsm.failed))
+		default:
+			panic(p)
+		}
+	}()
+	rf, err := raft.NewRaft(r.config(), r.fsm, r.logs, stable, r.store.snaps, r.wire)
+	switch {
+	case err == nil:
+		return rf, nil
+	case strings.Contains(err.Error(), "failed to load any existing snapshots"):
+		return nil, damaged(PartSnapshot, errors.Join(err, r.fsm.failed))
+	}
+	return nil, fmt.Errorf("start raft: %w", errors.Join(err, r.fsm.failed))
 }
 
 // run starts this package's goroutines beside raft's.

@@ -99,10 +99,8 @@ func TestFollowerRefuses(t *testing.T) {
 func TestPartitionedLeaderLosesItsProposal(t *testing.T) {
 	t.Parallel()
 	c := newCluster(t, 3, nil)
-	old := c.Leader()
-	c.propose(old, "a 1")
-	c.Partition(old)
-	lost := old.Propose([]byte("b 2"))
+	c.commit("a 1")
+	old, lost := c.proposedAlone("b 2")
 	if index, err := old.LinearizableIndex(t.Context()); err == nil { // it still believes that it leads
 		t.Errorf("a leader without a quorum reads at %d", index)
 	}
@@ -112,15 +110,45 @@ func TestPartitionedLeaderLosesItsProposal(t *testing.T) {
 	if _, _, err := lost.Result(); !errors.Is(err, ErrUnknownOutcome) || NotAppended(err) {
 		t.Fatalf("proposal without a quorum: %v", err)
 	}
-	l := c.Leader()
-	c.propose(l, "b 2") // the same bytes again
-	c.propose(l, "b 2")
+	c.commit("b 2") // the same bytes again
+	c.commit("b 2")
 	c.Heal(old)
-	c.eventually("the old leader to follow", func() bool { return old.Leader().ID == l.id })
+	c.eventually("the old leader to be one of them", func() bool { return old.Leader().Known && old.Leader().ID == c.Leader().id })
 	c.EnsureSame()
-	if got := fmt.Sprint(l.toy.read().Applied); got != "[a b]" {
+	if got := fmt.Sprint(c.Leader().toy.read().Applied); got != "[a b]" {
 		t.Errorf("applied %s", got)
 	}
+}
+
+// proposedAlone cuts the leader off, and has it propose while it still believes that it leads. One that has found out
+// before appends nothing, and another is tried.
+func (c *cluster) proposedAlone(entry string) (*testNode, *Future) {
+	c.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		old := c.Leader()
+		before := old.LastIndex()
+		c.Partition(old)
+		lost := old.Propose([]byte(entry))
+		c.eventually("the entry in its log, or a refusal", func() bool {
+			select {
+			case <-lost.Done():
+				return true
+			default:
+				return old.LastIndex() > before
+			}
+		})
+		select {
+		case <-lost.Done():
+			if _, _, err := lost.Result(); NotAppended(err) {
+				c.Heal(old)
+				continue
+			}
+		default:
+		}
+		return old, lost
+	}
+	c.t.Fatal("no leader proposes anything while it is alone")
+	return nil, nil
 }
 
 func TestLinearizableReads(t *testing.T) {

@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"errors"
+	"net"
 	"time"
 
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/transport"
 )
 
 // begin takes the node into its cluster as its directory and its flags say.
@@ -43,10 +45,20 @@ func (n *Node) begin() error {
 		n.wg.Go(n.joinLoop)
 	default:
 		n.log.Info("waiting to join a cluster or to be joined",
-			zap.String("to_join_a_node", "botnode join --http http://"+n.o.HTTPAddr+" PEER_HOST:PORT"),
+			zap.String("to_join_a_node", n.howToJoin()),
 			zap.String("to_start_a_cluster", "botnode start --bootstrap, or have another node join "+n.transport.Addr()))
 	}
 	return nil
+}
+
+// howToJoin is what takes this node into a cluster. Its admin API speaks TLS beyond
+// loopback, by a certificate that it doesn't have before.
+func (n *Node) howToJoin() string {
+	host, _, err := net.SplitHostPort(n.o.HTTPAddr)
+	if err == nil && n.keys != nil && !n.keys.Ready() && !transport.IsLoopback(host) {
+		return "start it with --join PEER_HOST:PORT --join-token-file FILE"
+	}
+	return "botnode join --http http://" + n.o.HTTPAddr + " PEER_HOST:PORT"
 }
 
 // readopt completes a bootstrap that was cut off between the log and the

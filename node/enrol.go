@@ -47,6 +47,11 @@ func (n *Node) enrol(ctx context.Context, peer, token string) error {
 	if n.keys.Ready() && time.Now().Before(n.keys.NotAfter()) {
 		return nil
 	}
+	return n.enrolAnew(ctx, peer, token)
+}
+
+// enrolAnew gets this node a certificate, whatever it has.
+func (n *Node) enrolAnew(ctx context.Context, peer, token string) error {
 	if token == "" {
 		return admin.WithHint(fmt.Errorf("%w: the nodes of a cluster with TLS need a join token", admin.ErrRefused),
 			"`botnode join-token create` on a node of the cluster prints one; give its file with --join-token-file")

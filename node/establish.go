@@ -22,6 +22,8 @@ func (n *Node) lead(ctx context.Context, term uint64) {
 	}
 	n.wg.Go(func() { n.followHashes(ctx) })
 	n.wg.Go(func() { n.followRules(ctx) })
+	n.wg.Go(func() { n.followPlacement(ctx) })
+	n.wg.Go(func() { n.followEnrolments(ctx, term) })
 	for _, b := range n.o.Bots {
 		if b.Lead != nil {
 			n.wg.Go(func() { b.Lead(ctx, n, n.log.With(zap.String("bot", b.Name))) })

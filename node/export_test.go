@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/botnode/botnode/admin"
 	"github.com/botnode/botnode/fsm"
@@ -79,6 +80,14 @@ func (n *Node) Enrol(ctx context.Context, token, id, addr string) (uint64, error
 		err = k.Accept(r, g)
 	}
 	return k.Holder().Enrolment, err
+}
+
+// ForgetEnrolmentsAfter sets how long a machine with a certificate has to be admitted.
+func (n *Node) ForgetEnrolmentsAfter(grace time.Duration) { n.enrolGrace.Store(int64(grace)) }
+
+// EnrolOnly gets the node a certificate from the node at peer, as a join does first.
+func (n *Node) EnrolOnly(ctx context.Context, peer, token string) error {
+	return n.enrol(ctx, peer, token)
 }
 
 // LoseKeys empties the part of a node's memory that is its trust.json.

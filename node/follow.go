@@ -131,7 +131,8 @@ func (n *Node) watchPeers() {
 func (n *Node) registerLoop() {
 	for {
 		changed := n.machine.Changed()
-		if r := n.raft.Load(); r.Leader().Known && n.inCluster() && !n.registered() && n.lacksToken() == "" {
+		due := !n.registered() && n.lacksToken() == "" || !n.caughtUp.Load()
+		if due && n.raft.Load().Leader().Known && n.inCluster() {
 			n.register()
 		}
 		select {
@@ -169,7 +170,7 @@ var ErrDeclaredDead = errors.New("the cluster has declared this process dead: it
 func (n *Node) register() {
 	ctx, cancel := context.WithTimeout(n.ctx, 5*time.Second)
 	defer cancel()
-	if err := n.catchUp(ctx); err != nil {
+	if err := n.catchUp(ctx); err != nil || n.lacksToken() != "" {
 		return
 	}
 	// First what it runs: no event may find it an owner without handlers.
@@ -216,7 +217,11 @@ func (n *Node) catchUp(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.raft.Load().WaitApplied(ctx, index)
+	if err := n.raft.Load().WaitApplied(ctx, index); err != nil {
+		return err
+	}
+	n.caughtUp.Store(true)
+	return nil
 }
 
 // waitState waits until a part of the state that matters to its caller isn't the

@@ -166,13 +166,17 @@ func (n *Node) Join(ctx context.Context, peer, token string, stage func(string))
 	if n.inCluster() {
 		return result, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrRefused, membership.ErrAlreadyMember), "`botnode leave` first")
 	}
+	had := n.keys != nil && n.keys.Ready()
 	if err := n.enrol(ctx, peer, token); err != nil {
 		return result, err
 	}
-	if err := n.identity.MarkJoining(peer); err != nil {
-		return result, fmt.Errorf("%w: %w", admin.ErrRefused, err)
-	}
 	a, err := n.requestJoin(ctx, peer)
+	if had && token != "" && errors.Is(err, transport.ErrUntrusted) {
+		// It is of a join that failed, and void by now.
+		if err = n.enrolAnew(ctx, peer, token); err == nil {
+			a, err = n.requestJoin(ctx, peer)
+		}
+	}
 	if err != nil {
 		return result, err
 	}
@@ -195,6 +199,9 @@ func (n *Node) Join(ctx context.Context, peer, token string, stage func(string))
 func (n *Node) requestJoin(ctx context.Context, peer string) (clusterAnswer, error) {
 	req := clusterRequest{
 		Kind: "join", ID: n.o.ID, Addr: n.transport.Addr(), Incarnation: n.self.Inc, ClusterID: n.ClusterID(), Prepare: true,
+	}
+	if err := n.identity.MarkJoining(peer); err != nil {
+		return clusterAnswer{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	}
 	before := n.ClusterID()
 	a, err := n.insist(ctx, peer, req)
@@ -326,28 +333,4 @@ func pause(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-}
-
-// Leave implements admin.Backend.
-func (n *Node) Leave(ctx context.Context) error {
-	if !n.inCluster() {
-		return admin.ErrNotInCluster
-	}
-	r := n.raft.Load()
-	if len(r.Servers()) == 1 {
-		return admin.WithHint(fmt.Errorf("%w: this is the cluster's only node", admin.ErrRefused), "stop it instead")
-	}
-	n.handOver(ctx)
-	err := poll(ctx, func() bool { l := r.Leader(); return l.Known && l.ID != n.o.ID })
-	if err == nil {
-		_, err = n.askLeader(ctx, clusterRequest{Kind: "remove", ID: n.o.ID})
-	}
-	if err != nil && n.inCluster() {
-		n.setLeaving(false) // or it would stay a member that gets nothing to do
-		return fmt.Errorf("%w: the node is still a member: %w", admin.ErrNoQuorum, err)
-	}
-	_ = n.members.Leave(time.Second) // gossip finds out by itself otherwise
-	n.log.Info("left the cluster")
-	n.leftOnce.Do(func() { close(n.left) })
-	return nil
 }

@@ -31,15 +31,17 @@ type Node struct {
 	transport *transport.Transport
 	keys      *trust.Keychain // nil without TLS between the nodes
 	wrong     tries.Wrong     // join tokens
-	sealed    uint64          // the epoch that the node's snapshot is of, or a later one; followTrust's
-	machine   *fsm.Machine
-	manager   *shard.Manager
-	raft      atomic.Pointer[consensus.Raft]
-	late      lateProposer
-	proposer  *consensus.Proposer
-	acceptor  *consensus.Acceptor
-	members   *membership.Membership
-	bots      map[string]*botRuntime
+	// enrolGrace is enrolGrace, for tests to change.
+	enrolGrace atomic.Int64
+	sealed     uint64 // the epoch that the node's snapshot is of, or a later one; followTrust's
+	machine    *fsm.Machine
+	manager    *shard.Manager
+	raft       atomic.Pointer[consensus.Raft]
+	late       lateProposer
+	proposer   *consensus.Proposer
+	acceptor   *consensus.Acceptor
+	members    *membership.Membership
+	bots       map[string]*botRuntime
 
 	started   time.Time
 	ctx       context.Context
@@ -51,6 +53,7 @@ type Node struct {
 	stopOnce  sync.Once
 	stopErr   error
 	leaving   atomic.Bool
+	caughtUp  atomic.Bool // once, since the process began
 	clusterID atomic.Pointer[string]
 	left      chan struct{} // closed when the node has left its cluster
 	leftOnce  sync.Once
@@ -80,6 +83,7 @@ func New(o Options) (_ *Node, err error) {
 		bots: make(map[string]*botRuntime), left: make(chan struct{}), look: make(chan struct{}, 1),
 	}
 	n.late.raft = n.raftOrNil
+	n.enrolGrace.Store(int64(enrolGrace))
 	if o.Backup.Dir != "" {
 		if err := os.MkdirAll(o.Backup.Dir, 0o700); err != nil {
 			return nil, fmt.Errorf("--backup-dir: %w", err)
@@ -413,27 +417,4 @@ func (n *Node) Left() <-chan struct{} { return n.left }
 func (n *Node) setLeaving(on bool) {
 	n.leaving.Store(on)
 	n.manager.SetLeaving(on)
-}
-
-// handOver moves shards away, then leadership.
-func (n *Node) handOver(ctx context.Context) {
-	if len(n.raft.Load().Servers()) < 2 {
-		return
-	}
-	n.setLeaving(true)
-	for !n.manager.Idle() {
-		select {
-		case <-n.machine.Changed():
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
-			n.log.Warn("stopping with shards that could not be moved", zap.String("code", "handover_incomplete"))
-			return
-		}
-	}
-	r := n.raft.Load()
-	if r.IsLeader() {
-		if err := r.TransferLeadership(ctx, ""); err != nil {
-			n.log.Warn("leadership not transferred", zap.String("code", "transfer_failed"), zap.Error(err))
-		}
-	}
 }

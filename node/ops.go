@@ -57,6 +57,9 @@ func (n *Node) Ready() []admin.Check {
 	}
 }
 
+// CaughtUp implements admin.Backend.
+func (n *Node) CaughtUp() bool { return n.ClusterID() == "" || n.caughtUp.Load() }
+
 // BotNames implements admin.Backend.
 func (n *Node) BotNames() (names []string) {
 	n.machine.View(func(_ uint64, s *fsm.State) { names = s.BotNames() })

@@ -100,9 +100,14 @@ func TestARotationWithComersAndGoers(t *testing.T) {
 	if err := l.TryJoin(ctx, "node5", old); err == nil || !strings.Contains(err.Error(), "made before `botnode tls rotate`") {
 		t.Errorf("a token of before the rotation: %v", err)
 	}
-	token, _, err := l.Node("node1").CreateJoinToken(ctx, time.Hour)
+	token, made, err := l.Node("node1").CreateJoinToken(ctx, time.Hour)
 	if err != nil {
 		t.Fatal(err)
+	}
+	for _, k := range l.Node("node1").JoinTokens() {
+		if k.Outdated != (k.ID != made.ID) {
+			t.Errorf("made after the rotation is %s alone: %+v", made.ID, k)
+		}
 	}
 	// Gossip takes a moment to find out that its process is dead.
 	until(ctx, t, "the removed node joins on an empty disk", func() bool { return l.TryJoin(ctx, "node3", token) == nil })

@@ -117,8 +117,8 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 	bot := admin.Bot{
 		Name: b.Name, Layout: int(b.Layout), ShardsByState: map[string]int{},
 		Identify: admin.Identify{Remaining: b.Budget.Remaining, Limit: b.Budget.Limit},
-		Manual:   b.Config.Shards == "manual",
-		Gaps:     b.GapCount, DeadLetters: b.DeadCount(), LastPos: b.LastPos,
+		Manual:   b.Config.Shards == "manual", Placement: b.Config.Placement,
+		Gaps: b.GapCount, DeadLetters: b.DeadCount(), LastPos: b.LastPos,
 	}
 	bot.Unacked, bot.UnackedBytes = b.Pending()
 	var shards []admin.Shard
@@ -213,6 +213,9 @@ func problems(st *admin.Status, waiting []string, overdue string) []admin.Proble
 	if n := withoutRoom(st); n > 0 {
 		add("no_room", "start another node, or one with a larger --max-shards", "%d shards have no node: all that are up have as many as --max-shards allows", n)
 	}
+	member := func(id string) bool {
+		return slices.ContainsFunc(st.Nodes, func(n admin.Node) bool { return n.ID == id })
+	}
 	for _, b := range st.Bots {
 		if b.Fatal != "" {
 			add("bot_refused", "check the token, the intents in the developer portal, and `botnode config show`", "discord refuses bot %s: %s", b.Name, b.Fatal)
@@ -227,6 +230,14 @@ func problems(st *admin.Status, waiting []string, overdue string) []admin.Proble
 		if b.OldIntents > 0 {
 			add("sessions_outdated", "wait: they are replaced one by one while session starts are left; `botnode status --watch`",
 				"bot %s: %d of %d sessions were begun with other intents than the configuration has now", b.Name, b.OldIntents, b.Layout)
+		}
+		if names := strangers(b.Placement, member); len(names) > 0 {
+			others := ""
+			if p, _ := fsm.ParsePlacement(b.Placement); len(names) == len(p.Names()) {
+				others = ", and no other node"
+			}
+			add("placement_unknown_node", "have them join, or change it: `botnode config apply`",
+				"the placement of bot %s names %s, which the cluster doesn't have%s", b.Name, strings.Join(names, ", "), others)
 		}
 		if b.DeadLetters > 0 {
 			add("dead_letters", "botnode dead-letter list", "bot %s has %d dead letters", b.Name, b.DeadLetters)
@@ -310,7 +321,7 @@ func health(st *admin.Status) string {
 	}
 	for _, p := range st.Problems {
 		switch p.Code {
-		case "few_voters", "insecure", "node_draining", "shards_disconnected":
+		case "few_voters", "insecure", "node_draining", "shards_disconnected", "placement_unknown_node":
 		default:
 			return "degraded"
 		}

@@ -47,7 +47,7 @@ func (n *Node) CreateJoinToken(ctx context.Context, life time.Duration) (string,
 		var rev uint64
 		var authority fsm.Authority
 		n.State(func(s *fsm.State) { rev, authority = s.Trust().Rev, s.Trust().Authority() })
-		t, now := trust.NewJoinToken(authority.Cert), time.Now()
+		t, now := trust.NewJoinToken(authority.Epoch, authority.Cert), time.Now()
 		stored := fsm.JoinToken{ID: t.ID, Hash: t.Hash(), Expires: now.Add(life).UnixMilli()}
 		res, err := n.command(ctx, func(*fsm.State) fsm.Command {
 			return &fsm.PutJoinToken{Rev: rev, Token: stored, Now: now.UnixMilli()}
@@ -60,13 +60,15 @@ func (n *Node) CreateJoinToken(ctx context.Context, life time.Duration) (string,
 		case err != nil:
 			return "", admin.JoinToken{}, err
 		default:
-			return t.Text(), joinToken(stored), nil
+			return t.Text(), joinToken(stored, authority.Epoch), nil
 		}
 	}
 }
 
-func joinToken(t fsm.JoinToken) admin.JoinToken {
-	return admin.JoinToken{ID: t.ID, ExpiresMS: t.Expires, Used: t.Used}
+// joinToken describes a join token, where the authority in use is that of an epoch.
+func joinToken(t fsm.JoinToken, inUse uint64) admin.JoinToken {
+	of, ok := trust.JoinTokenEpoch(t.ID)
+	return admin.JoinToken{ID: t.ID, ExpiresMS: t.Expires, Used: t.Used, Outdated: ok && of < inUse}
 }
 
 // JoinTokens implements admin.Backend.
@@ -74,7 +76,7 @@ func (n *Node) JoinTokens() []admin.JoinToken {
 	out := []admin.JoinToken{}
 	n.State(func(s *fsm.State) {
 		for _, t := range s.Trust().JoinTokens() {
-			out = append(out, joinToken(t))
+			out = append(out, joinToken(t, s.Trust().Epoch))
 		}
 	})
 	return out

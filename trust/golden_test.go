@@ -99,7 +99,7 @@ func writeGolden(t *testing.T, dir string) {
 	}
 	b, err := json.MarshalIndent(map[string]any{
 		"Box": secret.Seal("purpose", "place", []byte("plain")), "Next": SealNext(secret, next), "NextSecret": next, "Stream": stream.Bytes(),
-		"Token": NewJoinToken(k.Roots()[0]).Text(), "Backup": secret.BackupKey().Text(),
+		"Token": NewJoinToken(1, k.Roots()[0]).Text(), "Backup": secret.BackupKey().Text(),
 	}, "", "  ")
 	if err == nil {
 		err = os.MkdirAll(dir, 0o755)

@@ -6,8 +6,9 @@ import (
 	"crypto/subtle"
 	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 )
 
@@ -21,14 +22,23 @@ type JoinToken struct {
 
 const joinTokenPrefix = "bnjoin"
 
-// NewJoinToken makes a token for the cluster of an authority's certificate.
-func NewJoinToken(authority []byte) JoinToken {
+// NewJoinToken makes a token for the cluster of an authority's certificate, which is
+// that of an epoch.
+func NewJoinToken(epoch uint64, authority []byte) JoinToken {
 	id, secret := make([]byte, 4), make([]byte, 32)
 	_, _ = rand.Read(id) // never fails
 	_, _ = rand.Read(secret)
 	return JoinToken{
-		ID: hex.EncodeToString(id), Fingerprint: Fingerprint(authority), Secret: base64.RawURLEncoding.EncodeToString(secret),
+		ID: fmt.Sprintf("%x-%d", id, epoch), Fingerprint: Fingerprint(authority), Secret: base64.RawURLEncoding.EncodeToString(secret),
 	}
+}
+
+// JoinTokenEpoch is the epoch of the authority that a join token names, by its id.
+// The ids of first builds don't say.
+func JoinTokenEpoch(id string) (epoch uint64, ok bool) {
+	_, text, _ := strings.Cut(id, "-")
+	epoch, err := strconv.ParseUint(text, 10, 64)
+	return epoch, err == nil
 }
 
 // Text is the form in which a token is handed over.

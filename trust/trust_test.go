@@ -166,7 +166,7 @@ func TestKeychainStaysOnDisk(t *testing.T) {
 
 func TestJoinTokens(t *testing.T) {
 	k, foreign := found(t, "c1", new(Memory)), found(t, "c1", new(Memory))
-	token := NewJoinToken(k.Roots()[0])
+	token := NewJoinToken(1, k.Roots()[0])
 	got, err := ParseJoinToken(" " + token.Text() + "\n")
 	if err != nil || got != token {
 		t.Errorf("%v, %v", got, err)
@@ -403,7 +403,7 @@ func FuzzStream(f *testing.F) {
 }
 
 func FuzzJoinToken(f *testing.F) {
-	f.Add(NewJoinToken([]byte("x")).Text())
+	f.Add(NewJoinToken(1, []byte("x")).Text())
 	f.Fuzz(func(t *testing.T, text string) {
 		if tok, err := ParseJoinToken(text); err == nil && tok.Text() != strings.TrimSpace(text) {
 			t.Errorf("%q is read as %q", text, tok.Text())

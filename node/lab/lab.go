@@ -160,18 +160,28 @@ func (l *Lab) joinToken(ctx context.Context) (string, error) {
 // has it join with a join token, and kills it. The cluster is as before unless
 // the join succeeds.
 func (l *Lab) TryJoin(ctx context.Context, id, token string) error {
-	m := &machine{memory: node.NewMemory()}
-	n, err := l.start(id, m, false)
+	n, end, err := l.Outside(id)
 	if err != nil {
 		return err
 	}
-	defer func() {
+	defer end()
+	_, err = n.Join(ctx, l.peer(), token, nil)
+	return err
+}
+
+// Outside starts a process on a fresh disk that belongs to no cluster, and isn't
+// among the lab's nodes. It runs until end is called.
+func (l *Lab) Outside(id string) (_ *node.Node, end func(), _ error) {
+	m := &machine{memory: node.NewMemory()}
+	n, err := l.start(id, m, false)
+	if err != nil {
+		return nil, nil, err
+	}
+	return n, func() {
 		m.proc.over.Store(true)
 		m.proc.host.Kill()
 		_ = n.Kill() // its sockets are gone
-	}()
-	_, err = n.Join(ctx, l.peer(), token, nil)
-	return err
+	}, nil
 }
 
 // peer returns the address of a living node, "" if there is none.

@@ -1,0 +1,123 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"go.uber.org/zap"
+
+	"github.com/botnode/botnode/admin"
+)
+
+const (
+	// leaveQuorum bounds the wait for a word of a quorum before a node that is to
+	// leave lets go of anything.
+	leaveQuorum = 5 * time.Second
+	// leavePatience is how long no leader may answer a node that is leaving, before
+	// that gives up: longer than any election takes while a majority lives.
+	leavePatience = 5 * time.Second
+)
+
+var errQuorumLost = fmt.Errorf("no leader has answered for %v", leavePatience)
+
+const hintLeave = "nodes that are missing: `botnode status` shows them; start them again, or `botnode node remove` those that are gone for good while a majority is left. " +
+	"To end this process alone, stop it: it stays a member and can come back. Where the majority is gone for good: `botnode recover`"
+
+// Leave implements admin.Backend.
+func (n *Node) Leave(ctx context.Context) error {
+	if !n.inCluster() {
+		return admin.ErrNotInCluster
+	}
+	if len(n.raft.Load().Servers()) == 1 {
+		return admin.WithHint(fmt.Errorf("%w: this is the cluster's only node", admin.ErrRefused), "stop it instead")
+	}
+	if err := n.leavable(ctx); err != nil {
+		return admin.WithHint(fmt.Errorf("%w: nothing was done: the node is a member and keeps its shards: %w", admin.ErrNoQuorum, err), hintLeave)
+	}
+	during, end := n.whileQuorum(ctx)
+	defer end()
+	if err := n.removeSelf(during); err != nil && n.inCluster() {
+		n.setLeaving(false) // or it would stay a member that gets nothing to do
+		if cause := context.Cause(during); cause != nil {
+			err = cause
+		}
+		return admin.WithHint(fmt.Errorf("%w: the node is still a member; shards that it has handed over stay where they are, or come back to it: %w", admin.ErrNoQuorum, err), hintLeave)
+	}
+	_ = n.members.Leave(time.Second) // gossip finds out by itself otherwise
+	n.log.Info("left the cluster")
+	n.leftOnce.Do(func() { close(n.left) })
+	return nil
+}
+
+// leavable asks a quorum whether there is one.
+func (n *Node) leavable(ctx context.Context) error {
+	if err := n.awaitLeader(ctx); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, leaveQuorum, errors.New("no majority of the voters answers"))
+	defer cancel()
+	if err := n.catchUp(ctx); err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause
+		}
+		return err
+	}
+	return nil
+}
+
+// whileQuorum returns a context that ends when no leader has answered this node for
+// a while, or with end.
+func (n *Node) whileQuorum(ctx context.Context) (_ context.Context, end func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		for last := time.Now(); pause(ctx, 50*time.Millisecond) == nil; {
+			switch {
+			case n.manager.Fresh():
+				last = time.Now()
+			case time.Since(last) > leavePatience:
+				cancel(errQuorumLost)
+			}
+		}
+	})
+	return ctx, func() {
+		cancel(nil)
+		watch.Wait()
+	}
+}
+
+// removeSelf hands everything over and has the leader remove this node.
+func (n *Node) removeSelf(ctx context.Context) error {
+	n.handOver(ctx)
+	err := poll(ctx, func() bool { l := n.raft.Load().Leader(); return l.Known && l.ID != n.o.ID })
+	if err == nil {
+		_, err = n.askLeader(ctx, clusterRequest{Kind: "remove", ID: n.o.ID})
+	}
+	return err
+}
+
+// handOver moves shards away, then leadership.
+func (n *Node) handOver(ctx context.Context) {
+	if len(n.raft.Load().Servers()) < 2 {
+		return
+	}
+	n.setLeaving(true)
+	for !n.manager.Idle() {
+		select {
+		case <-n.machine.Changed():
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			n.log.Warn("stopping with shards that could not be moved", zap.String("code", "handover_incomplete"))
+			return
+		}
+	}
+	r := n.raft.Load()
+	if r.IsLeader() {
+		if err := r.TransferLeadership(ctx, ""); err != nil {
+			n.log.Warn("leadership not transferred", zap.String("code", "transfer_failed"), zap.Error(err))
+		}
+	}
+}

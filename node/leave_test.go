@@ -1,0 +1,109 @@
+package node_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/discord/sim"
+	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/node"
+	"github.com/botnode/botnode/node/lab"
+	"github.com/botnode/botnode/proxy"
+	"github.com/botnode/botnode/shard"
+)
+
+// stuck is a bot whose handlers don't return by themselves.
+type stuck struct{}
+
+func (stuck) Handle(ctx context.Context, _ shard.Delivery) shard.Outcome {
+	<-ctx.Done()
+	return shard.Outcome{Err: ctx.Err()}
+}
+
+func (stuck) Policy(string) shard.HandlerPolicy { return shard.HandlerPolicy{Timeout: time.Hour} }
+
+// soonGivesUp has a node leave that can't, and wants to be told soon.
+func soonGivesUp(ctx context.Context, t *testing.T, n *node.Node, leaving func(), words string) {
+	t.Helper()
+	done := make(chan error, 1)
+	go func() { done <- n.Leave(ctx) }()
+	leaving()
+	begun := time.Now()
+	err := <-done
+	if !errors.Is(err, admin.ErrNoQuorum) || !strings.Contains(err.Error(), words) || admin.Hint(err) == "" {
+		t.Errorf("%v, hint %q", err, admin.Hint(err))
+	}
+	if took := time.Since(begun); took > 12*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if err := n.Serving(); errors.Is(err, proxy.ErrLeaving) {
+		t.Errorf("it still thinks so: %v", err)
+	}
+}
+
+// TestLeavingWithoutAQuorum ends soon and says what was done, whether the quorum is
+// missing from the beginning or is lost in the middle.
+func TestLeavingWithoutAQuorum(t *testing.T) {
+	l, err := lab.New(lab.Options{
+		Discord: sim.Options{GlobalLimit: -1, NoRouteLimits: true},
+		Program: func(string) node.Program {
+			return node.Program{
+				Intents: discord.IntentsDefault, Handlers: stuck{},
+				Interests: []fsm.Interest{{Type: discord.EventMessageCreate, Handlers: []string{"stuck"}}},
+			}
+		},
+		Fatal: func(id string, err error) { t.Errorf("%s: %v", id, err) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for i := range 2 {
+		if err := l.Add(ctx, name(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := l.WaitSettled(ctx); err != nil {
+		t.Fatal(err)
+	}
+	id, err := l.Owner(0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, other := l.Node(id), name(0)
+	if other == id {
+		other = name(1)
+	}
+	if _, err := l.Discord().Say(sim.Say{Content: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	until(ctx, t, "a handler runs", func() (ok bool) {
+		n.State(func(s *fsm.State) {
+			sh := s.Bot("default").Shards()[0]
+			ok = sh.RunBy(n.Self()) > 0
+		})
+		return ok
+	})
+	soonGivesUp(ctx, t, n, func() {
+		until(ctx, t, "it is leaving", func() bool { return errors.Is(n.Serving(), proxy.ErrLeaving) })
+		l.Kill(other)
+	}, "shards that it has handed over")
+	soonGivesUp(ctx, t, n, func() {}, "nothing was done")
+	if err := l.Restart(ctx, other); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.WaitServing(ctx); err != nil {
+		t.Error(err)
+	}
+}
