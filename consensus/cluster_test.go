@@ -146,9 +146,18 @@ func emptyCluster(t testing.TB, tune func(*Options)) *cluster {
 }
 
 // start opens a node; a node of the same id that ran before keeps its directory and gets a new address.
-func (c *cluster) start(id string) *testNode {
+func (c *cluster) start(id string) *testNode { return c.open(id, "127.0.0.1:0", NewMemory()) }
+
+// restart opens a node that was killed again, at its address.
+func (c *cluster) restart(n *testNode) *testNode {
 	c.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	c.close(n)
+	return c.open(n.id, n.addr, n.opts.Memory)
+}
+
+func (c *cluster) open(id, addr string, m *Memory) *testNode {
+	c.t.Helper()
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -157,7 +166,7 @@ func (c *cluster) start(id string) *testNode {
 	c.net.addrs[n.addr] = id
 	c.net.mu.Unlock()
 	n.opts = Options{
-		ID: id, Addr: n.addr, Layer: &tcpLayer{ln, id, c.net}, Machine: n.toy, Timeouts: quick(), Memory: NewMemory(),
+		ID: id, Addr: n.addr, Layer: &tcpLayer{ln, id, c.net}, Machine: n.toy, Timeouts: quick(), Memory: m,
 		Caller: CallerFunc(func(ctx context.Context, addr string, req []byte) ([]byte, error) {
 			return c.net.call(id, addr, func(to *testNode) ([]byte, error) { return to.HandleElection(id, req) })
 		}),
