@@ -114,6 +114,7 @@ func (r *Raft) start() error {
 func (r *Raft) run(rf *raft.Raft) error {
 	r.raft = rf
 	r.fsm.applied.advance(rf.AppliedIndex())
+	r.sizes.setLimit(r.snapshotAfter())
 	r.sizes.opened()
 	if err := r.checkLog(); err != nil {
 		return errors.Join(err, r.fsm.failed, rf.Shutdown().Error())
