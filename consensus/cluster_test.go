@@ -33,7 +33,11 @@ func (l *tcpLayer) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.net.watch(l.id, l.net.owner(addr), c), nil
+	watched := l.net.watch(l.id, l.net.owner(addr), c)
+	if !l.net.connected(l.id, l.net.owner(addr)) { // it was cut meanwhile
+		return nil, errors.Join(errors.New("partitioned"), watched.Close())
+	}
+	return watched, nil
 }
 
 // network knows who may talk to whom.
