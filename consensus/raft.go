@@ -137,7 +137,7 @@ func (r *Raft) config() *raft.Config {
 	c.ElectionTimeout = r.opts.Timeouts.Election
 	c.LeaderLeaseTimeout = r.opts.Timeouts.Lease
 	c.CommitTimeout = r.opts.Timeouts.Commit
-	c.MaxAppendEntries = 64
+	c.MaxAppendEntries = maxEntries
 	// One goroutine feeds raft in order; without a buffer it would find one entry at a time and sync each alone.
 	c.BatchApplyCh = true
 	c.ShutdownOnRemove = false

@@ -11,9 +11,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// wire is raft's network transport with five changes: it names the node by its advertised address, it can inject a
+// wire is raft's network transport with six changes: it names the node by its advertised address, it can inject a
 // request of its own, it waits for an unreachable follower instead of reporting one failure after the other, it looks
-// behind connections that have ended in the pool, and it tells followers of a new commit index at once.
+// behind connections that have ended in the pool, it bounds the bytes of a message, and it tells followers of a new
+// commit index at once.
 //
 // The embedded transport keeps RequestPreVote visible. Without it raft turns pre-votes off with one log line, and a node
 // that comes back from a partition disturbs a healthy cluster.
@@ -23,6 +24,8 @@ type wire struct {
 	addr  raft.ServerAddress
 	rpcs  chan raft.RPC
 	push  *pusher
+	// portions bounds the messages with entries.
+	portions *portions
 	// wanted reports whether this node still leads in term and still replicates to id.
 	wanted func(term uint64, id raft.ServerID) bool
 
@@ -47,7 +50,7 @@ func newWire(o Options, hl hclog.Logger, addrs raft.ServerAddressProvider,
 	l := newLayer(o.Layer, o.Peer)
 	w := &wire{
 		layer: l, addr: raft.ServerAddress(o.Addr), rpcs: make(chan raft.RPC), done: make(chan struct{}),
-		wanted: wanted,
+		wanted: wanted, portions: newPortions(),
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider: addrs, Logger: hl, Stream: l, MaxPool: connsPerPeer,
 			// 1 turns pipelining off. With more, a follower can stay wedged behind healthy heartbeats, and large
@@ -113,10 +116,12 @@ func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 		return behindEnded(send)
 	}
 	for {
+		w.portions.cut(id, req)
 		w.push.sending(id, target, req)
 		err := behindEnded(send)
 		w.push.answered(id, req, resp, err)
 		if !errors.Is(err, errDial) {
+			w.portions.sent(id, req, err)
 			return err
 		}
 		select {
