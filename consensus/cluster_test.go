@@ -47,6 +47,9 @@ type network struct {
 	cut   map[string]bool   // ids that are alone
 	conns map[net.Conn][2]string
 	nodes map[string]*testNode
+	// held, if set, holds answers back until it is closed; holds counts them.
+	held  chan struct{}
+	holds int
 }
 
 func (n *network) owner(addr string) string {
@@ -64,6 +67,21 @@ func (n *network) connected(a, b string) bool {
 type watchedConn struct {
 	net.Conn
 	net *network
+}
+
+// Read reads. While the network holds answers back, what was read waits.
+func (c watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.net.mu.Lock()
+	held := c.net.held
+	if held != nil && n > 0 {
+		c.net.holds++
+	}
+	c.net.mu.Unlock()
+	if held != nil && n > 0 {
+		<-held
+	}
+	return n, err
 }
 
 func (c watchedConn) Close() error {

@@ -26,6 +26,7 @@ type wire struct {
 	push  *pusher
 	// portions bounds the messages with entries.
 	portions *portions
+	acks     *acks
 	// wanted reports whether this node still leads in term and still replicates to id.
 	wanted func(term uint64, id raft.ServerID) bool
 
@@ -50,7 +51,7 @@ func newWire(o Options, hl hclog.Logger, addrs raft.ServerAddressProvider,
 	l := newLayer(o.Layer, o.Peer)
 	w := &wire{
 		layer: l, addr: raft.ServerAddress(o.Addr), rpcs: make(chan raft.RPC), done: make(chan struct{}),
-		wanted: wanted, portions: newPortions(),
+		wanted: wanted, portions: newPortions(), acks: newAcks(),
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider: addrs, Logger: hl, Stream: l, MaxPool: connsPerPeer,
 			// 1 turns pipelining off. With more, a follower can stay wedged behind healthy heartbeats, and large
@@ -111,7 +112,14 @@ const unreachableWait = 50 * time.Millisecond
 func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
-	send := func() error { return w.NetworkTransport.AppendEntries(id, target, req, resp) }
+	send := func() error {
+		sent := time.Now()
+		err := w.NetworkTransport.AppendEntries(id, target, req, resp)
+		if err == nil && resp.Success {
+			w.acks.note(id, req.Term, sent)
+		}
+		return err
+	}
 	if isHeartbeat(req) {
 		return behindEnded(send)
 	}
