@@ -93,7 +93,7 @@ func buildBot(t *testing.T) {
 	}
 }
 
-// try does one run, and fails the test for each violation.
+// try does one run of a schedule.
 func try(t *testing.T, o options, faults []fault) *result {
 	t.Helper()
 	r, err := begin(t.Context(), o)
@@ -101,7 +101,14 @@ func try(t *testing.T, o options, faults []fault) *result {
 		t.Fatal(err)
 	}
 	defer r.close()
-	r.execute(t.Context(), faults)
+	return judged(t, r, func() { r.execute(t.Context(), faults) })
+}
+
+// judged does a run, and fails the test for each violation.
+func judged(t *testing.T, r *run, do func()) *result {
+	t.Helper()
+	o := r.o
+	do()
 	t.Logf("FIGURE %s", &r.result)
 	if n := len(r.result.violations); n > 0 {
 		t.Errorf("seed %d: %d violations; again: go test ./test/chaos -run '%s' -seed %d -chaos.time %v -chaos.nodes %d -chaos.rate %d -chaos.kinds '%s' -chaos.overlap %d; logs in %s",
