@@ -33,7 +33,11 @@ func (l *tcpLayer) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.net.watch(l.id, l.net.owner(addr), c), nil
+	watched := l.net.watch(l.id, l.net.owner(addr), c)
+	if !l.net.connected(l.id, l.net.owner(addr)) { // it was cut meanwhile
+		return nil, errors.Join(errors.New("partitioned"), watched.Close())
+	}
+	return watched, nil
 }
 
 // network knows who may talk to whom.
@@ -43,6 +47,9 @@ type network struct {
 	cut   map[string]bool   // ids that are alone
 	conns map[net.Conn][2]string
 	nodes map[string]*testNode
+	// held, if set, holds answers back until it is closed; holds counts them.
+	held  chan struct{}
+	holds int
 }
 
 func (n *network) owner(addr string) string {
@@ -60,6 +67,21 @@ func (n *network) connected(a, b string) bool {
 type watchedConn struct {
 	net.Conn
 	net *network
+}
+
+// Read reads. While the network holds answers back, what was read waits.
+func (c watchedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	c.net.mu.Lock()
+	held := c.net.held
+	if held != nil && n > 0 {
+		c.net.holds++
+	}
+	c.net.mu.Unlock()
+	if held != nil && n > 0 {
+		<-held
+	}
+	return n, err
 }
 
 func (c watchedConn) Close() error {
@@ -146,9 +168,18 @@ func emptyCluster(t testing.TB, tune func(*Options)) *cluster {
 }
 
 // start opens a node; a node of the same id that ran before keeps its directory and gets a new address.
-func (c *cluster) start(id string) *testNode {
+func (c *cluster) start(id string) *testNode { return c.open(id, "127.0.0.1:0", NewMemory()) }
+
+// restart opens a node that was killed again, at its address.
+func (c *cluster) restart(n *testNode) *testNode {
 	c.t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	c.close(n)
+	return c.open(n.id, n.addr, n.opts.Memory)
+}
+
+func (c *cluster) open(id, addr string, m *Memory) *testNode {
+	c.t.Helper()
+	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -157,7 +188,7 @@ func (c *cluster) start(id string) *testNode {
 	c.net.addrs[n.addr] = id
 	c.net.mu.Unlock()
 	n.opts = Options{
-		ID: id, Addr: n.addr, Layer: &tcpLayer{ln, id, c.net}, Machine: n.toy, Timeouts: quick(), Memory: NewMemory(),
+		ID: id, Addr: n.addr, Layer: &tcpLayer{ln, id, c.net}, Machine: n.toy, Timeouts: quick(), Memory: m,
 		Caller: CallerFunc(func(ctx context.Context, addr string, req []byte) ([]byte, error) {
 			return c.net.call(id, addr, func(to *testNode) ([]byte, error) { return to.HandleElection(id, req) })
 		}),

@@ -116,13 +116,15 @@ type Options struct {
 	// StoreTimeout is how long one write to the log store may take before the guard calls Fatal (default 5 s).
 	StoreTimeout time.Duration
 
-	// SnapshotBytes of new log trigger a snapshot (default 256 MiB).
+	// SnapshotBytes of new log trigger a snapshot at the latest (default 256 MiB): twice the size of the last one does
+	// before, but no fewer than 16 MiB. A node that starts reads and applies what is above its snapshot before it is of
+	// use to a quorum.
 	SnapshotBytes int64
 	// TrailingBytes of log are kept behind a snapshot (default 128 MiB). They must outlast the transfer of a snapshot.
 	TrailingBytes int64
 	// CacheBytes of recent log are kept in memory (default 32 MiB).
 	CacheBytes int64
-	// MaxEntryBytes bounds one entry (default 64 MiB). Raft's messages hold up to 64 entries.
+	// MaxEntryBytes bounds one entry (default 64 MiB).
 	MaxEntryBytes int
 
 	// Memory, if set, holds the log and the snapshots in place of Dir: for tests and demonstrations.
@@ -140,6 +142,8 @@ type Options struct {
 
 	// wrapLog puts faults below the guard, in tests.
 	wrapLog func(raft.LogStore) raft.LogStore
+	// leastLog is how many bytes of log a snapshot is worth, however small it is.
+	leastLog int64
 	// segment is the size of a file of the log.
 	segment int
 	// drain is drainMost, but for tests on a machine that is slower than that allows.
@@ -168,6 +172,7 @@ func (o Options) withDefaults() Options {
 	defaultTo(&o.TrailingBytes, 128<<20)
 	defaultTo(&o.CacheBytes, 32<<20)
 	defaultTo(&o.MaxEntryBytes, 64<<20)
+	defaultTo(&o.leastLog, 16<<20)
 	defaultTo(&o.segment, segmentSize)
 	defaultTo(&o.drain, drainMost)
 	if o.Logger == nil {

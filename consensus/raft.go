@@ -137,6 +137,7 @@ func (r *Raft) restored(stable raft.StableStore) (_ *raft.Raft, err error) {
 func (r *Raft) run(rf *raft.Raft) error {
 	r.raft = rf
 	r.fsm.applied.advance(rf.AppliedIndex())
+	r.sizes.setLimit(r.snapshotAfter())
 	r.sizes.opened()
 	if err := r.checkLog(); err != nil {
 		return errors.Join(err, r.fsm.failed, rf.Shutdown().Error())
@@ -159,7 +160,7 @@ func (r *Raft) config() *raft.Config {
 	c.ElectionTimeout = r.opts.Timeouts.Election
 	c.LeaderLeaseTimeout = r.opts.Timeouts.Lease
 	c.CommitTimeout = r.opts.Timeouts.Commit
-	c.MaxAppendEntries = 64
+	c.MaxAppendEntries = maxEntries
 	// One goroutine feeds raft in order; without a buffer it would find one entry at a time and sync each alone.
 	c.BatchApplyCh = true
 	c.ShutdownOnRemove = false

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -393,6 +394,42 @@ func TestSnapshotRestoreAndTrailingLogs(t *testing.T) {
 		t.Errorf("restarted node differs:\n%.200s\n%.200s", got, want)
 	}
 	_ = joiner
+}
+
+// TestSnapshotsFollowTheState: a small state is saved often, so that a start has little log to apply, a large one no
+// more often than it is worth.
+func TestSnapshotsFollowTheState(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 1, func(o *Options) { o.leastLog, o.SnapshotBytes = 8<<10, 256<<10 })
+	l := c.Leader()
+	pad := strings.Repeat("p", 1000)
+	next := func() (entries int) {
+		t.Helper()
+		before := l.Stats().SnapshotIndex
+		c.eventually("a snapshot", func() bool {
+			entries++
+			c.propose(l, fmt.Sprintf("e%d-%d %s", before, entries, pad))
+			return l.Stats().SnapshotIndex > before
+		})
+		return entries
+	}
+	if n := next(); n < 7 || n > 60 {
+		t.Errorf("the first snapshot after %d KiB, want some 8", n)
+	}
+	c.propose(l, "large "+strings.Repeat("l", 60<<10)) // is a part of the state until the next entry
+	if err := l.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.snapshotAfter(); got < 120<<10 || got > 140<<10 {
+		t.Errorf("after a snapshot of 60 KiB the next is due after %d bytes", got)
+	}
+	c.propose(l, "huge "+strings.Repeat("h", 600<<10))
+	if err := l.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.snapshotAfter(); got != 256<<10 {
+		t.Errorf("after a snapshot of 600 KiB the next is due after %d bytes", got)
+	}
 }
 
 func TestFailedRestoreIsFatal(t *testing.T) {

@@ -143,18 +143,24 @@ func (v *verifier) launch() {
 	}
 }
 
+// ask has raft verify that this node leads, until a majority has said so to requests that were sent since: see acks.
 func (v *verifier) ask() error {
-	answer := make(chan error, 1)
-	go func() { answer <- v.r.raft.VerifyLeader().Error() }()
-	limit := time.NewTimer(verifyTimeout)
+	begun, limit := time.Now(), time.NewTimer(verifyTimeout)
 	defer limit.Stop()
-	select {
-	case err := <-answer:
-		if errors.Is(err, raft.ErrLeadershipLost) {
-			return fmt.Errorf("%w: %w", ErrNotLeader, err)
+	for {
+		term := v.r.raft.CurrentTerm()
+		answer := make(chan error, 1)
+		go func() { answer <- v.r.raft.VerifyLeader().Error() }()
+		select {
+		case err := <-answer:
+			if errors.Is(err, raft.ErrLeadershipLost) {
+				return fmt.Errorf("%w: %w", ErrNotLeader, err)
+			}
+			if err != nil || v.r.wire.acks.quorum(v.r.Servers(), v.r.opts.ID, term, begun) {
+				return classify(err)
+			}
+		case <-limit.C:
+			return unknown(context.DeadlineExceeded)
 		}
-		return classify(err)
-	case <-limit.C:
-		return unknown(context.DeadlineExceeded)
 	}
 }

@@ -156,3 +156,10 @@ func (s *logSizes) snapshotted() {
 	s.since = 0
 	s.mu.Unlock()
 }
+
+// setLimit sets how many bytes are to come before the next snapshot.
+func (s *logSizes) setLimit(limit int64) {
+	s.mu.Lock()
+	s.limit = limit
+	s.mu.Unlock()
+}

@@ -65,10 +65,23 @@ func (r *Raft) Snapshot(ctx context.Context) error {
 			return err
 		}
 		r.sizes.snapshotted()
-		return r.raft.Snapshot().Error()
+		err := r.raft.Snapshot().Error()
+		r.sizes.setLimit(r.snapshotAfter())
+		return err
 	})
 	r.opts.Metrics.SnapshotTaken(time.Since(start), err)
 	return err
+}
+
+// snapshotAfter returns how many bytes of new log make the next snapshot due: twice the size of the last one, so that
+// snapshots add half to what the log writes, within bounds. The log that a start has to read and apply should be short:
+// while a node applies it, raft neither votes nor takes entries.
+func (r *Raft) snapshotAfter() int64 {
+	var last int64
+	if list, err := r.store.snaps.List(); err == nil && len(list) > 0 {
+		last = list[0].Size
+	}
+	return min(max(2*last, r.opts.leastLog), r.opts.SnapshotBytes)
 }
 
 // setTrailing tells raft, which counts entries, how many of them hold the bytes to keep. ReloadConfig copies zero

@@ -11,9 +11,10 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// wire is raft's network transport with four changes: it names the node by its advertised address, it can inject a
-// request of its own, it waits for an unreachable follower instead of reporting one failure after the other, and it
-// tells followers of a new commit index at once.
+// wire is raft's network transport with six changes: it names the node by its advertised address, it can inject a
+// request of its own, it waits for an unreachable follower instead of reporting one failure after the other, it looks
+// behind connections that have ended in the pool, it bounds the bytes of a message, and it tells followers of a new
+// commit index at once.
 //
 // The embedded transport keeps RequestPreVote visible. Without it raft turns pre-votes off with one log line, and a node
 // that comes back from a partition disturbs a healthy cluster.
@@ -23,6 +24,9 @@ type wire struct {
 	addr  raft.ServerAddress
 	rpcs  chan raft.RPC
 	push  *pusher
+	// portions bounds the messages with entries.
+	portions *portions
+	acks     *acks
 	// wanted reports whether this node still leads in term and still replicates to id.
 	wanted func(term uint64, id raft.ServerID) bool
 
@@ -47,7 +51,7 @@ func newWire(o Options, hl hclog.Logger, addrs raft.ServerAddressProvider,
 	l := newLayer(o.Layer, o.Peer)
 	w := &wire{
 		layer: l, addr: raft.ServerAddress(o.Addr), rpcs: make(chan raft.RPC), done: make(chan struct{}),
-		wanted: wanted,
+		wanted: wanted, portions: newPortions(), acks: newAcks(),
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider: addrs, Logger: hl, Stream: l, MaxPool: connsPerPeer,
 			// 1 turns pipelining off. With more, a follower can stay wedged behind healthy heartbeats, and large
@@ -108,14 +112,24 @@ const unreachableWait = 50 * time.Millisecond
 func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 	req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse,
 ) error {
+	send := func() error {
+		sent := time.Now()
+		err := w.NetworkTransport.AppendEntries(id, target, req, resp)
+		if err == nil && resp.Success {
+			w.acks.note(id, req.Term, sent)
+		}
+		return err
+	}
 	if isHeartbeat(req) {
-		return w.NetworkTransport.AppendEntries(id, target, req, resp)
+		return behindEnded(send)
 	}
 	for {
+		w.portions.cut(id, req)
 		w.push.sending(id, target, req)
-		err := w.NetworkTransport.AppendEntries(id, target, req, resp)
+		err := behindEnded(send)
 		w.push.answered(id, req, resp, err)
 		if !errors.Is(err, errDial) {
+			w.portions.sent(id, req, err)
 			return err
 		}
 		select {
@@ -127,6 +141,47 @@ func (w *wire) AppendEntries(id raft.ServerID, target raft.ServerAddress,
 			return err
 		}
 	}
+}
+
+// RequestVote asks for a vote.
+func (w *wire) RequestVote(id raft.ServerID, target raft.ServerAddress,
+	req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse,
+) error {
+	return behindEnded(func() error { return w.NetworkTransport.RequestVote(id, target, req, resp) })
+}
+
+// RequestPreVote asks whether a vote would be given.
+func (w *wire) RequestPreVote(id raft.ServerID, target raft.ServerAddress,
+	req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse,
+) error {
+	return behindEnded(func() error { return w.NetworkTransport.RequestPreVote(id, target, req, resp) })
+}
+
+// TimeoutNow has a follower stand for election.
+func (w *wire) TimeoutNow(id raft.ServerID, target raft.ServerAddress,
+	req *raft.TimeoutNowRequest, resp *raft.TimeoutNowResponse,
+) error {
+	return behindEnded(func() error { return w.NetworkTransport.TimeoutNow(id, target, req, resp) })
+}
+
+// endedWithin bounds how long a request takes that fails because its connection had ended: a round trip. What fails
+// later has another reason.
+const endedWithin = 500 * time.Millisecond
+
+// behindEnded sends a request, again for each connection that turns out to have ended.
+//
+// Raft keeps idle connections, and looks at one again only when it uses it. Those to a process that has died are all
+// dead when the next process of that node is up, and each costs a request, whose failure counts as the node's: it is
+// taken for a vote refused, so that three elections in a row fail which the node would have decided. Requests of raft
+// may come twice; the number of connections that can have ended is that of the pool. A failed dial is an answer.
+func behindEnded(send func() error) error {
+	for range connsPerPeer {
+		begun := time.Now()
+		if err := send(); err == nil || errors.Is(err, errDial) || time.Since(begun) > endedWithin {
+			return err
+		}
+	}
+	return send()
 }
 
 func isHeartbeat(req *raft.AppendEntriesRequest) bool {

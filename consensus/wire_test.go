@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"time"
@@ -44,6 +45,38 @@ func TestWaitsForAnUnreachableFollower(t *testing.T) {
 		}
 	case <-time.After(patience):
 		t.Error("still waits after healing")
+	}
+}
+
+// TestElectionLooksBehindEndedConnections: a node that has led has idle connections to the others. Those to a process
+// that has died since must not cost it an election that the next process of that node would decide.
+func TestElectionLooksBehindEndedConnections(t *testing.T) {
+	c := newCluster(t, 3, func(o *Options) { o.Timeouts = Safe() })
+	leads := func(id string) *testNode {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		if l := c.Leader(); l.id != id {
+			if err := l.TransferLeadership(ctx, id); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.eventually(id+" to lead", func() bool { return c.Leader().id == id })
+		l := c.Leader()
+		c.WaitApplied(c.propose(l, "a 1"))
+		return l
+	}
+	once := leads("n3") // the highest id stands, if the logs are equal
+	l := leads("n1")
+	c.Kill(c.net.nodes["n2"], false)
+	c.restart(c.net.nodes["n2"])
+	c.WaitApplied(c.propose(l, "b 2"))
+	start := time.Now()
+	c.Kill(l, true)
+	if next := c.Leader(); next != once || next.Term() != l.Term()+1 {
+		t.Errorf("%s leads in term %d after %s in %d: the first election failed", next.id, next.Term(), l.id, l.Term())
+	}
+	if took := time.Since(start); took > 900*time.Millisecond {
+		t.Errorf("the election waited for a timeout: %v", took)
 	}
 }
 

@@ -3,6 +3,8 @@ package transport
 import (
 	"net"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // Peer is who is at the other end, as the handshake told.
@@ -18,6 +20,33 @@ type Conn struct {
 	peer    Peer
 	release func() // undoes what registered the connection
 	once    sync.Once
+	// asked is when something was last written that nothing read has followed, since
+	// began, 0 for never.
+	asked atomic.Int64
+}
+
+// began is what times of connections are counted from.
+var began = time.Now()
+
+// Write writes, and notes that an answer is awaited.
+func (c *Conn) Write(b []byte) (int, error) {
+	c.asked.Store(int64(time.Since(began)))
+	return c.Conn.Write(b)
+}
+
+// Read reads. Whatever comes is a sign of life.
+func (c *Conn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.asked.Store(0)
+	}
+	return n, err
+}
+
+// waits reports whether what was written d ago or earlier has had no answer yet.
+func (c *Conn) waits(d time.Duration) bool {
+	at := c.asked.Load()
+	return at > 0 && time.Since(began)-time.Duration(at) >= d
 }
 
 // Peer returns who is at the other end.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -14,7 +15,7 @@ func (t *Transport) dial(ctx context.Context, addr string, k kind) (*Conn, error
 	defer cancel()
 	stop := context.AfterFunc(t.ctx, cancel)
 	defer stop()
-	raw, err := t.opts.Network.DialContext(ctx, "tcp", addr)
+	raw, err := t.reach(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -29,6 +30,47 @@ func (t *Transport) dial(ctx context.Context, addr string, k kind) (*Conn, error
 		return nil, fmt.Errorf("handshake with %s: %w", addr, err)
 	}
 	return conn, nil
+}
+
+// knockEvery is how often a connection is asked for that nothing answers.
+const knockEvery = 250 * time.Millisecond
+
+// reach connects to addr. While nothing answers it asks again every so often: the
+// kernel would ask again after a second, then after two, and a node that is to be
+// reached again would wait for that. Whichever attempt has an answer first decides.
+func (t *Transport) reach(ctx context.Context, addr string) (net.Conn, error) {
+	type answer struct {
+		conn net.Conn
+		err  error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	answers := make(chan answer)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	defer cancel()
+	knock := func() {
+		c, err := t.opts.Network.DialContext(ctx, "tcp", addr)
+		select {
+		case answers <- answer{c, err}:
+		case <-ctx.Done():
+			if err == nil {
+				_ = c.Close()
+			}
+		}
+	}
+	wg.Go(knock)
+	again := time.NewTicker(knockEvery)
+	defer again.Stop()
+	for {
+		select {
+		case a := <-answers:
+			return a.conn, a.err
+		case <-again.C:
+			wg.Go(knock)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("dial tcp %s: %w", addr, ctx.Err())
+		}
+	}
 }
 
 // greet says hello and reads the answer.

@@ -219,6 +219,9 @@ func (l *link) confirmed() bool {
 }
 
 func (l *link) report(s LinkState, at time.Time, err error) {
+	if l.state == Lost && s == Up {
+		l.t.endStuck(l.addr, l.t.timing.ping)
+	}
 	l.state = s
 	if l.t.opts.OnLink != nil {
 		l.t.opts.OnLink(LinkEvent{Peer: l.peer, State: s, At: at, Err: err})
@@ -236,7 +239,9 @@ var errSilent = errors.New("nothing heard on the link")
 
 // monitor waits for the connection's end. Meanwhile it pings, and reports the
 // link Lost while no frame arrives, Up when one does. The connection is kept for
-// a while: a process that was paused goes on as if nothing had been.
+// a while: a process that was paused goes on as if nothing had been. If the peer
+// answers on another connection meanwhile and not on this one, the network was
+// gone, and this connection waits for the kernel to send again: it is given up.
 func (l *link) monitor(ctx context.Context, c *clientConn) error {
 	tick := time.NewTicker(l.t.timing.ping)
 	defer tick.Stop()
@@ -244,16 +249,22 @@ func (l *link) monitor(ctx context.Context, c *clientConn) error {
 	// must not look like a pause of the peer.
 	var heard uint64
 	silent := time.Duration(0)
+	var probe <-chan bool // while the link is Lost
+	answers := false
 	for {
 		select {
 		case <-c.closed:
 			return c.err
 		case <-ctx.Done():
 			return ctx.Err()
+		case answer := <-probe:
+			// What came with that answer is heard of by the next tick.
+			probe, answers = nil, answer && l.state == Lost
+			continue
 		case <-tick.C:
 		}
 		if n := c.heard.Load(); n != heard {
-			heard, silent = n, 0
+			heard, silent, answers = n, 0, false
 			if l.state == Lost {
 				l.report(Up, time.Now(), nil)
 			}
@@ -261,12 +272,28 @@ func (l *link) monitor(ctx context.Context, c *clientConn) error {
 		if silent >= l.t.timing.silence && l.state == Up {
 			l.report(Lost, time.Now(), errSilent)
 		}
-		if silent > l.t.timing.cut {
+		if silent > l.t.timing.cut || answers {
 			_ = c.conn.Close()
 			<-c.closed
 			return errSilent
 		}
+		if l.state == Lost && probe == nil {
+			probe = l.probe(ctx)
+		}
 		_ = c.w.answer(frameHeader{typ: framePing}, nil)
 		silent += l.t.timing.ping
 	}
+}
+
+// probe asks on another connection whether the peer is there, and tells whether
+// something has answered. A refusal is an answer.
+func (l *link) probe(ctx context.Context) <-chan bool {
+	answered := make(chan bool, 1)
+	if !l.t.spawn(func() {
+		_, err := l.t.Probe(ctx, l.addr)
+		answered <- err == nil || isRefused(err)
+	}) {
+		return nil
+	}
+	return answered
 }

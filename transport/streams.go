@@ -75,7 +75,41 @@ func (t *Transport) dialStream(addr string, k kind, timeout time.Duration) (net.
 	if err != nil {
 		return nil, err // not c: a nil *Conn in a net.Conn isn't nil
 	}
+	t.note(c, addr)
 	return c, nil
+}
+
+// note remembers a stream for endStuck, until it is closed.
+func (t *Transport) note(c *Conn, addr string) {
+	release := c.release
+	c.release = func() {
+		release()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.dialled, c)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.dialled[c] = addr
+}
+
+// endStuck closes the streams to addr that have waited for an answer for d, once
+// the network that had swallowed it is known to work again: the kernel tries to
+// send again at intervals that double, so such a stream stays dead for up to as
+// long again, and whoever waits on it does. What was asked on it has an unknown
+// outcome, as after any end of a connection.
+func (t *Transport) endStuck(addr string, d time.Duration) {
+	t.mu.Lock()
+	var stuck []*Conn
+	for c, to := range t.dialled {
+		if to == addr && c.waits(d) {
+			stuck = append(stuck, c)
+		}
+	}
+	t.mu.Unlock()
+	for _, c := range stuck {
+		_ = c.Close()
+	}
 }
 
 // netAddr is an address that was never resolved.

@@ -55,6 +55,7 @@ type Transport struct {
 	closing bool                             // no goroutine or connection is added after it
 	conns   map[net.Conn][]*x509.Certificate // with the other end's chain, once it has shown one
 	clients map[string]*client               // by address
+	dialled map[*Conn]string                 // streams that this node has made, with the address
 	links   map[string]*link                 // by address
 }
 
@@ -76,6 +77,7 @@ func Listen(o Options) (*Transport, error) {
 		opts: o, log: o.Logger, addr: addr, tcp: tcp, timing: defaultTiming,
 		conns:   make(map[net.Conn][]*x509.Certificate),
 		clients: make(map[string]*client),
+		dialled: make(map[*Conn]string),
 		links:   make(map[string]*link),
 	}
 	t.ctx, t.cancel = context.WithCancel(context.Background())

@@ -117,14 +117,21 @@ func buildBot(t *testing.T) {
 	}
 }
 
-// try does one run, and fails the test for each violation.
+// try does one run of a schedule.
 func try(t *testing.T, o options, faults []fault) *result {
 	t.Helper()
 	r, err := begin(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.execute(t.Context(), faults)
+	return judged(t, r, func() { r.execute(t.Context(), faults) })
+}
+
+// judged does a run, ends it, and fails the test for each violation.
+func judged(t *testing.T, r *run, do func()) *result {
+	t.Helper()
+	o := r.o
+	do()
 	r.close() // before its folder goes
 	t.Logf("FIGURE %s", &r.result)
 	if n := len(r.result.violations); n > 0 {

@@ -160,9 +160,24 @@ func (r *run) failures() []string {
 	return slices.Clone(r.violations)
 }
 
-// execute has the schedule happen, while users write, clients use the store and
-// all nodes are watched.
+// execute has the schedule happen, and judges what came of it.
 func (r *run) execute(ctx context.Context, faults []fault) {
+	r.during(ctx, func(ctx context.Context) {
+		var happening sync.WaitGroup
+		for _, f := range faults {
+			wait(ctx.Done(), time.Until(r.started.Add(f.at)))
+			happening.Go(func() { r.happen(ctx, f) })
+		}
+		wait(ctx.Done(), time.Until(r.started.Add(r.o.length)))
+		close(r.done)
+		happening.Wait()
+	})
+}
+
+// during does what goes wrong while users write, clients use the store and all
+// nodes are watched, and judges what came of it. trouble closes r.done when no more
+// is to be written.
+func (r *run) during(ctx context.Context, trouble func(context.Context)) {
 	r.started, r.stalls = time.Now(), testproc.WatchStalls()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -183,14 +198,7 @@ func (r *run) execute(ctx context.Context, faults []fault) {
 	for i := range clients {
 		load.Go(func() { r.history.client(ctx, i) })
 	}
-	var happening sync.WaitGroup
-	for _, f := range faults {
-		wait(ctx.Done(), time.Until(r.started.Add(f.at)))
-		happening.Go(func() { r.happen(ctx, f) })
-	}
-	wait(ctx.Done(), time.Until(r.started.Add(r.o.length)))
-	close(r.done)
-	happening.Wait()
+	trouble(ctx)
 	r.inject(sim.Fault{Kind: "clear"})
 	load.Wait()
 	r.judge(ctx)
