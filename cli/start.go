@@ -129,6 +129,14 @@ func (r *running) broken(err error) error {
 	return err
 }
 
+// severed is broken for a node that runs: the others are to know at once.
+func (r *running) severed(err error) error {
+	if r.node != nil {
+		r.node.Sever()
+	}
+	return r.broken(err)
+}
+
 // open acquires everything, in the order in which the addresses are needed.
 func (a *app) open(c *startConfig, r *running) error {
 	ln, err := admin.Listen("--http-addr", c.httpAddr, c.adminToken != "" || c.node.Insecure)
@@ -194,8 +202,7 @@ func (r *running) die(err error) {
 func (r *running) wait(ctx context.Context, signals <-chan os.Signal, dir string) error {
 	select {
 	case err := <-r.fatal:
-		r.node.Sever()
-		return r.broken(err)
+		return r.severed(err)
 	case <-r.node.Left():
 		r.log.Info("the node has left its cluster; stopping")
 		if err := r.stop(context.Background()); err != nil {
@@ -223,8 +230,7 @@ func (r *running) endOrBreak(signals <-chan os.Signal, stop func(context.Context
 		r.log.Info("stopped")
 		return err
 	case err := <-r.fatal:
-		r.node.Sever()
-		return r.broken(err)
+		return r.severed(err)
 	case <-signals:
 		r.log.Warn("ended at once by a second signal", zap.String("code", "stopped_hard"))
 		return exitError{admin.ExitFailed}

@@ -24,7 +24,7 @@ type OpenClient struct {
 	Bot     string
 	Session ClientSession // Attach, Seq and Through are not sent, 1 and 0; First and Base don't count
 	Room    uint32
-	Gaps    uint64 // Bot.GapCount as its proposer saw it
+	Gaps    uint64 // Bot.OpenMark as its proposer saw it
 }
 
 // Kind implements Command.
@@ -64,10 +64,10 @@ func (c *OpenClient) apply(s *State) Result {
 		return Result{Version: had.Attach}
 	case had != nil:
 		return Result{Code: Conflict, Version: had.Attach, Msg: "the session exists"}
-	case c.Gaps != b.GapCount && !s.Mutant.Has(mutant.OpenGaps):
-		return Result{Code: Conflict, Msg: "events may have been lost meanwhile; open another session"}
+	case c.Gaps != b.OpenMark() && !s.Mutant.Has(mutant.OpenGaps):
+		return Result{Code: Conflict, Msg: "events may have been lost meanwhile, or a session has ended; open another one"}
 	}
-	b.clients.makeRoom(cs.Key)
+	b.clients.makeRoom(s, cs.Key)
 	if len(b.clients.sessions) >= MaxClientSessions {
 		return refused("the bot has 10000 client sessions; those that are unused end by themselves")
 	}
@@ -197,7 +197,7 @@ func (c *CloseClient) apply(s *State) Result {
 	if cs.Attach != c.Attach {
 		return Result{Code: Old, Version: cs.Attach}
 	}
-	b.clients.drop(func(o *ClientSession) bool { return o == cs })
+	b.clients.drop(s, func(o *ClientSession) bool { return o == cs })
 	return Result{}
 }
 
@@ -221,6 +221,6 @@ func (c *ExpireClients) apply(s *State) Result {
 	if b == nil {
 		return noBot
 	}
-	b.clients.drop(func(cs *ClientSession) bool { return cs.Until <= c.Now })
+	b.clients.drop(s, func(cs *ClientSession) bool { return cs.Until <= c.Now })
 	return Result{}
 }

@@ -121,7 +121,7 @@ func (c *PutClientKey) apply(s *State) Result {
 	}
 	b.clients.putKey(k)
 	if !k.Rights.Has(RightEvents) && s.since(rulesRightsEnd) {
-		b.clients.drop(func(cs *ClientSession) bool { return cs.Key == k.Name })
+		b.clients.drop(s, func(cs *ClientSession) bool { return cs.Key == k.Name })
 	}
 	return Result{}
 }
@@ -166,7 +166,7 @@ func (c *DropClientKey) apply(s *State) Result {
 	delete(b.clients.byHash, c.Hash)
 	b.clients.dropped[c.Name] = max(k.At, b.clients.dropped[c.Name])
 	b.clients.trimDropped()
-	b.clients.drop(func(cs *ClientSession) bool { return cs.Key == c.Name })
+	b.clients.drop(s, func(cs *ClientSession) bool { return cs.Key == c.Name })
 	if len(b.clients.keys) == 0 {
 		b.interactions = newInteractions() // nobody is left to answer them
 	}

@@ -2,6 +2,7 @@ package fsm
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/botnode/botnode/discord"
@@ -59,6 +60,8 @@ type clients struct {
 	dropped  map[string]int64    // names that are gone, and the At of the last key
 	sessions map[string]*ClientSession
 	intents  discord.Intents // of all sessions together
+	// ended counts the sessions that are over, from rules 3 on.
+	ended uint64
 }
 
 func newClients() clients {
@@ -70,7 +73,7 @@ func newClients() clients {
 
 // makeRoom ends the sessions of a key that are too many for another one: those
 // that would be over first.
-func (c *clients) makeRoom(key string) {
+func (c *clients) makeRoom(s *State, key string) {
 	own := 0
 	var first *ClientSession
 	for _, cs := range c.sessions {
@@ -83,7 +86,7 @@ func (c *clients) makeRoom(key string) {
 		}
 	}
 	if own >= MaxKeySessions {
-		c.drop(func(cs *ClientSession) bool { return cs == first })
+		c.drop(s, func(cs *ClientSession) bool { return cs == first })
 	}
 }
 
@@ -115,11 +118,14 @@ func (b *Bot) unasked(e *Event) bool {
 }
 
 // drop ends the sessions that gone names.
-func (c *clients) drop(gone func(*ClientSession) bool) {
+func (c *clients) drop(s *State, gone func(*ClientSession) bool) {
 	c.intents = 0
 	for sid, cs := range c.sessions {
 		if gone(cs) {
 			delete(c.sessions, sid)
+			if s.since(rulesOpenOnce) {
+				c.ended++
+			}
 			continue
 		}
 		c.intents |= discord.Intents(cs.Intents)
@@ -135,7 +141,7 @@ func (cs *ClientSession) shares(k ShardKey) bool { return k.Shares(cs.Shard, cs.
 // it, of which their clients can't know.
 func (b *Bot) endSharing(s *State, k ShardKey) {
 	if !s.Mutant.Has(mutant.ClientGap) {
-		b.clients.drop(func(cs *ClientSession) bool { return cs.shares(k) })
+		b.clients.drop(s, func(cs *ClientSession) bool { return cs.shares(k) })
 	}
 }
 
@@ -174,6 +180,42 @@ func (b *Bot) ClientSession(sid string) (ClientSession, bool) {
 		return *cs, true
 	}
 	return ClientSession{}, false
+}
+
+// OpenMark changes with everything after which a repeat of an OpenClient must not
+// open its session again: a gap, and the end of a session.
+func (b *Bot) OpenMark() uint64 { return b.GapCount + b.clients.ended }
+
+// encodeEnded writes how many sessions of each bot's clients are over.
+func (s *State) encodeEnded(w *writer) {
+	names := slices.DeleteFunc(s.BotNames(), func(name string) bool { return s.bots[name].clients.ended == 0 })
+	w.uint(uint64(len(names)))
+	for _, name := range names {
+		w.string(name)
+		w.uint(s.bots[name].clients.ended)
+	}
+}
+
+func (s *State) decodeEnded(r *reader) {
+	for range r.count(2) {
+		name, n := r.string(), r.uint()
+		b := s.bots[name]
+		if b == nil || n == 0 || b.clients.ended > 0 {
+			r.fail("sessions of clients of a bot that isn't there, or there twice")
+			return
+		}
+		b.clients.ended = n
+	}
+}
+
+// anyEnded reports whether there is something for encodeEnded to write.
+func (s *State) anyEnded() bool {
+	for _, b := range s.bots {
+		if b.clients.ended > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // ClientSessions returns the sessions of the proxy's clients, by id.

@@ -225,11 +225,11 @@ func TestOneKeyCrowdsOutNoOther(t *testing.T) {
 		sid := fmt.Sprint(i)
 		c.sessions[sid] = &ClientSession{SID: sid, Key: "web", Until: int64(10 + (i+7)%MaxKeySessions), Intents: uint64(i) & 1}
 	}
-	c.makeRoom("other")
+	c.makeRoom(NewState(), "other")
 	if len(c.sessions) != MaxKeySessions+1 {
 		t.Fatalf("%d sessions: one that had room lost one", len(c.sessions))
 	}
-	c.makeRoom("web")
+	c.makeRoom(NewState(), "web")
 	if _, there := c.sessions[fmt.Sprint(MaxKeySessions-7)]; there || len(c.sessions) != MaxKeySessions {
 		t.Errorf("%d sessions, the one that would be over first is there: %t", len(c.sessions), there)
 	}
@@ -267,5 +267,42 @@ func TestClientsRev(t *testing.T) {
 	}
 	if now := b.state.ClientsRev(); now <= rev {
 		t.Errorf("a replaced state has %d after %d", now, rev)
+	}
+}
+
+// TestOpenIsNotRepeatedAfterTheEnd: from rules 3 on what opened a session opens no
+// other one after its end, however it ended, and a snapshot keeps that.
+func TestOpenIsNotRepeatedAfterTheEnd(t *testing.T) {
+	weak := webKey
+	weak.Rights = RightREST
+	for name, end := range map[string][]Command{
+		"closed":        {&CloseClient{Bot: testBot, SID: "a", Attach: 1}},
+		"expired":       {&ExpireClients{Bot: testBot, Now: 1000}},
+		"without right": {&PutClientKey{Bot: testBot, Key: weak}, &PutClientKey{Bot: testBot, Key: webKey}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			for _, rules := range []uint64{2, 3} {
+				b := setup(t)
+				b.must(&Rules{N: rules}, &PutClientKey{Bot: testBot, Key: webKey})
+				open := opened("a", joe)
+				open.Gaps = b.bot().OpenMark()
+				b.must(open)
+				b.must(end...)
+				restored, _, err := ReadSnapshot(bytes.NewReader(b.snapshot()))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got, want := restored.bots[testBot].OpenMark(), b.bot().OpenMark(); got != want {
+					t.Errorf("rules %d: the mark is %d after a snapshot, and was %d", rules, got, want)
+				}
+				want := Conflict
+				if rules < 3 {
+					want = OK // no version before has it
+				}
+				if r := b.do(open)[0]; r.Code != want {
+					t.Errorf("rules %d: a repeat after the end: %+v", rules, r)
+				}
+			}
+		})
 	}
 }

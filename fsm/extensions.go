@@ -10,6 +10,7 @@ const (
 	extensionAdminTokens uint64 = 2
 	extensionBotTokens   uint64 = 3
 	extensionAgreed      uint64 = 4
+	extensionEnded       uint64 = 5
 )
 
 // extensions lists what stands behind the small part of the state, by number.
@@ -19,6 +20,7 @@ func (s *State) extensions() []extension {
 		{extensionAdminTokens, s.adminTokens.Rev > 0, s.adminTokens.encode, s.adminTokens.decode},
 		{extensionBotTokens, len(s.botTokens.byBot) > 0, s.botTokens.encode, s.botTokens.decode},
 		{extensionAgreed, s.agreed.Index > 0, s.agreed.encode, s.agreed.decode},
+		{extensionEnded, s.anyEnded(), s.encodeEnded, s.decodeEnded},
 	}
 }
 

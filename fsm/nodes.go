@@ -217,7 +217,7 @@ func (c *Renew) apply(s *State) Result {
 		}
 		b.unlock(func(NodeRef) bool { return true })
 		if !s.Mutant.Has(mutant.ClientRenew) {
-			b.clients.drop(func(*ClientSession) bool { return true }) // positions may begin again
+			b.clients.drop(s, func(*ClientSession) bool { return true }) // positions may begin again
 		}
 		for _, sh := range b.sortedShards() {
 			sh.Owner, sh.From = NodeRef{}, NodeRef{}

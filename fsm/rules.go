@@ -9,7 +9,7 @@ import (
 // KnownRules is the newest number of rules that this version has the effects
 // of. A node that meets a newer one in a log or a snapshot stops: see
 // NewerRulesError.
-const KnownRules = 2
+const KnownRules = 3
 
 // rulesOf lists the kinds of command that came with a later number of rules. A
 // node of an older version would stop at one, so that none takes effect, or is
@@ -24,6 +24,7 @@ const (
 	rulesInteractions = 2 // Events note the tokens of interactions
 	rulesRightsEnd    = 2 // PutClientKey ends the sessions of a key that loses RightEvents
 	rulesConnectEnds  = 2 // Connect ends the sessions of clients for which it leaves a gap
+	rulesOpenOnce     = 3 // OpenClient has no effect after the end of a session of the bot's clients
 )
 
 // since reports whether effects that came with a number of rules are in force.

@@ -151,14 +151,14 @@ func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() 
 		res, err = c.s.o.Backend.ProposeState(ctx, func(st *fsm.State) fsm.Command {
 			cmd := &fsm.OpenClient{Bot: sess.client.Bot, Session: cs}
 			if b := st.Bot(sess.client.Bot); b != nil {
-				cmd.Room, cmd.Gaps = room(b.Cache(), &sess.filter), b.GapCount
+				cmd.Room, cmd.Gaps = room(b.Cache(), &sess.filter), b.OpenMark()
 			}
 			return cmd
 		})
 		if err != nil || res.Code != fsm.Conflict {
 			break
 		}
-		cs.SID, cs.Conn = newSID(), rand.Uint64() // the bot had a gap meanwhile
+		cs.SID, cs.Conn = newSID(), rand.Uint64() // the bot had a gap meanwhile, or a session has ended
 	}
 	if e := c.refusal(ctx, res, err); e != nil {
 		return c.refused(e)
@@ -179,8 +179,8 @@ func (c *conn) open(ctx context.Context, sess *session, p *identifyData) func() 
 }
 
 // openTries is how often a session is proposed: a gap of the bot's may come
-// between its making and its effect.
-const openTries = 5
+// between its making and its effect, and so may the end of another session.
+const openTries = 20
 
 // refusal turns what the cluster answers into an end, nil if it did as it was
 // asked.

@@ -53,7 +53,8 @@ const (
 	TickOnce
 	// Rules has a version's new effects before the rules of the cluster have them.
 	Rules
-	// OpenGaps opens a client's session again for a repeat of before a gap.
+	// OpenGaps opens a client's session again for a repeat of before a gap, or of
+	// before the session's end.
 	OpenGaps
 )
 

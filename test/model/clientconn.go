@@ -87,7 +87,7 @@ func (x *clientConn) identify() {
 	}
 	var early uint64
 	var gaps uint64
-	n.view(func(_ *fsm.State, b *fsm.Bot) { early, gaps = b.LastPos, b.GapCount })
+	n.view(func(_ *fsm.State, b *fsm.Bot) { early, gaps = b.LastPos, b.OpenMark() })
 	index := n.applied
 	n.propose(&fsm.OpenClient{Bot: botName, Session: cs, Room: 4, Gaps: gaps}, n.generation(), func(r fsm.Result, unknown bool) {
 		if unknown || r.Code != fsm.OK {

@@ -21,6 +21,14 @@ func TestMutants(t *testing.T) {
 	}
 }
 
+// TestOpenIsNotRepeated: the same guard keeps a late repeat from opening a session
+// that has ended, which came in one of five hundred thousand histories.
+func TestOpenIsNotRepeated(t *testing.T) {
+	o := scenarios()["late open"]
+	o.Mutant = mutant.OpenGaps
+	expectViolation(t, o)
+}
+
 // TestOpenNamesItsGaps: without that guard it takes a session that is lost at once
 // and a repeat that is late, which comes in one of ten thousand histories.
 func TestOpenNamesItsGaps(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/botnode/botnode/discord"
+	"github.com/botnode/botnode/fsm"
 )
 
 // scenarioSeeds is how many histories a scenario makes.
@@ -80,6 +81,17 @@ func (s *Sim) electOften(every Time) {
 	s.after(s.between(every/4, every*2), func() { s.electOften(every) })
 }
 
+// rekeyOften takes the clients' right to events and gives it back again and again.
+func (s *Sim) rekeyOften(every Time) {
+	if !s.faults {
+		s.putKey(fsm.RightEvents | fsm.RightREST)
+		return
+	}
+	s.putKey(fsm.RightREST)
+	s.after(s.between(0, every/4), func() { s.putKey(fsm.RightEvents | fsm.RightREST) })
+	s.after(s.between(every/2, every*3/2), func() { s.rekeyOften(every) })
+}
+
 // restoreOften restores a backup of a while ago again and again.
 func (s *Sim) restoreOften(every Time) {
 	s.after(s.between(every/4, every), func() {
@@ -139,6 +151,14 @@ func scenarios() map[string]Options {
 				s.restoreOften(2 * time.Second)
 				s.disconnectOften(1500 * time.Millisecond)
 			},
+		},
+		// Clients' sessions end by the rights of their key, while what opened
+		// them is still on its way once more.
+		"late open": {
+			Tune: func(k *Knobs) {
+				k.Clients, k.Dup, k.Limbo, k.Rules = 2, 0.7, 0.7, false
+			},
+			Script: func(s *Sim) { s.rekeyOften(400 * time.Millisecond) },
 		},
 		// Holders of a lock freeze and die, and everything that they have written is
 		// on its way for long.
