@@ -76,6 +76,9 @@ func (l *Leader) planMove(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, m *m
 		}
 	case !alive || target.ref != m.to || now >= m.since+l.Timing.Prepare:
 		delete(l.moves, id) // the target can't connect: the shard stays where it is
+	case m.phase == granting && identifies(b, sh):
+		// Its READY would be of an epoch that is over, and what came in the session
+		// lost with it. It takes a moment.
 	case m.phase == granting:
 		l.propose(now, s, shardTask("move", b, sh), &fsm.Grant{
 			Bot: b.Name, Shard: sh.Key, Epoch: m.epoch - 1, To: m.to, Why: m.why, From: m.from,
@@ -84,4 +87,15 @@ func (l *Leader) planMove(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, m *m
 		m.told = now
 		l.out = append(l.out, Announce{Bot: b.Name, Shard: sh.Key, Epoch: m.epoch, To: m.to})
 	}
+}
+
+// identifies reports whether a shard's owner has a permit that it has not
+// reported back: it may have begun a session that isn't committed yet.
+func identifies(b *fsm.Bot, sh fsm.Shard) bool {
+	for _, key := range b.PermitKeys() {
+		if p, held := b.Permit(key); held && p.Shard == sh.Key && p.Epoch == sh.Epoch {
+			return true
+		}
+	}
+	return false
 }

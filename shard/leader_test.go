@@ -248,6 +248,30 @@ func TestLeaderPlannedMoveLeavesEntriesAndAdoptsLateOnes(t *testing.T) {
 	}
 }
 
+// A shard whose owner has a permit stays until that is reported back: the session
+// that it begins would be lost with what comes in it.
+func TestLeaderMovesNoShardThatIdentifies(t *testing.T) {
+	b := newLeaderBench(t, 1, "a", "b")
+	b.settle()
+	sh := b.shard(0)
+	b.apply(
+		&fsm.Budget{Bot: testBot, Budget: fsm.IdentifyBudget{Remaining: 900, Limit: 1000, MaxConcurrency: 1}},
+		&fsm.Permit{Bot: testBot, Shard: sh.Key, Epoch: sh.Epoch, Key: 0, Ask: 1},
+	)
+	to := other(b, sh.Owner)
+	b.pin(0, to.ID)
+	b.settle()
+	b.l.Prepared(testBot, sh.Key, sh.Epoch+1)
+	if b.settle(); b.shard(0).Owner != sh.Owner {
+		t.Fatal("moved while its owner identifies")
+	}
+	b.session(0)
+	b.apply(&fsm.Clear{Bot: testBot, Shard: sh.Key, Epoch: sh.Epoch, Key: 0, Ask: 1})
+	if b.settle(); b.shard(0).Owner != to {
+		t.Errorf("the owner is %v once it has identified", b.shard(0).Owner)
+	}
+}
+
 // A target that can't connect is announced to again, and the shard stays where
 // it is meanwhile.
 func TestLeaderGivesUpAMoveWhoseTargetCannotConnect(t *testing.T) {

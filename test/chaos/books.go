@@ -118,6 +118,39 @@ func withheldBy(l *sim.Ledger) (out []withheld) {
 		}
 		out = append(out, w)
 	}
+	for _, o := range orphans(l) {
+		out = append(out, withheld{shard: o.shard, from: o.begun, to: o.replaced})
+	}
+	return out
+}
+
+// orphan is a session that nobody has resumed in vain, and in whose place another
+// one began: whoever began it ended, or lost the shard, before its READY was
+// committed. What came in it is lost, and is a gap.
+type orphan struct {
+	sid             string
+	shard           int
+	begun, replaced time.Time
+}
+
+func orphans(l *sim.Ledger) (out []orphan) {
+	refused := map[string]bool{}
+	for _, r := range l.Resumes() {
+		if r.Result != "ok" {
+			refused[r.Session] = true
+		}
+	}
+	newest := map[int]sim.Identify{}
+	for _, id := range l.Identifies() {
+		if id.Result != "ok" {
+			continue
+		}
+		shard := int(id.Shard[0])
+		if before, ok := newest[shard]; ok && !refused[before.Session] {
+			out = append(out, orphan{before.Session, shard, before.At, id.At})
+		}
+		newest[shard] = id
+	}
 	return out
 }
 

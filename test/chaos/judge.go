@@ -193,9 +193,15 @@ func (r *run) sessions() {
 	if most := r.o.shards + refused; renewed == 0 && len(ids) != r.o.shards || renewed > 0 && len(ids) > most+len(r.records) {
 		r.violate("%d IDENTIFYs for %d shards and %d refused RESUMEs: %+v", len(ids), r.o.shards, refused, ids)
 	}
+	lost := map[string]bool{}
+	for _, o := range orphans(l) {
+		if lost[o.sid] = true; !r.troubled(o.begun) {
+			r.violate("a session of shard %d was begun at %.1fs and forgotten, with no trouble there: %+v", o.shard, r.since(o.begun), o)
+		}
+	}
 	live := r.cluster.sim.LiveSessions()
 	for _, s := range live {
-		if !s.Connected {
+		if !s.Connected && !lost[s.ID] {
 			r.violate("the session of shard %d has no connection", s.Shard[0])
 		}
 	}
@@ -219,6 +225,17 @@ func (r *run) gaps(ctx context.Context) {
 			r.violate("%s has recorded %d gaps: %d messages were withheld, sessions refused: %v, numbers skip: %v", n.id, g, r.result.withheld, renewed, skips)
 		}
 	}
+}
+
+// troubled reports whether a fault of nodes or of the network between them lasted
+// at a time, or began soon after.
+func (r *run) troubled(at time.Time) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.ContainsFunc(r.records, func(x record) bool {
+		group, _, _ := strings.Cut(x.kind.name, "-")
+		return slices.Contains(silent, group) && x.begun.Before(at.Add(2*time.Second)) && x.end.After(at)
+	})
 }
 
 // renewals counts the faults that ended a session.
