@@ -32,8 +32,9 @@ type books struct {
 	guilds [][]sim.ID // by shard
 	of     map[sim.ID]int
 
-	mu   sync.Mutex // guards said
+	mu   sync.Mutex // guards what follows
 	said []said
+	ends []withheld // when Discord ended a session with a close code
 }
 
 func newBooks(r *run) *books {
@@ -80,6 +81,14 @@ func (b *books) write(ctx context.Context) {
 	}
 }
 
+// end notes that Discord is about to end the session of a shard, with a close
+// code that leaves no RESUME to try. What it had not delivered is gone.
+func (b *books) end(shard int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ends = append(b.ends, withheld{shard: shard, from: time.Now()})
+}
+
 // counted is the number of the message that a post answers by "count".
 func counted(p sim.Posted) (int, bool) {
 	text, ok := strings.CutPrefix(p.Content, "count ")
@@ -95,7 +104,7 @@ type withheld struct {
 
 // withheldBy finds when sessions were refused: what came after the committed
 // sequence that a RESUME carried is gone, until the next session begins.
-func withheldBy(l *sim.Ledger) (out []withheld) {
+func (b *books) withheldBy(l *sim.Ledger) (out []withheld) {
 	sessions := map[string]sim.SessionRecord{}
 	for _, s := range l.Sessions() {
 		sessions[s.ID] = s
@@ -105,23 +114,39 @@ func withheldBy(l *sim.Ledger) (out []withheld) {
 		if r.Result == "ok" {
 			continue
 		}
-		w := withheld{shard: int(r.Shard[0]), from: r.At, to: time.Now()}
+		w := withheld{shard: int(r.Shard[0]), from: r.At}
 		sent := sessions[r.Session].Sent
 		if i := slices.IndexFunc(sent, func(e sim.Sent) bool { return e.S >= r.Seq }); i >= 0 {
 			w.from = sent[i].At.Add(-time.Second) // when it was written, which is after it was said
 		}
-		for _, id := range ids {
-			if id.Result == "ok" && id.Shard == r.Shard && id.At.After(r.At) {
-				w.to = id.At
-				break
-			}
-		}
+		w.to = nextSession(ids, w.shard, r.At)
 		out = append(out, w)
 	}
-	for _, o := range orphans(l) {
+	for _, w := range b.endings() {
+		w.to = nextSession(ids, w.shard, w.from)
+		w.from = w.from.Add(-time.Second) // what was on its way then
+		out = append(out, w)
+	}
+	for _, o := range b.orphans(l) {
 		out = append(out, withheld{shard: o.shard, from: o.begun, to: o.replaced})
 	}
 	return out
+}
+
+// nextSession is when the next session of a shard began; now if none did.
+func nextSession(ids []sim.Identify, shard int, after time.Time) time.Time {
+	for _, id := range ids {
+		if id.Result == "ok" && int(id.Shard[0]) == shard && id.At.After(after) {
+			return id.At
+		}
+	}
+	return time.Now()
+}
+
+func (b *books) endings() []withheld {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return slices.Clone(b.ends)
 }
 
 // orphan is a session that nobody has resumed in vain, and in whose place another
@@ -133,7 +158,8 @@ type orphan struct {
 	begun, replaced time.Time
 }
 
-func orphans(l *sim.Ledger) (out []orphan) {
+func (b *books) orphans(l *sim.Ledger) (out []orphan) {
+	ends := b.endings()
 	refused := map[string]bool{}
 	for _, r := range l.Resumes() {
 		if r.Result != "ok" {
@@ -146,7 +172,11 @@ func orphans(l *sim.Ledger) (out []orphan) {
 			continue
 		}
 		shard := int(id.Shard[0])
-		if before, ok := newest[shard]; ok && !refused[before.Session] {
+		before, ok := newest[shard]
+		ended := slices.ContainsFunc(ends, func(w withheld) bool {
+			return w.shard == shard && w.from.After(before.At) && w.from.Before(id.At)
+		})
+		if ok && !ended && !refused[before.Session] {
 			out = append(out, orphan{before.Session, shard, before.At, id.At})
 		}
 		newest[shard] = id
@@ -164,7 +194,7 @@ func (b *books) split() (want *tally.Want, excused int) {
 			answered[n] = true
 		}
 	}
-	gone := withheldBy(b.r.cluster.sim.Ledger())
+	gone := b.withheldBy(b.r.cluster.sim.Ledger())
 	want = tally.New()
 	b.mu.Lock()
 	defer b.mu.Unlock()

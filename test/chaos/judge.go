@@ -190,11 +190,12 @@ func (r *run) sessions() {
 	r.result.identifies, r.result.resumes = len(ids), len(l.Resumes())
 	// A node may die between a new session's first event and its entry in the log:
 	// the next one begins yet another.
-	if most := r.o.shards + refused; renewed == 0 && len(ids) != r.o.shards || renewed > 0 && len(ids) > most+len(r.records) {
-		r.violate("%d IDENTIFYs for %d shards and %d refused RESUMEs: %+v", len(ids), r.o.shards, refused, ids)
+	over := refused + len(r.books.endings())
+	if most := r.o.shards + over; renewed == 0 && len(ids) != r.o.shards || renewed > 0 && len(ids) > most+len(r.records) {
+		r.violate("%d IDENTIFYs for %d shards and %d sessions that Discord ended: %+v", len(ids), r.o.shards, over, ids)
 	}
 	lost := map[string]bool{}
-	for _, o := range orphans(l) {
+	for _, o := range r.books.orphans(l) {
 		if lost[o.sid] = true; !r.troubled(o.begun) {
 			r.violate("a session of shard %d was begun at %.1fs and forgotten, with no trouble there: %+v", o.shard, r.since(o.begun), o)
 		}

@@ -61,6 +61,7 @@ var kinds = []kind{
 	{name: "dc-silence", weight: 1, least: second, most: 8 * second, begin: discord("silence")},
 	{name: "dc-outage", weight: 2, least: second, most: 150 * second, begin: discord("outage")},
 	{name: "dc-new-session", weight: 2, renews: true, begin: newSession},
+	{name: "dc-close-anew", weight: 2, renews: true, begin: closeAnew},
 	{name: "rest-error", weight: 3, begin: discord("rest_error")},
 	{name: "rest-cut", weight: 2, begin: discord("rest_cut")},
 	{name: "rest-429", weight: 2, begin: discord("rest_429")},

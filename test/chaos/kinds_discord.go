@@ -16,6 +16,11 @@ var errSkipped = errors.New("left out")
 // botnode resumes it: 1001 ends it there, and 4001 is judged lost here.
 var resumable = []int{4000, 4002, 4005, 4008}
 
+// ending are close codes after which a session is over, and a new one begins
+// without a RESUME. After the others (4004, 4010 to 4014) a bot stops until
+// somebody has cured the reason, so that they are no fault for a run like this.
+var ending = []int{4001, 4003, 4007, 4009}
+
 // discord injects a fault of the simulator, with details by chance.
 func discord(name string) func(*run, fault) (string, func(), error) {
 	return func(r *run, f fault) (string, func(), error) {
@@ -53,6 +58,16 @@ func describe(x sim.Fault) string {
 		s += fmt.Sprintf(" shard %d", *x.Shard)
 	}
 	return s + fmt.Sprintf(" (code %d, count %d, %d ms, status %d, after %v)", x.Code, x.Count, x.MS, x.Status, x.After)
+}
+
+// closeAnew has Discord end a session and say so with the code of the close.
+func closeAnew(r *run, f fault) (string, func(), error) {
+	rng := f.rng()
+	shard, code := rng.IntN(r.o.shards), ending[rng.IntN(len(ending))]
+	r.books.end(shard)
+	r.inject(sim.Fault{Kind: "expire", Shard: &shard})
+	r.inject(sim.Fault{Kind: "close", Shard: &shard, Code: code})
+	return fmt.Sprintf("Discord ends the session of shard %d with %d", shard, code), func() {}, nil
 }
 
 // newSession has Discord refuse a RESUME: what it has not delivered is gone.
