@@ -239,6 +239,11 @@ func (in Closed) step(o *Owner, now Time) {
 func (in Announced) step(o *Owner, now Time) {
 	if in.Epoch > o.view.Epoch {
 		o.prepare, o.prepareEnd, o.granted = in.Epoch, now+o.Timing.Prepare, 0
+		if c := &o.conn; c.phase != Idle && !c.bound && c.epoch > o.view.Epoch {
+			// It was made for another announcement, perhaps of a leader that didn't
+			// know of a restore yet. A connection up to HELLO does for any.
+			c.epoch = in.Epoch
+		}
 		if o.conn.phase >= Hello && o.conn.epoch == in.Epoch {
 			o.do(Prepared(in)) // the announcement was repeated
 		}

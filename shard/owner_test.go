@@ -354,6 +354,21 @@ func TestOwnerPlannedMoveThatDoesNotCome(t *testing.T) {
 	b.want(b.step(Tick{}), "")
 }
 
+// What was prepared for one announcement does for another: an epoch that a leader
+// announced before a restore may be above all that come after it.
+func TestOwnerPreparesForTheLastAnnouncement(t *testing.T) {
+	b := newOwnerBench(t)
+	b.apply(func(v *View) { v.Owner = nodeB })
+	b.step(Announced{Epoch: 9})
+	b.want(b.step(Connected{Conn: b.conn()}), "Prepared")
+	b.want(b.step(Announced{Epoch: 6}), "Prepared")
+	if p := b.seen[len(b.seen)-1]; p != (Prepared{Epoch: 6}) {
+		t.Errorf("%+v", p)
+	}
+	b.want(b.apply(func(v *View) { v.Epoch, v.Owner, v.C = 6, nodeA, 20 }), "")
+	b.want(b.step(HandedOver{Epoch: 6}), "Resume(20)")
+}
+
 func TestOwnerTellsTheNextOne(t *testing.T) {
 	b := newOwnerBench(t)
 	b.live()
