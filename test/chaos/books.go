@@ -226,7 +226,8 @@ func (b *books) allAnswered() error {
 }
 
 // silence is the longest time, of any shard, between two answers that lay in a
-// span of time at least in part.
+// span of time at least in part. One that had lasted for a second when the span
+// began is of another making.
 func (b *books) silence(posted []sim.Posted, from, to time.Time) (worst time.Duration) {
 	last := map[int]time.Time{}
 	for _, p := range posted {
@@ -235,7 +236,7 @@ func (b *books) silence(posted []sim.Posted, from, to time.Time) (worst time.Dur
 		}
 		shard := b.of[p.Channel]
 		before, ok := last[shard]
-		if ok && p.At.After(from) && before.Before(to) {
+		if ok && p.At.After(from) && before.Before(to) && before.After(from.Add(-time.Second)) {
 			worst = max(worst, p.At.Sub(before))
 		}
 		last[shard] = p.At
