@@ -32,18 +32,11 @@ func (n *Node) followEnrolments(ctx context.Context, term uint64) {
 		return
 	}
 	since := make(map[enrolment]time.Time)
-	tick := time.NewTicker(enrolCheck)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			for _, e := range overdue(since, n.strays(), now, time.Duration(n.enrolGrace.Load())) {
-				n.forgetStray(ctx, term, e)
-			}
+	every(ctx, enrolCheck, func(now time.Time) {
+		for _, e := range overdue(since, n.strays(), now, time.Duration(n.enrolGrace.Load())) {
+			n.forgetStray(ctx, term, e)
 		}
-	}
+	})
 }
 
 // overdue returns those of the strays that have been some for as long as grace.

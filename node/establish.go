@@ -133,3 +133,17 @@ func interestsOf(configured []string) []fsm.Interest {
 	}
 	return out
 }
+
+// every calls f every so often until ctx ends.
+func every(ctx context.Context, period time.Duration, f func(now time.Time)) {
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			f(now)
+		}
+	}
+}

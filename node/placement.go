@@ -36,19 +36,12 @@ type misplaced struct{ bot, names string }
 // this node leads: they have no effect, as a name with a slip in it has none.
 func (n *Node) followPlacement(ctx context.Context) {
 	since := make(map[misplaced]time.Time)
-	tick := time.NewTicker(placementCheck)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case now := <-tick.C:
-			for _, m := range misplacedSince(since, n.misplaced(), now) {
-				n.log.Warn("a bot's placement names nodes that the cluster doesn't have",
-					zap.String("code", "placement_unknown_node"), zap.String("bot", m.bot), zap.String("nodes", m.names))
-			}
+	every(ctx, placementCheck, func(now time.Time) {
+		for _, m := range misplacedSince(since, n.misplaced(), now) {
+			n.log.Warn("a bot's placement names nodes that the cluster doesn't have",
+				zap.String("code", "placement_unknown_node"), zap.String("bot", m.bot), zap.String("nodes", m.names))
 		}
-	}
+	})
 }
 
 func (n *Node) misplaced() (out []misplaced) {

@@ -16,16 +16,7 @@ const rulesCheck = time.Second
 // followRules raises the rules in force once every node knows newer ones, while
 // this node leads.
 func (n *Node) followRules(ctx context.Context) {
-	tick := time.NewTicker(rulesCheck)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			n.raiseRules(ctx)
-		}
-	}
+	every(ctx, rulesCheck, func(time.Time) { n.raiseRules(ctx) })
 }
 
 // raiseRules brings into force the newest rules that every node of the cluster

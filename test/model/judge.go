@@ -111,7 +111,9 @@ func (o *oracle) heartbeat(c *dconn, seq int64) {
 
 // wroteIdentify: every op 2 has its permit, and those of one key keep their
 // distance (I6). A process that was frozen for long between the decision and
-// the write, or across a restore, escapes the second.
+// the write, or in it across a restore, escapes the second. So does one that was
+// frozen in it at all and hasn't heard of a restore: all keys wait then for as long
+// as an owner may use what it was given before, and no longer.
 func (o *oracle) wroteIdentify(n *node, b *ownerBox, decided Time) {
 	o.identifies++
 	if o.identifies > o.permits {
@@ -119,7 +121,8 @@ func (o *oracle) wroteIdentify(n *node, b *ownerBox, decided Time) {
 	}
 	key := uint32(discord.IdentifyKey(b.k, o.s.knobs.Concurrency))
 	last, used := o.wrote[key]
-	late := o.s.now-decided >= o.s.timing.Identify || decided < o.renewed
+	unaware := n.generation() != o.m.generation() && o.s.now > decided
+	late := o.s.now-decided >= o.s.timing.Identify || decided < o.renewed || unaware
 	if used && !late && !o.late[key] && o.s.now-last < o.s.timing.Identify {
 		o.s.fail("I6", "%s writes IDENTIFY %v after the last one of key %d", n.ref, o.s.now-last, key)
 	}
