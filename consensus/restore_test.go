@@ -12,6 +12,19 @@ import (
 	"time"
 )
 
+// savedCluster is a cluster on disks with a backup of its state, and its leader.
+func savedCluster(t *testing.T, nodes int, fatal chan<- error) (*cluster, *testNode, *bytes.Buffer) {
+	t.Helper()
+	c := newCluster(t, nodes, onDisk(t.TempDir(), fatal))
+	l := c.Leader()
+	c.propose(l, "a 1")
+	saved := new(bytes.Buffer)
+	if _, err := l.SaveSnapshot(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	return c, l, saved
+}
+
 // onDisk gives the nodes directories.
 func onDisk(dir string, fatal chan<- error) func(*Options) {
 	return func(o *Options) {
@@ -56,13 +69,7 @@ func (h *readHook) Read(p []byte) (int, error) {
 // start later, have the restored state and go on from it.
 func TestRestoreTakesEveryNodeAlong(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, onDisk(t.TempDir(), nil))
-	l := c.Leader()
-	c.propose(l, "a 1")
-	var saved bytes.Buffer
-	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
-		t.Fatal(err)
-	}
+	c, l, saved := savedCluster(t, 3, nil)
 	c.propose(l, "b 2")
 	last := l.LastIndex()
 	if err := l.RestoreSnapshot(t.Context(), Restoration{Body: bytes.NewReader(saved.Bytes()), Size: int64(saved.Len()), Index: last + 1000}); err != nil {
@@ -97,13 +104,7 @@ func TestRestoreTakesEveryNodeAlong(t *testing.T) {
 func TestRestoreOfADeposedLeader(t *testing.T) {
 	t.Parallel()
 	fatal := make(chan error, 3)
-	c := newCluster(t, 3, onDisk(t.TempDir(), fatal))
-	l := c.Leader()
-	c.propose(l, "a 1")
-	var saved bytes.Buffer
-	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
-		t.Fatal(err)
-	}
+	c, l, saved := savedCluster(t, 3, fatal)
 	body := &readHook{bytes.NewReader(saved.Bytes()), func() { c.Partition(l) }}
 	if err := l.RestoreSnapshot(t.Context(), Restoration{Body: body, Size: int64(saved.Len())}); err == nil || errors.Is(err, ErrNotRestored) {
 		t.Errorf("a restore that nobody took: %v", err)
@@ -169,13 +170,7 @@ func TestSnapshotAboveTheLog(t *testing.T) {
 // TestRestoreThatDidNotBegin leaves nothing behind.
 func TestRestoreThatDidNotBegin(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 2, onDisk(t.TempDir(), nil))
-	l := c.Leader()
-	c.propose(l, "a 1")
-	var saved bytes.Buffer
-	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
-		t.Fatal(err)
-	}
+	c, l, saved := savedCluster(t, 2, nil)
 	for _, n := range c.live() {
 		if n == l {
 			continue
@@ -207,13 +202,7 @@ func TestRestoreThatDidNotBegin(t *testing.T) {
 // would end, and not start again.
 func TestNobodyMovesLeadershipOutOfARestore(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, onDisk(t.TempDir(), nil))
-	l := c.Leader()
-	c.propose(l, "a 1")
-	var saved bytes.Buffer
-	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
-		t.Fatal(err)
-	}
+	c, l, saved := savedCluster(t, 3, nil)
 	refused := 0
 	body := &readHook{bytes.NewReader(saved.Bytes()), func() {
 		for _, err := range []error{
@@ -243,13 +232,7 @@ func TestNobodyMovesLeadershipOutOfARestore(t *testing.T) {
 // on with the state that it has.
 func TestRestoreThatLeftNothing(t *testing.T) {
 	t.Parallel()
-	c := newCluster(t, 3, onDisk(t.TempDir(), nil))
-	l := c.Leader()
-	c.propose(l, "a 1")
-	var saved bytes.Buffer
-	if _, err := l.SaveSnapshot(t.Context(), &saved); err != nil {
-		t.Fatal(err)
-	}
+	c, l, saved := savedCluster(t, 3, nil)
 	half := io.MultiReader(bytes.NewReader(saved.Bytes()[:saved.Len()/2]), iotest.ErrReader(errors.New("no space left on device")))
 	no := errors.New("no")
 	for what, to := range map[string]Restoration{

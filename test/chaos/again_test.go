@@ -26,7 +26,7 @@ var (
 // cluster has no reserve left.
 func TestAgain(t *testing.T) {
 	if *againFlag == "" {
-		t.Skip("-chaos.again says what")
+		t.Skip("a measurement of many minutes: -chaos.again names the pairs of faults")
 	}
 	buildBot(t)
 	o := testOptions(t, max(*seedFlag, 1), time.Hour)

@@ -162,7 +162,7 @@ func again(t *testing.T, o options) string {
 // TestChaos runs the seeds that are asked for.
 func TestChaos(t *testing.T) {
 	if testing.Short() {
-		t.Skip("real processes take their time")
+		t.Skip("-short: real processes are left to the long form, which .ci/run takes")
 	}
 	seeds, length := []uint64{}, shortTime
 	for i := range *seedsFlag {
@@ -207,11 +207,11 @@ func TestChaos(t *testing.T) {
 // TestDisks has disks fail in every way there is, for a short time.
 func TestDisks(t *testing.T) {
 	if testing.Short() {
-		t.Skip("real processes take their time")
+		t.Skip("-short: real processes are left to the long form, which .ci/run takes")
 	}
 	o := testOptions(t, max(*seedFlag, 1), 16*time.Second)
 	if o.disks = disks(t, true); !o.disks {
-		t.Skip("no disk can be made to fail here")
+		t.Skip("a disk that fails needs Linux, root, loop devices and mkfs.ext4")
 	}
 	buildBot(t)
 	o.network = false
@@ -258,7 +258,7 @@ func total(t *testing.T, all []*result) {
 // what the processes use doesn't grow.
 func TestSoak(t *testing.T) {
 	if *soakFlag == 0 {
-		t.Skip("-chaos.soak says how long")
+		t.Skip("an hour of faults: -chaos.soak says how long, as in make soak")
 	}
 	buildBot(t)
 	o := testOptions(t, max(*seedFlag, 1), *soakFlag)
@@ -273,7 +273,7 @@ func TestSoak(t *testing.T) {
 // ten seconds, in turn the leader, an owner and a follower.
 func TestLoad(t *testing.T) {
 	if testing.Short() {
-		t.Skip("real processes take their time")
+		t.Skip("-short: real processes are left to the long form, which .ci/run takes")
 	}
 	buildBot(t)
 	length, every, rate := 9*time.Second, 3*time.Second, 500

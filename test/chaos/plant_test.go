@@ -18,7 +18,7 @@ import (
 // ends. Each must be found.
 func TestJudgeFindsWhatIsPlanted(t *testing.T) {
 	if testing.Short() {
-		t.Skip("real processes take their time")
+		t.Skip("-short: real processes are left to the long form, which .ci/run takes")
 	}
 	buildBot(t)
 	o := testOptions(t, 1, 4*time.Second)
