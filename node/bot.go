@@ -161,10 +161,16 @@ func (rt *botRuntime) get(ctx context.Context, path string, into any) error {
 		return err
 	}
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("discord answers %s to GET %s", res.Status, path)
+		return answered{fmt.Errorf("discord answers %s to GET %s", res.Status, path)}
 	}
 	return json.Unmarshal(body, into)
 }
+
+// answered is an error of a request that Discord has answered.
+type answered struct{ error }
+
+func (e answered) Unwrap() error      { return e.error }
+func (answered) Is(target error) bool { return target == shard.ErrAnswered }
 
 // noteRefusal keeps in mind that Discord refuses the token: package rest sends
 // nothing with it any more, so that no later answer would tell.
@@ -199,7 +205,7 @@ func (rt *botRuntime) info(ctx context.Context) (shard.GatewayInfo, error) {
 		return shard.GatewayInfo{}, err
 	}
 	if answer.URL == "" || answer.Shards < 1 {
-		return shard.GatewayInfo{}, errors.New("discord's answer to Get Gateway Bot names no gateway")
+		return shard.GatewayInfo{}, answered{errors.New("discord's answer to Get Gateway Bot names no gateway")}
 	}
 	rt.mu.Lock()
 	rt.gateway = answer.URL

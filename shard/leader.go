@@ -77,12 +77,18 @@ type Leader struct {
 	leaving  map[fsm.NodeRef]bool // processes that are shutting down
 	sent     map[string]Time      // proposals under way, by key
 	moves    map[shardID]*move
+	stranded map[shardID]stranding
+	avoid    map[fsm.NodeRef]avoidance
 	keys     map[permitKey]*keyState
 	budgets  map[string]bool // bots whose budget was read in this term
 	asked    map[string]Time // when a budget was asked for
 
 	// placed counts the shards that each node has or is to have, by bot.
 	placed map[string]map[string]int
+	// avoided holds the targets that could not connect a shard of late; none if
+	// that are all of them.
+	avoided map[string]bool
+	detours bool // a stranded shard may go elsewhere
 
 	out []LeaderAction
 }
@@ -98,6 +104,8 @@ func NewLeader(t Timing, established Time) *Leader {
 		leaving:  make(map[fsm.NodeRef]bool),
 		sent:     make(map[string]Time),
 		moves:    make(map[shardID]*move),
+		stranded: make(map[shardID]stranding),
+		avoid:    make(map[fsm.NodeRef]avoidance),
 		keys:     make(map[permitKey]*keyState),
 		budgets:  make(map[string]bool),
 		asked:    make(map[string]Time),
@@ -169,6 +177,7 @@ func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
 		return l.out
 	}
 	l.count(s)
+	l.planAvoided(now, live)
 	for _, name := range s.BotNames() {
 		b := s.Bot(name)
 		l.planShards(now, s, b, live)
@@ -186,6 +195,7 @@ func (l *Leader) renew(now Time) {
 	l.renewed = now
 	clear(l.sent)
 	clear(l.moves)
+	clear(l.stranded)
 	clear(l.keys)
 	clear(l.budgets)
 }

@@ -70,6 +70,9 @@ func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]
 		default:
 			placed[i].Node = sh.Owner.ID
 		}
+		if l.isStranded(b, sh) {
+			placed[i].Node, placed[i].Pin = "", ""
+		}
 		if m := l.moves[shardID{b.Name, sh.Key}]; m != nil && m.to.ID != "" {
 			placed[i].Node = m.to.ID
 		}
@@ -82,7 +85,7 @@ func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]
 			l.grant(now, s, b, sh, live[want[i]].ref)
 		case orphan[i]:
 		case l.adoptStrays(now, s, b, sh, live):
-		case byHand(b) && live[sh.Owner.ID].target && sh.Pin != want[i]: // it stays where it was connected
+		case byHand(b) && live[sh.Owner.ID].target && sh.Pin != want[i] && !l.isStranded(b, sh): // it stays where it was connected
 		case want[i] != "" && want[i] != sh.Owner.ID:
 			l.rebalance(now, b, sh, where, live[sh.Owner.ID], live[want[i]])
 		}
@@ -93,7 +96,10 @@ func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]
 // want places a bot's shards.
 func (l *Leader) want(b *fsm.Bot, where fsm.Placement, placed []Placed, live map[string]liveNode) []string {
 	keep := len(where.Prefer) > 0 && !b.Config.Failback
-	want := Place(placed, l.targets(b, where, live), keep)
+	want := Place(placed, l.capped(placed, l.targets(b, where, live)), keep)
+	if len(l.avoided) > 0 && slices.Contains(want, "") {
+		want = Place(placed, l.targets(b, where, live), keep)
+	}
 	of := make(map[string]int)
 	for _, id := range want {
 		of[id]++
@@ -131,10 +137,14 @@ func (l *Leader) rebalance(now Time, b *fsm.Bot, sh fsm.Shard, where fsm.Placeme
 	if l.moves[id] != nil && l.moves[id].phase != draining {
 		return
 	}
-	why, after := fsm.WhyHandoff, l.Stable // a node that has only just come may go again
+	why, after, most := fsm.WhyHandoff, l.Stable, l.MaxMoves // a node that has only just come may go again
 	switch {
 	case sh.Pin == to.ref.ID:
 		why, after = sh.PinWhy, 0 // an operator wants it, and now
+	case l.avoided[to.ref.ID] && from.target:
+		return
+	case l.isStranded(b, sh):
+		why, after, most = fsm.WhyFailover, 0, maxRescues
 	case !from.target:
 		after = 0
 	case sh.SID == "":
@@ -151,7 +161,7 @@ func (l *Leader) rebalance(now Time, b *fsm.Bot, sh fsm.Shard, where fsm.Placeme
 			active++
 		}
 	}
-	if active < l.MaxMoves {
+	if active < most {
 		l.start(now, b, sh, to.ref, why)
 	}
 }

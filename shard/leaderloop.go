@@ -3,7 +3,6 @@ package shard
 import (
 	"context"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -35,15 +34,6 @@ type leaderLoop struct {
 	killed     map[fsm.NodeRef]bool // processes whose death is confirmed, for terms to come
 	unread     map[string]complaint // what the log was last told of Discord, by bot
 }
-
-// complaint is a warning that would be given at each attempt.
-type complaint struct {
-	text string
-	at   time.Time
-}
-
-// complainEvery is how often the same warning is given.
-const complainEvery = time.Minute
 
 func newLeaderLoop(m *Manager) *leaderLoop {
 	return &leaderLoop{
@@ -272,76 +262,4 @@ func (l *leaderLoop) answered(a LeaderPropose, r fsm.Result, err error) {
 			zap.Stringer("result", r.Code), zap.String("why", r.Msg), zap.Error(err))
 	}
 	l.poke()
-}
-
-// notRead warns that Discord gave no session start limit, once a minute for as
-// long as it is for the same reason.
-func (l *leaderLoop) notRead(bot string, err error) {
-	l.mu.Lock()
-	last, now := l.unread[bot], time.Now()
-	again := last.text == err.Error() && now.Sub(last.at) < complainEvery
-	if !again {
-		l.unread[bot] = complaint{text: err.Error(), at: now}
-	}
-	l.mu.Unlock()
-	if !again {
-		l.m.log.Warn("session start limit not read; trying again", zap.String("bot", bot), zap.String("code", "discord_unreachable"), zap.Error(err))
-	}
-}
-
-// readBudget asks Discord for the session start limit and proposes it, and
-// the layout where there is none.
-func (l *leaderLoop) readBudget(led *Leader, term uint64, bot string) {
-	b := l.m.bots[bot]
-	if b == nil {
-		return
-	}
-	ctx, cancel := context.WithTimeout(l.m.ctx, 15*time.Second)
-	defer cancel()
-	info, err := b.Info(ctx)
-	if err != nil {
-		l.notRead(bot, err)
-		return
-	}
-	var generation uint64
-	var layout uint32
-	var shards string
-	l.m.o.Machine.View(func(_ uint64, s *fsm.State) {
-		generation = s.Generation
-		if bs := s.Bot(bot); bs != nil {
-			layout, shards = bs.Layout, bs.Config.Shards
-		}
-	})
-	if layout == 0 && shards != "manual" {
-		cmd, err := layoutOf(bot, shards, info.Shards)
-		if err != nil {
-			l.m.log.Error("the bot's shard setting is wrong", zap.String("bot", bot), zap.String("code", "bad_shards"), zap.Error(err))
-			return
-		}
-		l.m.leadSubmit(term, fsm.Encode(generation, cmd), func(fsm.Result, error) {})
-	}
-	budget := fsm.IdentifyBudget{Remaining: info.Remaining, Limit: info.Limit, MaxConcurrency: info.MaxConcurrency}
-	l.m.leadSubmit(term, fsm.Encode(generation, &fsm.Budget{Bot: bot, Budget: budget}), func(r fsm.Result, err error) {
-		if err != nil || r.Code != fsm.OK {
-			return
-		}
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		if l.leader == led {
-			led.BudgetRead(bot)
-		}
-		l.poke()
-	})
-}
-
-// layoutOf reads a bot's shard setting: auto, a number, or LO-HI/N.
-func layoutOf(bot, setting string, recommended int) (*fsm.Layout, error) {
-	set, err := fsm.ParseShards(setting)
-	if err == nil && set.Total == 0 {
-		set, err = fsm.ParseShards(strconv.Itoa(recommended))
-	}
-	if err != nil {
-		return nil, err
-	}
-	return &fsm.Layout{Bot: bot, Total: set.Total, From: set.From, To: set.To}, nil
 }

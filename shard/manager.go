@@ -52,7 +52,8 @@ type BotOptions struct {
 	Token func() string
 	// GatewayURL returns the general address of Discord's gateway.
 	GatewayURL func(ctx context.Context) (string, error)
-	// Info asks Discord for the bot's gateway and its session start limit.
+	// Info asks Discord for the bot's gateway and its session start limit. An
+	// error wraps ErrAnswered where Discord was reached.
 	Info func(ctx context.Context) (GatewayInfo, error)
 	// Compression of gateway connections.
 	Compression gateway.Compression

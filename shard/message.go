@@ -22,6 +22,8 @@ const (
 	msgAsk      = "ask"      // owner to leader: a permit, please
 	msgPrepared = "prepared" // target to leader: my connection has its HELLO
 	msgAnnounce = "announce" // leader to target: connect up to HELLO
+	msgInfo     = "info"     // leader to any node: read the bot's gateway information
+	msgStranded = "stranded" // owner to leader: I don't reach Discord
 	msgReleased = "released" // old owner to new owner: my connection is gone
 	msgSpeak    = "speak"    // any node to owner: send a payload on the gateway connection
 )
@@ -79,7 +81,7 @@ func (m *Manager) HandleMessage(ctx context.Context, from string, b []byte) ([]b
 	return m.receive(ctx, msg)
 }
 
-// receive takes a message. Only a question for freshness has an answer.
+// receive takes a message. Questions for freshness and for a bot's gateway have answers.
 func (m *Manager) receive(ctx context.Context, msg message) ([]byte, error) {
 	if msg.Kind == msgFresh {
 		if err := m.lead.fresh(ctx, msg.Node, msg.Leaving); err != nil {
@@ -87,6 +89,9 @@ func (m *Manager) receive(ctx context.Context, msg message) ([]byte, error) {
 		}
 		answer := binary.AppendUvarint(nil, m.o.Machine.Index())
 		return append(answer, strings.Join(m.Waiting(), ",")...), nil
+	}
+	if msg.Kind == msgInfo {
+		return m.infoFor(ctx, msg.Bot)
 	}
 	if msg.Kind == msgSpeak {
 		return nil, m.speak(ctx, msg)
@@ -105,6 +110,11 @@ func (m *Manager) take(msg message) error {
 	case msgPrepared:
 		return m.lead.with(func(l *Leader) error {
 			l.Prepared(msg.Bot, msg.Shard, msg.Epoch)
+			return nil
+		})
+	case msgStranded:
+		return m.lead.with(func(l *Leader) error {
+			l.Stranded(m.now(), msg.Node, msg.Bot, msg.Shard, msg.Epoch)
 			return nil
 		})
 	case msgAnnounce, msgReleased:

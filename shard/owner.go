@@ -12,50 +12,6 @@ import (
 // arbitrary start. Instants of two nodes are never compared.
 type Time = time.Duration
 
-// Timing holds the protocol's intervals. Both sides of the protocol must use
-// the same.
-type Timing struct {
-	// Fresh (F) is how long a node may act after it sent the newest request
-	// that a verified leader answered.
-	Fresh time.Duration
-	// Permit (T) is how long after asking an owner may use a permit.
-	Permit time.Duration
-	// Identify is Discord's interval between identifies of one key
-	// (events/gateway.mdx, "Rate Limiting").
-	Identify time.Duration
-	// Handoff bounds how long a planned target waits for the old owner to
-	// drop its connection before it resumes.
-	Handoff time.Duration
-	// Prepare bounds how long a planned target holds a connection at HELLO.
-	Prepare time.Duration
-	// Drain bounds how long an old owner may run entries after a planned move.
-	Drain time.Duration
-	// Ask is the interval at which a waiting owner asks for a permit again.
-	Ask time.Duration
-	// Retry is the wait before a proposal of unknown outcome is repeated.
-	Retry time.Duration
-	// Answer bounds how long Discord may take to answer RESUME or IDENTIFY.
-	Answer time.Duration
-	// BackoffMax bounds the wait between two dials.
-	BackoffMax time.Duration
-}
-
-// DefaultTiming returns the intervals of a cluster.
-func DefaultTiming() Timing {
-	return Timing{
-		Fresh:      time.Second,
-		Permit:     2 * time.Second,
-		Identify:   5 * time.Second,
-		Handoff:    20 * time.Millisecond,
-		Prepare:    5 * time.Second,
-		Drain:      30 * time.Second,
-		Ask:        500 * time.Millisecond,
-		Retry:      20 * time.Millisecond,
-		Answer:     30 * time.Second,
-		BackoffMax: 30 * time.Second,
-	}
-}
-
 // View is what a node's applied state says of one shard.
 type View struct {
 	Generation uint64
@@ -143,6 +99,8 @@ type Owner struct {
 	failures int // dials and sessions failed in a row
 	retryAt  Time
 	doubt    Time // when a session was lost that had just been resumed
+	dialled  Time // when the first dial since the last HELLO began, 0 for none
+	told     Time // when the leader was last told that those are in vain
 	stopped  bool // Discord said that trying again is no use
 
 	out []Action
@@ -224,6 +182,7 @@ func (o *Owner) decide(now Time) {
 		o.pump(now)
 	}
 	o.proposeLost()
+	o.tellStranded(now)
 }
 
 // fence drops a connection whose epoch, generation or session is over.
@@ -307,6 +266,9 @@ func (o *Owner) decideIdle(now Time) {
 	default:
 		return
 	}
+	if o.dialled == 0 && o.Mine() {
+		o.dialled = max(now, 1)
+	}
 	o.connSeq++
 	o.conn = conn{id: o.connSeq, phase: Dialing, epoch: epoch, gen: o.view.Generation}
 	url := o.view.URL
@@ -367,7 +329,7 @@ func (o *Owner) closed(now Time, v discord.Verdict) {
 	o.retryAt = now + o.backoff()
 	switch v {
 	case discord.VerdictFatal:
-		o.stopped = true
+		o.stopped, o.dialled = true, 0
 	case discord.VerdictNewSession:
 		if bound && sid != "" {
 			o.lostSID = sid

@@ -102,6 +102,9 @@ func (o *Owner) Deadline(now Time) (Time, bool) {
 			sooner(f.retryAt)
 		}
 	}
+	if at := o.strandedAt(); at >= 0 {
+		sooner(at)
+	}
 	if o.unanswered() {
 		sooner(o.conn.since + o.Timing.Answer)
 	}

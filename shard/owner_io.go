@@ -107,6 +107,12 @@ type (
 	}
 	// Prepared tells the leader that a planned move's connection has its HELLO.
 	Prepared struct{ Epoch uint64 }
+	// Stranded tells the leader that this node has not come to a HELLO for a while;
+	// Again that it was told before.
+	Stranded struct {
+		Epoch uint64
+		Again bool
+	}
 	// Released tells the new owner that this node has dropped its connection.
 	Released struct {
 		To    fsm.NodeRef
@@ -121,6 +127,7 @@ func (Identify) action()  {}
 func (Propose) action()   {}
 func (AskPermit) action() {}
 func (Prepared) action()  {}
+func (Stranded) action()  {}
 func (Released) action()  {}
 
 func (Tick) step(*Owner, Time) {}
@@ -165,7 +172,7 @@ func (in Connected) step(o *Owner, _ Time) {
 	if in.Conn != o.conn.id || o.conn.phase != Dialing {
 		return
 	}
-	o.conn.phase = Hello
+	o.conn.phase, o.dialled = Hello, 0
 	if o.conn.epoch > o.view.Epoch {
 		o.do(Prepared{Epoch: o.conn.epoch})
 	}

@@ -245,6 +245,12 @@ func (r *runner) perform(a Action) {
 		r.tell("", message{Kind: msgAsk, Key: a.Key, Epoch: a.Epoch, Ask: a.Ask})
 	case Prepared:
 		r.tell("", message{Kind: msgPrepared, Epoch: a.Epoch})
+	case Stranded:
+		if !a.Again {
+			r.log.Warn("this node doesn't reach Discord's gateway; the shard goes to another node that does",
+				zap.String("code", "shard_stranded"), zap.Duration("after", r.m.o.Timing.Unreached))
+		}
+		r.tell("", message{Kind: msgStranded, Epoch: a.Epoch})
 	case Released:
 		r.tell(a.To.ID, message{Kind: msgReleased, Epoch: a.Epoch})
 	}

@@ -76,7 +76,7 @@ var kinds = []kind{
 	{name: "net-flap", weight: 3, least: 2 * second, most: 10 * second, network: true, begin: flap},
 	{name: "net-slow", weight: 3, least: 2 * second, most: 15 * second, network: true, begin: slow},
 	{name: "net-slow-one", weight: 3, least: 2 * second, most: 15 * second, network: true, begin: slowOne},
-	{name: "net-discord", weight: 3, least: second, most: 10 * second, network: true, begin: offDiscord},
+	{name: "net-discord", weight: 3, least: second, most: 40 * second, network: true, begin: offDiscord},
 	{name: "net-split", weight: 3, least: 2 * second, most: 15 * second, network: true, nodes: 5, begin: split},
 }
 

@@ -26,6 +26,20 @@ func shardGuards() []guard {
 			test: "TestGateOfAnExecution",
 		},
 		{
+			name: "stranded/outage", protects: "Where no node reaches Discord, shards stay where they are.",
+			file: "shard/leader_stranded.go",
+			cut:  "\tif !l.detours {\n\t\tclear(l.avoided)\n\t}",
+			with: "\tif !l.detours {\n\t\tclear(l.avoided)\n\t\tl.detours = true\n\t}",
+			test: "TestLeaderLeavesShardsInAnOutage",
+		},
+		{
+			name: "stranded/word", protects: "Only the owner in force, in its epoch, can have its shard moved because it doesn't reach Discord.",
+			file: "shard/leader_stranded.go",
+			cut:  "ok && w.by == sh.Owner && w.epoch == sh.Epoch",
+			with: "ok && w.epoch > 0",
+			test: "TestLeaderTakesOnlyTheWordOfTheOwner",
+		},
+		{
 			name: "freshness/gate", protects: "A handler's write to Discord is refused while no leader answers its node.",
 			file: "shard/execution.go",
 			cut:  "if !x.d.m.Fresh() {",

@@ -70,7 +70,8 @@ func (d *discordSim) out() bool { return d.s.now < d.outage }
 func (d *discordSim) dial(n *node, k int, id uint64) *dconn {
 	c := &dconn{d: d, n: n, life: n.life, k: k, id: id, up: true}
 	c.fifo = d.s.now + d.s.between(time.Millisecond, 20*time.Millisecond)
-	if d.out() || d.s.fault(0.03) {
+	if d.out() || n.offline > d.s.now || d.s.fault(0.03) {
+		c.fifo += d.s.between(0, 300*time.Millisecond) // refused, or waited for in vain
 		c.close(discord.VerdictResume)
 		return c
 	}

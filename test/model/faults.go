@@ -99,7 +99,7 @@ func (s *Sim) strike() {
 		return
 	}
 	n := s.nodes[s.rng.IntN(len(s.nodes))]
-	switch s.rng.IntN(13) {
+	switch s.rng.IntN(14) {
 	case 0, 1:
 		s.Kill(n.ref.ID, s.between(50*time.Millisecond, 3*time.Second))
 	case 2, 3:
@@ -122,6 +122,8 @@ func (s *Sim) strike() {
 		s.discordFault()
 	case 12:
 		s.Disconnect(s.rng.IntN(s.knobs.Shards), s.between(50*time.Millisecond, 2*time.Second))
+	case 13:
+		s.Unplug(n.ref.ID, s.between(200*time.Millisecond, 4*time.Second))
 	case 11:
 		s.discord.outage = s.now + s.between(200*time.Millisecond, 2*time.Second)
 		for _, c := range s.discord.conns {
@@ -165,6 +167,18 @@ func (s *Sim) Isolate(id string, d Time) {
 	s.tracef("%s is cut off for %v", n.ref, d)
 	n.isolated = true
 	s.after(d, func() { n.heal() })
+}
+
+// Unplug cuts a node off Discord, but not from the other nodes.
+func (s *Sim) Unplug(id string, d Time) {
+	n := s.node(id)
+	s.tracef("%s doesn't reach Discord for %v", n.ref, d)
+	n.offline = max(n.offline, s.now+d)
+	for _, c := range s.discord.conns {
+		if c.up && c.n == n {
+			c.black = true
+		}
+	}
 }
 
 func (n *node) heal() {
@@ -270,6 +284,9 @@ func (s *Sim) calm() {
 	s.discord.remaining += 1000
 	for _, n := range s.nodes {
 		n.heal()
+		if n.ref.ID != s.knobs.Unplugged {
+			n.offline = 0
+		}
 		if !n.alive {
 			n.boot()
 		}

@@ -251,7 +251,7 @@ func (s *Sim) stuck() string {
 // "" if it is.
 func (s *Sim) misplaced(st *fsm.State, b *fsm.Bot, sh *fsm.Shard) string {
 	if sh.Pin != "" {
-		if sh.Pin != sh.Owner.ID {
+		if sh.Pin != sh.Owner.ID && sh.Pin != s.knobs.Unplugged {
 			return "it is pinned to " + sh.Pin
 		}
 		return ""
@@ -264,7 +264,7 @@ func (s *Sim) misplaced(st *fsm.State, b *fsm.Bot, sh *fsm.Shard) string {
 	for _, id := range st.Nodes() {
 		n, _ := st.Node(id)
 		switch {
-		case !n.Up || n.Draining || n.Weight == 0:
+		case !n.Up || n.Draining || n.Weight == 0 || id == s.knobs.Unplugged:
 		case owner.Weight == 0:
 			return "it is with a node of weight 0"
 		case b.Config.Failback && where.Group(id) < where.Group(sh.Owner.ID):

@@ -57,6 +57,8 @@ type Knobs struct {
 	EarlyView bool // a client's session begins from the state before it was opened
 	LateRenew bool // the new generation is a command after the restore
 
+	Unplugged string // a node that never reaches Discord again, once it is unplugged
+
 	Await bool // a leader of a new run waits for node c, for a while
 }
 

@@ -84,9 +84,18 @@ func (n *node) proposeAsLeader(cmd fsm.Command, gen uint64, answer func(fsm.Resu
 	}
 }
 
+// reachesDiscord reports whether the node can ask Discord, or have another one ask.
+func (n *node) reachesDiscord() bool {
+	ok := n.offline <= n.s.now
+	for _, m := range n.s.nodes {
+		ok = ok || !n.isolated && m != n && m.alive && !m.isolated && m.frozenUntil <= n.s.now && m.offline <= n.s.now
+	}
+	return ok
+}
+
 func (n *node) readBudget(led *shard.Leader) {
 	n.s.on(n, n.s.between(10*time.Millisecond, 200*time.Millisecond), func() {
-		if n.s.discord.out() {
+		if n.s.discord.out() || !n.reachesDiscord() {
 			return
 		}
 		n.proposeAsLeader(&fsm.Budget{Bot: botName, Budget: fsm.IdentifyBudget{

@@ -21,6 +21,7 @@ type node struct {
 	frozenUntil Time
 	parked      []event // what has happened to it since it froze, in order
 	isolated    bool    // no other node can be reached, Discord can
+	offline     Time    // until when Discord can't be reached, the other nodes can
 	offset      Time    // of this process's clock
 
 	m        *fsm.Machine

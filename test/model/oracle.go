@@ -289,6 +289,9 @@ func (o *oracle) judgeGrant(c command, g *fsm.Grant, pre, post sight) {
 	if post.sh.Epoch == pre.sh.Epoch {
 		return // a repeat
 	}
+	if !g.Adopt && g.Why == fsm.WhyFailover {
+		o.s.stats.Rescues++
+	}
 	old := pre.sh.Owner
 	if old.None() {
 		old = g.From // nobody owns the shard, but somebody may run its entries

@@ -118,6 +118,13 @@ func (n *node) perform(b *ownerBox, a shard.Action, decided Time) {
 				to.planSoon(0)
 			}
 		})
+	case shard.Stranded:
+		n.tell(n.believes, func(to *node) {
+			if to.lead != nil {
+				to.lead.Stranded(to.local(), n.ref, botName, n.s.key(b.k), a.Epoch)
+				to.planSoon(0)
+			}
+		})
 	case shard.Released:
 		n.tell(n.s.node(a.To.ID), func(to *node) { to.input(b.k, shard.HandedOver{Epoch: a.Epoch}) })
 	default:

@@ -133,6 +133,14 @@ func scenarios() map[string]Options {
 		// No identifies are left when a session is lost; Discord gives new
 		// ones later.
 		"exhausted": {Tune: func(k *Knobs) { k.Budget, k.Window = 1, 500*time.Millisecond }},
+		// One node never reaches Discord again, whatever else happens: the shards
+		// come to rest on the others.
+		"unplugged": {
+			Tune: func(k *Knobs) { k.Unplugged, k.Idle = "b", false },
+			Script: func(s *Sim) {
+				s.after(s.between(0, s.knobs.Chaos), func() { s.Unplug("b", time.Hour) })
+			},
+		},
 		// Every second RESUME or IDENTIFY is never answered.
 		"no answer": {Tune: func(k *Knobs) { k.Swallow = 0.5 }},
 		// Nodes freeze between a decision and what they write.

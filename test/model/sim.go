@@ -52,6 +52,7 @@ type Stats struct {
 	Restores, Gaps, Starts, Conflicts, Sessions, Dead, Fenced      int
 	Anew, Resumed, Sent, Guarded, Locks, Ticks                     int // of clients, writes and schedules
 	Parks                                                          int // shards that an operator disconnected
+	Rescues                                                        int // moves of shards whose owner didn't reach Discord
 	Renewed                                                        int // sessions that were ended for other intents
 	End                                                            Time
 }
@@ -73,6 +74,7 @@ func (s *Stats) add(o Stats) {
 	s.Dead += o.Dead
 	s.Fenced += o.Fenced
 	s.Parks += o.Parks
+	s.Rescues += o.Rescues
 	s.Anew += o.Anew
 	s.Resumed += o.Resumed
 	s.Sent += o.Sent
@@ -177,6 +179,8 @@ func modelTiming() shard.Timing {
 	t.Ask = 200 * time.Millisecond
 	t.BackoffMax = 2 * time.Second
 	t.Answer = 3 * time.Second
+	t.Unreached = 600 * time.Millisecond
+	t.Avoid = 3 * time.Second
 	return t
 }
 
