@@ -150,10 +150,18 @@ func (s *logSizes) trailing(want int64) uint64 {
 	return keepAll
 }
 
-// snapshotted starts to count anew: a snapshot covers all up to about here.
-func (s *logSizes) snapshotted() {
+// snapshotted starts to count anew: a snapshot covers all up to about here, which is so many bytes.
+func (s *logSizes) snapshotted() (covered int64) {
 	s.mu.Lock()
-	s.since = 0
+	defer s.mu.Unlock()
+	covered, s.since = s.since, 0
+	return covered
+}
+
+// notSnapshotted counts again what snapshotted has returned: the snapshot came to nothing.
+func (s *logSizes) notSnapshotted(covered int64) {
+	s.mu.Lock()
+	s.since += covered
 	s.mu.Unlock()
 }
 
