@@ -48,6 +48,10 @@ func (n *Node) RestoreAfter(ctx context.Context, from io.Reader, f func()) error
 	return errors.Join(n.install(ctx, p, term), p.file.Close())
 }
 
+
+// Abdicate waits until another node leads.
+var Abdicate = abdicate
+
 // RulesAllow is whether a backup of some rules may be restored.
 var RulesAllow = rulesAllow
 

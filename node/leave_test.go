@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/discord/sim"
 	"github.com/botnode/botnode/fsm"
@@ -105,5 +106,56 @@ func TestLeavingWithoutAQuorum(t *testing.T) {
 	}
 	if err := l.WaitServing(ctx); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestTheOnlyVoterStays: a node that nobody else could lead after is told so, rather
+// than hand its shards over and wait for ever.
+func TestTheOnlyVoterStays(t *testing.T) {
+	l, ctx := cluster(t, "joe", "mike")
+	id, err := l.WaitLeader(ctx)
+	must(t, err)
+	n, other := l.Node(id), someFollower(t, ctx, l)
+	must(t, n.SetVoter(ctx, other.Self().ID, false))
+	if err := n.Leave(ctx); !errors.Is(err, admin.ErrRefused) || admin.Hint(err) == "" {
+		t.Errorf("the only voter leaves: %v", err)
+	}
+	if err := n.Serving(); errors.Is(err, proxy.ErrLeaving) {
+		t.Error("it thinks that it leaves")
+	}
+	must(t, n.SetVoter(ctx, other.Self().ID, true))
+	must(t, n.Leave(ctx))
+	must(t, other.Sync(ctx))
+}
+
+// stubborn is a leadership that fails to go somewhere else a few times.
+type stubborn struct {
+	leader   string
+	failures int
+}
+
+func (s *stubborn) Leader() consensus.Leader {
+	return consensus.Leader{ID: s.leader, Known: s.leader != ""}
+}
+
+func (s *stubborn) TransferLeadership(context.Context, string) error {
+	if s.failures--; s.failures >= 0 {
+		return consensus.ErrRestoring
+	}
+	s.leader = "mike"
+	return nil
+}
+
+// TestALeaderThatLeavesTriesAgain: that its leadership can't go for the moment, since
+// it restores or since the others lag, is no reason to wait until somebody takes it.
+func TestALeaderThatLeavesTriesAgain(t *testing.T) {
+	s := &stubborn{leader: "joe", failures: 2}
+	if err := node.Abdicate(t.Context(), "joe", s); err != nil || s.leader != "mike" {
+		t.Errorf("%s leads: %v", s.leader, err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := node.Abdicate(ctx, "joe", &stubborn{leader: "joe", failures: 1}); !errors.Is(err, context.Canceled) || !errors.Is(err, consensus.ErrRestoring) {
+		t.Errorf("it gave up: %v", err)
 	}
 }
