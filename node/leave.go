@@ -40,7 +40,7 @@ func (n *Node) Leave(ctx context.Context) error {
 		return admin.ErrNotInCluster
 	}
 	switch r := n.raft.Load(); {
-	case len(r.Servers()) == 1:
+	case n.alone():
 		return admin.WithHint(fmt.Errorf("%w: this is the cluster's only node", admin.ErrRefused), "stop it instead")
 	case n.voter() && !otherVoter(r, n.o.ID):
 		return admin.WithHint(fmt.Errorf("%w: this is the cluster's only voter: nobody else could lead it", admin.ErrRefused), "promote another node first")
@@ -50,8 +50,9 @@ func (n *Node) Leave(ctx context.Context) error {
 	}
 	during, end := n.whileQuorum(ctx)
 	defer end()
+	n.addLeaving(1)
 	if err := n.removeSelf(during); err != nil && n.inCluster() {
-		n.setLeaving(false) // or it would stay a member that gets nothing to do
+		n.addLeaving(-1) // or it would stay a member that gets nothing to do
 		if cause := context.Cause(during); cause != nil {
 			err = cause
 		}
@@ -137,12 +138,14 @@ func abdicate(ctx context.Context, self string, r office) error {
 	}
 }
 
+// alone reports whether there is no other node.
+func (n *Node) alone() bool { return len(n.raft.Load().Servers()) < 2 }
+
 // handOver moves shards away, then leadership.
 func (n *Node) handOver(ctx context.Context) {
-	if len(n.raft.Load().Servers()) < 2 {
+	if n.alone() {
 		return
 	}
-	n.setLeaving(true)
 	for !n.manager.Idle() {
 		select {
 		case <-n.machine.Changed():
