@@ -230,11 +230,18 @@ func (r *Raft) checkRestore() error {
 		return fmt.Errorf("list snapshots: %w", err)
 	}
 	if len(list) > 0 && !slices.Contains(mark.Snapshots, list[0].ID) {
-		if r.dispensable(list[0].Configuration) {
+		if r.dispensable(list[0].Configuration) && !r.wasCommitted(list[0].Index) {
 			return ErrRestoreUnfinished
 		}
 	}
 	return r.unmarkRestore()
+}
+
+// wasCommitted reports whether this node is known to have learned that an index was committed, as it is if anything
+// was appended here after that. The log that has a snapshot's index committed has that snapshot.
+func (r *Raft) wasCommitted(index uint64) bool {
+	files, ok := r.store.log.(*logFiles)
+	return ok && files.extent.now.Commit >= index
 }
 
 // dispensable reports whether the voters could have elected another leader without this node. Where they couldn't, as

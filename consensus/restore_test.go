@@ -302,3 +302,40 @@ func TestRestoreOfOneOfTwo(t *testing.T) {
 		})
 	}
 }
+
+// TestRestoreThatWasCommitted ends the leader of three between the commit of a restore and the removal of its mark, when
+// other entries have come: it knows that the cluster has taken the restore, and starts again.
+func TestRestoreThatWasCommitted(t *testing.T) {
+	t.Parallel()
+	for _, more := range []bool{false, true} {
+		t.Run(fmt.Sprintf("more=%v", more), func(t *testing.T) {
+			t.Parallel()
+			c, l, saved := savedCluster(t, 3, make(chan error, 3))
+			mark, err := l.newRestoreMark()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.RestoreSnapshot(t.Context(), Restoration{Body: bytes.NewReader(saved.Bytes()), Size: int64(saved.Len())}); err != nil {
+				t.Fatal(err)
+			}
+			if more {
+				c.propose(l, "b 2")
+			}
+			if err := l.markRestore(mark); err != nil {
+				t.Fatal(err)
+			}
+			c.Kill(l, false)
+			c.close(l)
+			switch err := reopen(t, l); {
+			case more && err != nil:
+				t.Error(err)
+			case !more && !errors.Is(err, ErrRestoreUnfinished):
+				t.Errorf("nothing on its disk says how the restore ended: %v", err)
+			case more:
+				c.start(l.id)
+			}
+			c.propose(c.Leader(), "c 3")
+			c.EnsureSame()
+		})
+	}
+}
