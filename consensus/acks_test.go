@@ -1,6 +1,7 @@
 package consensus
 
 import (
+	"errors"
 	"testing"
 	"time"
 )
@@ -35,5 +36,32 @@ func TestVerifyTakesNoOldAnswer(t *testing.T) {
 	close(release)
 	if err := <-verified; err == nil {
 		t.Error("a leader without a quorum was verified")
+	}
+}
+
+// TestVerifyTermOfALeaderElectedAgain: who leads again has not led since.
+func TestVerifyTermOfALeaderElectedAgain(t *testing.T) {
+	t.Parallel()
+	c := newCluster(t, 3, nil)
+	l := c.Leader()
+	term, _ := l.Established()
+	if err := l.VerifyTerm(t.Context(), term); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{"", l.id} {
+		if err := c.Leader().TransferLeadership(t.Context(), to); err != nil {
+			t.Fatal(err)
+		}
+		if to == l.id {
+			c.eventually("the leader is back", func() bool { return c.Leader() == l })
+		} else {
+			c.eventually("another leader", func() bool { return c.Leader() != l })
+		}
+	}
+	if err := l.VerifyTerm(t.Context(), term); !errors.Is(err, ErrNotLeader) {
+		t.Errorf("it has led since term %d: %v", term, err)
+	}
+	if err := l.Verify(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

@@ -16,7 +16,7 @@ func TestCacheIsTransparent(t *testing.T) {
 		bare, inner := raft.NewInmemStore(), raft.NewInmemStore()
 		limit := rapid.Int64Range(1, 4000).Draw(t, "limit")
 		sizes := newLogSizes(inner, 1<<40, 0, func() {})
-		sizes.opened()
+		sizes.opened(nil)
 		cache := newLogCache(sizes, limit)
 		next := rapid.Uint64Range(1, 5).Draw(t, "first")
 		for range rapid.IntRange(1, 30).Draw(t, "steps") {
@@ -115,7 +115,7 @@ func TestSizesAreReadAtTheStart(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s.opened()
+	s.opened(nil)
 	if due != 1 {
 		t.Errorf("a log that is due at the start triggered %d snapshots", due)
 	}

@@ -138,8 +138,13 @@ func (r *Raft) run(rf *raft.Raft) error {
 	r.raft = rf
 	r.fsm.applied.advance(rf.AppliedIndex())
 	r.sizes.setLimit(r.snapshotAfter())
-	r.sizes.opened()
-	if err := r.checkLog(); err != nil {
+	var full []fullFile
+	err := r.checkLog()
+	if files, ok := r.store.log.(*logFiles); ok && err == nil {
+		full, err = files.full()
+	}
+	r.sizes.opened(full)
+	if err != nil {
 		return errors.Join(err, r.fsm.failed, rf.Shutdown().Error())
 	}
 	r.proposals = newProposals(rf, r.opts)

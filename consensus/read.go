@@ -22,6 +22,18 @@ func (r *Raft) Barrier(ctx context.Context) error {
 // call and return.
 func (r *Raft) Verify(ctx context.Context) error { return r.verify.verify(ctx) }
 
+// VerifyTerm asks a quorum whether this node leads, and has led since term began: one that was deposed and elected again
+// may not have applied yet what was committed in between.
+func (r *Raft) VerifyTerm(ctx context.Context, term uint64) error {
+	if err := r.Verify(ctx); err != nil {
+		return err
+	}
+	if now := r.Leader(); now.ID != r.opts.ID || now.Term != term {
+		return fmt.Errorf("%w: the term changed", ErrNotLeader)
+	}
+	return nil
+}
+
 // LinearizableIndex returns, on the leader, an index that covers every entry committed before the call: a read of a
 // state that is applied up to it is linearizable.
 func (r *Raft) LinearizableIndex(ctx context.Context) (uint64, error) {
@@ -36,11 +48,8 @@ func (r *Raft) LinearizableIndex(ctx context.Context) (uint64, error) {
 		return index, err
 	}
 	index := r.raft.CommitIndex()
-	if err := r.Verify(ctx); err != nil {
+	if err := r.VerifyTerm(ctx, before.Term); err != nil {
 		return 0, err
-	}
-	if after := r.Leader(); after.ID != before.ID || after.Term != before.Term {
-		return 0, fmt.Errorf("%w: the term changed", ErrNotLeader)
 	}
 	return index, nil
 }

@@ -209,8 +209,7 @@ func (r *Raft) unmarkRestore() error {
 	return durable.Remove(r.opts.Dir, restoreFile)
 }
 
-// checkRestore refuses to go on from a snapshot that the cluster may not have taken. A node that no other voter could
-// disagree with has finished with the snapshot itself.
+// checkRestore refuses to go on from a snapshot that the cluster may not have taken.
 func (r *Raft) checkRestore() error {
 	if r.opts.Memory != nil {
 		return nil
@@ -231,11 +230,34 @@ func (r *Raft) checkRestore() error {
 		return fmt.Errorf("list snapshots: %w", err)
 	}
 	if len(list) > 0 && !slices.Contains(mark.Snapshots, list[0].ID) {
-		for _, s := range list[0].Configuration.Servers {
-			if s.Suffrage == raft.Voter && string(s.ID) != r.opts.ID {
-				return ErrRestoreUnfinished
-			}
+		if r.dispensable(list[0].Configuration) && !r.wasCommitted(list[0].Index) {
+			return ErrRestoreUnfinished
 		}
 	}
 	return r.unmarkRestore()
+}
+
+// wasCommitted reports whether this node is known to have learned that an index was committed, as it is if anything
+// was appended here after that. The log that has a snapshot's index committed has that snapshot.
+func (r *Raft) wasCommitted(index uint64) bool {
+	files, ok := r.store.log.(*logFiles)
+	return ok && files.extent.now.Commit >= index
+}
+
+// dispensable reports whether the voters could have elected another leader without this node. Where they couldn't, as
+// where it is the only voter or one of two, a restored snapshot on its disk is the end of the log that counts: since
+// then it has voted, and will vote, for nobody who hasn't taken the snapshot. Either it leads again and has the others
+// install it, or one leads that has. The configuration is the one of the restore, during which it doesn't change.
+func (r *Raft) dispensable(c raft.Configuration) bool {
+	voters, others := 0, 0
+	for _, s := range c.Servers {
+		if s.Suffrage != raft.Voter {
+			continue
+		}
+		voters++
+		if string(s.ID) != r.opts.ID {
+			others++
+		}
+	}
+	return 2*others > voters
 }

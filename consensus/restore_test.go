@@ -3,6 +3,7 @@ package consensus
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -250,5 +251,91 @@ func TestRestoreThatLeftNothing(t *testing.T) {
 	c.EnsureSame()
 	if got := c.Leader().toy.read(); len(got.Applied) != 3 {
 		t.Errorf("applied %v", got.Applied)
+	}
+}
+
+// TestRestoreOfOneOfTwo ends the leader of two nodes in a restore, before the other has taken the snapshot, and between
+// the commit and the removal of the mark. It can be started again: the other can't have gone on without it, and, having
+// lost it, waits for it.
+func TestRestoreOfOneOfTwo(t *testing.T) {
+	t.Parallel()
+	for _, taken := range []bool{false, true} {
+		t.Run(fmt.Sprintf("taken=%v", taken), func(t *testing.T) {
+			t.Parallel()
+			fatal := make(chan error, 3)
+			c, l, saved := savedCluster(t, 2, fatal)
+			c.propose(l, "b 2")
+			mark, err := l.newRestoreMark()
+			if err != nil {
+				t.Fatal(err)
+			}
+			body := &readHook{bytes.NewReader(saved.Bytes()), func() {
+				if !taken {
+					c.Partition(l)
+				}
+			}}
+			err = l.RestoreSnapshot(t.Context(), Restoration{Body: body, Size: int64(saved.Len())})
+			if (err == nil) != taken || errors.Is(err, ErrNotRestored) {
+				t.Errorf("the restore: %v", err)
+			}
+			if taken {
+				if err := l.markRestore(mark); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := <-fatal; !errors.Is(err, ErrRestoreUnfinished) {
+				t.Errorf("it ends for %v", err)
+			}
+			c.Kill(l, false)
+			c.close(l)
+			c.Heal(l)
+			again := c.start(l.id)
+			if _, err := os.Stat(filepath.Join(again.opts.Dir, restoreFile)); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the mark is left: %v", err)
+			}
+			c.propose(c.Leader(), "c 3")
+			c.EnsureSame()
+			for _, n := range c.live() {
+				if got := n.toy.read(); len(got.Applied) != 2 || got.Applied[1] != "c" {
+					t.Errorf("%s applied %v, want a and c", n.id, got.Applied)
+				}
+			}
+		})
+	}
+}
+
+// TestRestoreThatWasCommitted ends the leader of three between the commit of a restore and the removal of its mark, when
+// other entries have come: it knows that the cluster has taken the restore, and starts again.
+func TestRestoreThatWasCommitted(t *testing.T) {
+	t.Parallel()
+	for _, more := range []bool{false, true} {
+		t.Run(fmt.Sprintf("more=%v", more), func(t *testing.T) {
+			t.Parallel()
+			c, l, saved := savedCluster(t, 3, make(chan error, 3))
+			mark, err := l.newRestoreMark()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.RestoreSnapshot(t.Context(), Restoration{Body: bytes.NewReader(saved.Bytes()), Size: int64(saved.Len())}); err != nil {
+				t.Fatal(err)
+			}
+			if more {
+				c.propose(l, "b 2")
+			}
+			if err := l.markRestore(mark); err != nil {
+				t.Fatal(err)
+			}
+			c.Kill(l, false)
+			c.close(l)
+			switch err := reopen(t, l); {
+			case more && err != nil:
+				t.Error(err)
+			case !more && !errors.Is(err, ErrRestoreUnfinished):
+				t.Errorf("nothing on its disk says how the restore ended: %v", err)
+			case more:
+				c.start(l.id)
+			}
+			c.propose(c.Leader(), "c 3")
+			c.EnsureSame()
+		})
 	}
 }

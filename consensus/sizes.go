@@ -2,6 +2,7 @@ package consensus
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -10,7 +11,9 @@ import (
 // logSizes remembers the size of each entry in the log, to answer two questions that raft only asks in entries: how many
 // bytes were appended since the last snapshot, and how many entries make up the bytes that should trail it.
 //
-// Entries that were on disk at the start are noted when raft reads them then, which is from the snapshot on.
+// Entries that were on disk at the start are noted when raft reads them then, which is from the snapshot on. Of those below
+// it the files are known that hold them: else no process that ends before enough has come would compact the log, and one
+// after the other would leave more.
 //
 // What counts is what the disk holds. Entries that are taken back, after a change of leaders, leave a file of the log
 // whose rest stays empty: the next entry is charged for it. Where leaders change often, entries alone would let thousands
@@ -24,6 +27,8 @@ type logSizes struct {
 	// first is the index of sizes[0].
 	first uint64
 	sizes []uint32
+	// below are full files of the log that hold entries below first, the lowest first.
+	below []fullFile
 	// since is the number of bytes above the last snapshot.
 	since int64
 	// full is told when since passes limit; it must not block.
@@ -33,6 +38,12 @@ type logSizes struct {
 	opening bool
 	// taken is true after entries were taken back, until the next one comes.
 	taken bool
+}
+
+// fullFile is a file of the log that takes no more entries.
+type fullFile struct {
+	min, max uint64 // the entries in it
+	bytes    int64
 }
 
 var (
@@ -63,10 +74,11 @@ func (s *logSizes) GetLog(index uint64, out *raft.Log) error {
 	return nil
 }
 
-// opened ends the opening phase.
-func (s *logSizes) opened() {
+// opened ends the opening phase. files are those of the log that were full.
+func (s *logSizes) opened(files []fullFile) {
 	s.mu.Lock()
 	s.opening = false
+	s.below = slices.DeleteFunc(files, func(f fullFile) bool { return f.max >= s.first })
 	over := s.since >= s.limit
 	s.mu.Unlock()
 	if over {
@@ -99,7 +111,7 @@ func (s *logSizes) StoreLogs(logs []*raft.Log) error {
 func (s *logSizes) note(e *raft.Log) {
 	size := uint32(min(int64(len(e.Data)+logOverhead)+s.owed(), 1<<31))
 	if next := s.first + uint64(len(s.sizes)); len(s.sizes) == 0 || e.Index != next {
-		s.first, s.sizes, s.since = e.Index, s.sizes[:0], 0
+		s.first, s.sizes, s.since, s.below = e.Index, s.sizes[:0], 0, nil
 	}
 	s.sizes = append(s.sizes, size)
 	s.since += int64(size)
@@ -121,6 +133,7 @@ func (s *logSizes) DeleteRange(lo, hi uint64) error {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.below = slices.DeleteFunc(s.below, func(f fullFile) bool { return lo <= f.max && hi >= f.max })
 	end := s.first + uint64(len(s.sizes))
 	switch {
 	case lo <= s.first && hi >= s.first: // a prefix
@@ -136,7 +149,8 @@ func (s *logSizes) DeleteRange(lo, hi uint64) error {
 // keepAll is more trailing entries than a log has, and far from overflowing raft's sums.
 const keepAll = math.MaxUint64 / 4
 
-// trailing returns how many of the newest entries hold at least want bytes. While fewer are known, all are kept.
+// trailing returns how many of the newest entries hold at least want bytes, with all that is in a file if they begin in one
+// that was there at the start. While fewer are known, all are kept.
 func (s *logSizes) trailing(want int64) uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,13 +161,26 @@ func (s *logSizes) trailing(want int64) uint64 {
 		}
 		sum += int64(s.sizes[len(s.sizes)-1-n])
 	}
+	for _, f := range slices.Backward(s.below) {
+		if sum += f.bytes; sum >= want {
+			return s.first + uint64(len(s.sizes)) - f.min
+		}
+	}
 	return keepAll
 }
 
-// snapshotted starts to count anew: a snapshot covers all up to about here.
-func (s *logSizes) snapshotted() {
+// snapshotted starts to count anew: a snapshot covers all up to about here, which is so many bytes.
+func (s *logSizes) snapshotted() (covered int64) {
 	s.mu.Lock()
-	s.since = 0
+	defer s.mu.Unlock()
+	covered, s.since = s.since, 0
+	return covered
+}
+
+// notSnapshotted counts again what snapshotted has returned: the snapshot came to nothing.
+func (s *logSizes) notSnapshotted(covered int64) {
+	s.mu.Lock()
+	s.since += covered
 	s.mu.Unlock()
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"go.uber.org/zap"
 )
 
@@ -64,8 +65,11 @@ func (r *Raft) Snapshot(ctx context.Context) error {
 		if err := r.setTrailing(); err != nil {
 			return err
 		}
-		r.sizes.snapshotted()
+		covered := r.sizes.snapshotted()
 		err := r.raft.Snapshot().Error()
+		if err != nil && !errors.Is(err, raft.ErrNothingNewToSnapshot) {
+			r.sizes.notSnapshotted(covered) // or none would be tried before as much again has come
+		}
 		r.sizes.setLimit(r.snapshotAfter())
 		return err
 	})

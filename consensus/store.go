@@ -43,6 +43,13 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 	if err := makePrivate(filepath.Join(o.Dir, "snapshots")); err != nil {
 		return nil, fmt.Errorf("make snapshot directory: %w", err)
 	}
+	used, err := isUsed(o.Dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := removeUnfinished(filepath.Join(o.Dir, "snapshots")); err != nil {
+		return nil, err
+	}
 	files, err := raft.NewFileSnapshotStoreWithLogger(o.Dir, snapshotsRetained, hl)
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot store: %w", err)
@@ -62,10 +69,6 @@ func openStores(o Options, hl hclog.Logger) (*stores, error) {
 	}
 	if len(list) > 0 {
 		snaps.reach.Store(list[0].Index)
-	}
-	used, err := isUsed(o.Dir)
-	if err != nil {
-		return nil, err
 	}
 	unsummed, err := adopt(o.Dir)
 	if err != nil {
@@ -99,6 +102,19 @@ func makePrivate(dir string) error {
 		return err
 	}
 	return os.Chmod(dir, 0o700) //nolint:gosec // a directory
+}
+
+// removeUnfinished removes snapshots that a process was taking or receiving when it ended: the library passes over them,
+// for ever, and each is as large as the state.
+func removeUnfinished(snapshots string) error {
+	left, err := filepath.Glob(filepath.Join(snapshots, "*.tmp"))
+	for _, path := range left {
+		err = errors.Join(err, os.RemoveAll(path))
+	}
+	if err != nil {
+		return fmt.Errorf("remove snapshots that were cut off: %w", err)
+	}
+	return nil
 }
 
 // isUsed reports whether a directory has a log or a snapshot. Whatever else belongs to it was made before.

@@ -52,6 +52,52 @@ func TestStoresOpenAgainInOneProcess(t *testing.T) {
 	}
 }
 
+// TestUnfinishedSnapshotsAreRemoved: a process that ends while it takes or receives a snapshot leaves what it had of it,
+// and each is as large as the state.
+func TestUnfinishedSnapshotsAreRemoved(t *testing.T) {
+	o := Options{Dir: t.TempDir()}
+	files := func(begin bool) (n int) {
+		t.Helper()
+		s, err := openStores(o, hclog.NewNullLogger())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, end := range []bool{true, false} {
+			if !begin {
+				break
+			}
+			sink, err := s.snaps.Create(raft.SnapshotVersionMax, uint64(10+i), 1, raft.Configuration{}, 1, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = sink.Write([]byte("state")); err == nil && end {
+				err = sink.Close()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		list, err := s.snaps.List()
+		if err != nil || len(list) != 1 || list[0].Index != 10 {
+			t.Errorf("%d snapshots: %v", len(list), err)
+		}
+		if err := s.close(); err != nil {
+			t.Fatal(err)
+		}
+		found, err := os.ReadDir(filepath.Join(o.Dir, "snapshots"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(found)
+	}
+	if n := files(true); n != 2 {
+		t.Fatalf("%d files, want a snapshot and what was begun of another", n)
+	}
+	if n := files(false); n != 1 {
+		t.Errorf("%d files are left after the next start", n)
+	}
+}
+
 // A log whose end was cut off, as a new leader does with what was never committed, opens again and has the rest: cut
 // once, cut again before anything was appended, and cut into a file that was cut before.
 func TestLogOpensAfterItsEndWasCutOff(t *testing.T) {

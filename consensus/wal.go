@@ -159,6 +159,17 @@ func (l *logFiles) remove(lo, hi uint64) error {
 	return l.WAL.DeleteRange(lo, hi)
 }
 
+// full lists the files that take no more entries, the lowest first.
+func (l *logFiles) full() (files []fullFile, err error) {
+	state, err := l.meta.Load(l.dir)
+	for _, f := range state.Segments {
+		if !f.SealTime.IsZero() {
+			files = append(files, fullFile{f.MinIndex, f.MaxIndex, int64(f.SizeLimit)})
+		}
+	}
+	return files, err
+}
+
 // Close closes the log.
 func (l *logFiles) Close() error { return errors.Join(l.WAL.Close(), l.extent.file.Close()) }
 

@@ -222,7 +222,7 @@ func TestEntriesTakenBackLeaveFewFiles(t *testing.T) {
 	due := false
 	o := Options{segment: segment}
 	s := newLogSizes(l, 4*segment, o.takenBack(), func() { due = true })
-	s.opened()
+	s.opened(nil)
 	first, next, most := uint64(1), uint64(1), 0
 	for range changes {
 		if err := s.StoreLogs(entries(next, next+2)); err != nil {

@@ -10,6 +10,7 @@ import (
 	"go.uber.org/zap"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/consensus"
 )
 
 const (
@@ -19,9 +20,16 @@ const (
 	// leavePatience is how long no leader may answer a node that is leaving, before
 	// that gives up: longer than any election takes while a majority lives.
 	leavePatience = 5 * time.Second
+	// abdicatePatience bounds the wait for another leader, and abdicateAgain is the
+	// pause between two attempts to make one.
+	abdicatePatience = 15 * time.Second
+	abdicateAgain    = 100 * time.Millisecond
 )
 
-var errQuorumLost = fmt.Errorf("no leader has answered for %v", leavePatience)
+var (
+	errQuorumLost  = fmt.Errorf("no leader has answered for %v", leavePatience)
+	errNoSuccessor = fmt.Errorf("no other node has taken the leadership for %v", abdicatePatience)
+)
 
 const hintLeave = "nodes that are missing: `botnode status` shows them; start them again, or `botnode node remove` those that are gone for good while a majority is left. " +
 	"To end this process alone, stop it: it stays a member and can come back. Where the majority is gone for good: `botnode recover`"
@@ -31,16 +39,20 @@ func (n *Node) Leave(ctx context.Context) error {
 	if !n.inCluster() {
 		return admin.ErrNotInCluster
 	}
-	if len(n.raft.Load().Servers()) == 1 {
+	switch r := n.raft.Load(); {
+	case n.alone():
 		return admin.WithHint(fmt.Errorf("%w: this is the cluster's only node", admin.ErrRefused), "stop it instead")
+	case n.voter() && !otherVoter(r, n.o.ID):
+		return admin.WithHint(fmt.Errorf("%w: this is the cluster's only voter: nobody else could lead it", admin.ErrRefused), "promote another node first")
 	}
 	if err := n.leavable(ctx); err != nil {
 		return admin.WithHint(fmt.Errorf("%w: nothing was done: the node is a member and keeps its shards: %w", admin.ErrNoQuorum, err), hintLeave)
 	}
 	during, end := n.whileQuorum(ctx)
 	defer end()
+	n.addLeaving(1)
 	if err := n.removeSelf(during); err != nil && n.inCluster() {
-		n.setLeaving(false) // or it would stay a member that gets nothing to do
+		n.addLeaving(-1) // or it would stay a member that gets nothing to do
 		if cause := context.Cause(during); cause != nil {
 			err = cause
 		}
@@ -92,19 +104,48 @@ func (n *Node) whileQuorum(ctx context.Context) (_ context.Context, end func()) 
 // removeSelf hands everything over and has the leader remove this node.
 func (n *Node) removeSelf(ctx context.Context) error {
 	n.handOver(ctx)
-	err := poll(ctx, func() bool { l := n.raft.Load().Leader(); return l.Known && l.ID != n.o.ID })
+	err := abdicate(ctx, n.o.ID, n.raft.Load())
 	if err == nil {
 		_, err = n.askLeader(ctx, clusterRequest{Kind: "remove", ID: n.o.ID})
 	}
 	return err
 }
 
+// office is what there is to know and to do about the leadership.
+type office interface {
+	Leader() consensus.Leader
+	TransferLeadership(ctx context.Context, to string) error
+}
+
+// abdicate waits until another node leads than this one, which gives its leadership
+// away until it has none: a transfer fails while nobody has caught up, or while a
+// backup is being restored.
+func abdicate(ctx context.Context, self string, r office) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, abdicatePatience, errNoSuccessor)
+	defer cancel()
+	var failed error
+	for {
+		again := 5 * time.Millisecond
+		switch l := r.Leader(); {
+		case l.Known && l.ID != self:
+			return nil
+		case l.Known:
+			failed, again = r.TransferLeadership(ctx, ""), abdicateAgain
+		}
+		if err := pause(ctx, again); err != nil {
+			return errors.Join(err, failed)
+		}
+	}
+}
+
+// alone reports whether there is no other node.
+func (n *Node) alone() bool { return len(n.raft.Load().Servers()) < 2 }
+
 // handOver moves shards away, then leadership.
 func (n *Node) handOver(ctx context.Context) {
-	if len(n.raft.Load().Servers()) < 2 {
+	if n.alone() {
 		return
 	}
-	n.setLeaving(true)
 	for !n.manager.Idle() {
 		select {
 		case <-n.machine.Changed():

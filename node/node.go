@@ -52,8 +52,9 @@ type Node struct {
 	restoreMu sync.Mutex // held while this node restores a backup
 	stopOnce  sync.Once
 	stopErr   error
-	leaving   atomic.Bool
-	caughtUp  atomic.Bool // once, since the process began
+	leaveMu   sync.Mutex   // held while leaving changes
+	leaving   atomic.Int32 // how many leaves and stops hand this node's shards over
+	caughtUp  atomic.Bool  // once, since the process began
 	clusterID atomic.Pointer[string]
 	left      chan struct{} // closed when the node has left its cluster
 	leftOnce  sync.Once
@@ -279,7 +280,7 @@ func (n *Node) meta() membership.Meta {
 		ID: n.o.ID, Incarnation: n.self.Inc, ClusterAddr: n.transport.Addr(), HTTPAddr: n.o.HTTPAddr,
 		Version: n.o.Version, Rules: fsm.KnownRules,
 	}
-	if n.leaving.Load() {
+	if n.leaving.Load() > 0 {
 		m.Flags |= membership.Draining
 	}
 	return m
@@ -354,7 +355,10 @@ func (n *Node) Stop(ctx context.Context) error {
 		hand, cancel := context.WithTimeout(ctx, n.o.StopTimeout)
 		defer cancel()
 		n.awaitRestore(hand)
-		n.handOver(hand)
+		if !n.alone() {
+			n.addLeaving(1)
+			n.handOver(hand)
+		}
 		n.stopErr = n.end()
 	})
 	return n.stopErr
@@ -414,7 +418,11 @@ func (n *Node) Linked(peer fsm.NodeRef) bool {
 // Left is closed when the node has left its cluster and should end.
 func (n *Node) Left() <-chan struct{} { return n.left }
 
-func (n *Node) setLeaving(on bool) {
-	n.leaving.Store(on)
-	n.manager.SetLeaving(on)
+// addLeaving notes that one more leave or stop hands this node's shards over, or that
+// one has given up. While there is another the node gets none: a leave that was given
+// up in its client goes on here beside the next.
+func (n *Node) addLeaving(by int32) {
+	n.leaveMu.Lock()
+	defer n.leaveMu.Unlock()
+	n.manager.SetLeaving(n.leaving.Add(by) > 0)
 }

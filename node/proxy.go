@@ -40,7 +40,7 @@ func (n *Node) ProposeState(ctx context.Context, build func(*fsm.State) fsm.Comm
 // Serving implements proxy.Backend.
 func (n *Node) Serving() error {
 	switch {
-	case n.ctx.Err() != nil || n.leaving.Load():
+	case n.ctx.Err() != nil || n.leaving.Load() > 0:
 		return errStops
 	case !n.inCluster():
 		return errNotMember

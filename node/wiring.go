@@ -181,12 +181,12 @@ func (c clusterView) Leader() (string, bool) {
 }
 
 // Verify implements shard.Cluster.
-func (c clusterView) Verify(ctx context.Context) error {
+func (c clusterView) Verify(ctx context.Context, term uint64) error {
 	r := c.n.raftOrNil()
 	if r == nil {
 		return errNotReady
 	}
-	return r.Verify(ctx)
+	return r.VerifyTerm(ctx, term)
 }
 
 // Call implements shard.Cluster.

@@ -79,7 +79,7 @@ type cutOff struct{ fakeCluster }
 
 var errNoMajority = errors.New("no majority")
 
-func (cutOff) Verify(context.Context) error { return errNoMajority }
+func (cutOff) Verify(context.Context, uint64) error { return errNoMajority }
 
 // TestFreshTakesAVerifiedLeader: a node that leads as far as it knows keeps nobody
 // fresh, itself included, unless a majority says so.
@@ -95,5 +95,37 @@ func TestFreshTakesAVerifiedLeader(t *testing.T) {
 	}
 	if m.askFresh(t.Context()); m.Fresh() {
 		t.Error("it is fresh by its own word")
+	}
+}
+
+// inTerm is a cluster in which this node leads in a term.
+type inTerm struct {
+	fakeCluster
+	term uint64
+}
+
+func (c inTerm) Verify(_ context.Context, term uint64) error {
+	if term != c.term {
+		return ErrNotLeading
+	}
+	return nil
+}
+
+// TestFreshTakesTheTermOfTheRules: a node that was deposed and elected again, and has
+// not been told so here, may not have applied what was granted in between. Whom it
+// answers would take that state for the newest.
+func TestFreshTakesTheTermOfTheRules(t *testing.T) {
+	m := NewManager(Options{Self: refJoe, Machine: fsm.NewMachine(), Cluster: inTerm{fakeCluster{leader: "joe"}, 5}})
+	m.SetLeadership(3, true)
+	msg, err := json.Marshal(message{Kind: msgFresh, Node: refMike})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.HandleMessage(t.Context(), "mike", msg); !errors.Is(err, ErrNotLeading) {
+		t.Errorf("an answer by the rules of a term that is over: %v", err)
+	}
+	m.SetLeadership(5, true)
+	if _, err := m.HandleMessage(t.Context(), "mike", msg); err != nil {
+		t.Error(err)
 	}
 }

@@ -138,15 +138,17 @@ func (l *leaderLoop) with(f func(*Leader) error) error {
 }
 
 // fresh answers a node's question whether this one leads. Leadership is
-// verified by a round that begins after the question came.
+// verified by a round that begins after the question came, and in the term of the
+// rules: a node that was deposed and leads again may not know of that here, nor have
+// applied what was granted in between.
 func (l *leaderLoop) fresh(ctx context.Context, node fsm.NodeRef, leaving bool) error {
 	l.mu.Lock()
-	led := l.leader
+	led, term := l.leader, l.term
 	l.mu.Unlock()
 	if led == nil {
 		return ErrNotLeading
 	}
-	if err := l.m.o.Cluster.Verify(ctx); err != nil {
+	if err := l.m.o.Cluster.Verify(ctx, term); err != nil {
 		return err
 	}
 	l.mu.Lock()

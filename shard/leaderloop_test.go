@@ -20,8 +20,8 @@ var (
 // fakeCluster is a cluster of nobody else, led by whom it says.
 type fakeCluster struct{ leader string }
 
-func (c fakeCluster) Leader() (string, bool)     { return c.leader, c.leader != "" }
-func (fakeCluster) Verify(context.Context) error { return nil }
+func (c fakeCluster) Leader() (string, bool)             { return c.leader, c.leader != "" }
+func (fakeCluster) Verify(context.Context, uint64) error { return nil }
 func (fakeCluster) Call(context.Context, string, []byte) ([]byte, error) {
 	return nil, errors.New("nobody is there")
 }

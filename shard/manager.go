@@ -30,8 +30,8 @@ type Proposer interface {
 type Cluster interface {
 	// Leader returns the id of the leader that this node knows.
 	Leader() (id string, known bool)
-	// Verify returns nil if this node still led after the call began.
-	Verify(ctx context.Context) error
+	// Verify returns nil if this node still led in a term after the call began.
+	Verify(ctx context.Context, term uint64) error
 	// Call sends a message to HandleMessage of a node.
 	Call(ctx context.Context, id string, msg []byte) ([]byte, error)
 }

@@ -84,9 +84,23 @@ func shardGuards() []guard {
 		{
 			name: "freshness/verified", protects: "Who answers that it leads has shown it to a majority since it was asked.",
 			file: "shard/leaderloop.go",
-			cut:  "if err := l.m.o.Cluster.Verify(ctx); err != nil {",
-			with: "if err := ctx.Err(); err != nil {",
+			cut:  "if err := l.m.o.Cluster.Verify(ctx, term); err != nil {",
+			with: "if err := ctx.Err(); err != nil || term == 0 {",
 			test: "TestFreshTakesAVerifiedLeader",
+		},
+		{
+			name: "freshness/term", protects: "A leader that was deposed and elected again answers only once it has applied what was committed in between.",
+			file: "consensus/read.go",
+			cut:  "if now := r.Leader(); now.ID != r.opts.ID || now.Term != term {",
+			with: "if now := r.Leader(); now.ID != r.opts.ID {",
+			test: "TestVerifyTermOfALeaderElectedAgain",
+		},
+		{
+			name: "freshness/since", protects: "What a follower answered to a heartbeat that was sent before doesn't show that a leader leads now.",
+			file: "consensus/acks.go",
+			cut:  "got.term == term && !got.sent.Before(since)",
+			with: "got.term == term",
+			test: "TestVerifyTakesNoOldAnswer",
 		},
 		{
 			name: "permits/pace", protects: "Identifies of one key are five seconds apart, as Discord's max_concurrency wants.",

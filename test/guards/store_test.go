@@ -70,7 +70,7 @@ func restoreGuards() []guard {
 			name: "restore/mark", protects: "A node that led a restore which was cut off doesn't start on a state that no majority may have.",
 			file: "consensus/restore.go",
 			cut:  "return ErrRestoreUnfinished\n",
-			with: "continue\n",
+			with: "_ = ErrRestoreUnfinished\n",
 			test: "TestRestoreOfADeposedLeader",
 		},
 		{
