@@ -127,3 +127,10 @@ func FillDisk(wrote func(int) (uint64, bool)) (total int, err error) {
 	}
 	return total, nil
 }
+
+// AskToJoin asks the node at addr to decide on a joiner that says it knows some rules,
+// and to admit it unless it is only asked.
+func (n *Node) AskToJoin(ctx context.Context, addr, joiner string, rules uint64, prepare bool) error {
+	_, err := n.ask(ctx, addr, clusterRequest{Kind: "join", ID: joiner, Addr: "127.0.0.1:1", Incarnation: 1, Rules: rules, Prepare: prepare})
+	return err
+}
