@@ -116,14 +116,15 @@ func FuzzReadSnapshot(f *testing.F) {
 	snap := full(&testing.T{}).snapshot()
 	f.Add(snap, false)
 	f.Add(unpacked(&testing.T{}, snap), true)
+	f.Add(bomb(&testing.T{}, snap, 16), false)
 	f.Fuzz(func(t *testing.T, b []byte, pack bool) {
 		if pack {
 			b = packed(b)
 		}
-		s, index, err := ReadSnapshot(bytes.NewReader(b))
+		s, index, err := ReadSnapshotWithin(bytes.NewReader(b), within(8<<20))
 		if err != nil {
 			var newer *NewerRulesError
-			if !errors.Is(err, ErrMalformed) && !errors.As(err, &newer) {
+			if err != errRoom && !errors.Is(err, ErrMalformed) && !errors.As(err, &newer) {
 				t.Fatal(err)
 			}
 			return

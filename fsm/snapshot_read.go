@@ -16,12 +16,18 @@ import (
 // ReadSnapshot builds a state from a snapshot, and verifies its checksum, its
 // digest, and that nothing follows it. What it allocates is in proportion to
 // what it has read.
-func ReadSnapshot(from io.Reader) (*State, uint64, error) {
+func ReadSnapshot(from io.Reader) (*State, uint64, error) { return ReadSnapshotWithin(from, nil) }
+
+// ReadSnapshotWithin is ReadSnapshot for what may come from anybody: a small file
+// may unpack to any number of bytes. room is asked every roomEvery of them whether
+// to go on, with how many there were; its error is returned as it is.
+func ReadSnapshotWithin(from io.Reader, room func(unpacked int64) error) (*State, uint64, error) {
 	if err := readMagic(from); err != nil {
 		return nil, 0, err
 	}
+	m := &meter{from: s2.NewReader(from, s2.ReaderAllocBlock(64<<10)), room: room}
 	l := &loader{
-		sectionReader: sectionReader{r: bufio.NewReaderSize(s2.NewReader(from, s2.ReaderAllocBlock(64<<10)), 64<<10), hash: xxh3.New()},
+		sectionReader: sectionReader{r: bufio.NewReaderSize(m, 64<<10), hash: xxh3.New()},
 		s:             NewState(),
 	}
 	for !l.over {
@@ -29,6 +35,9 @@ func ReadSnapshot(from io.Reader) (*State, uint64, error) {
 		id := l.byte()
 		if l.err == nil {
 			l.section(id, sum[:])
+		}
+		if m.err != nil {
+			return nil, 0, m.err
 		}
 		if l.err != nil {
 			return nil, 0, l.err
@@ -41,6 +50,31 @@ func ReadSnapshot(from io.Reader) (*State, uint64, error) {
 		return nil, 0, fmt.Errorf("%w: the snapshot's digest is wrong", ErrMalformed)
 	}
 	return l.s, l.index, nil
+}
+
+// roomEvery is how many bytes are unpacked between two questions for room.
+const roomEvery = 4 << 20
+
+// meter counts what is unpacked and asks for room. The first refusal sticks.
+type meter struct {
+	from        io.Reader
+	room        func(int64) error // nil: there is enough
+	read, asked int64
+	err         error
+}
+
+// Read implements io.Reader.
+func (m *meter) Read(b []byte) (int, error) {
+	if m.err != nil {
+		return 0, m.err
+	}
+	n, err := m.from.Read(b)
+	m.read += int64(n)
+	if m.room != nil && m.read-m.asked >= roomEvery {
+		m.asked = m.read
+		m.err = m.room(m.read)
+	}
+	return n, err
 }
 
 func readMagic(from io.Reader) error {

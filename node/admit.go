@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -44,6 +45,13 @@ func (n *Node) admit(ctx context.Context, r *consensus.Raft, req clusterRequest)
 	}
 	if err := n.waitEstablished(ctx); err != nil {
 		return clusterAnswer{}, err
+	}
+	n.rulesMu.Lock()
+	defer n.rulesMu.Unlock()
+	rules := uint64(0)
+	n.State(func(s *fsm.State) { rules = s.Rules })
+	if req.knows() < rules {
+		return refuseOlder(req, rules), nil
 	}
 	if req.Prepare {
 		return clusterAnswer{ClusterID: n.ClusterID()}, nil
@@ -95,6 +103,22 @@ func refuseTaken(id, owner string) clusterAnswer {
 	return clusterAnswer{
 		Refused: fmt.Sprintf("the id %s belongs to a voter at %s, which is down and may come back", id, owner),
 		Hint:    "join under another --id, or `botnode node remove " + id + "` first if that node is gone for good",
+	}
+}
+
+// unsaidRules is what a joiner knows that doesn't say: it is of a version from before
+// it had to, the first of which knew these.
+const unsaidRules = 2
+
+// knows returns the newest rules that a joiner knows.
+func (r *clusterRequest) knows() uint64 { return cmp.Or(r.Rules, unsaidRules) }
+
+// refuseOlder refuses a joiner that doesn't know the rules in force: it would stop at
+// the first entry or snapshot of theirs, as a member that counts for the quorum.
+func refuseOlder(req clusterRequest, rules uint64) clusterAnswer {
+	return clusterAnswer{
+		Refused: fmt.Sprintf("%s runs an older version than the cluster: it knows rules %d, and rules %d are in force", req.ID, req.knows(), rules),
+		Hint:    "start " + req.ID + " with the version that the others run, or a newer one (`botnode node list` shows theirs), and join again",
 	}
 }
 

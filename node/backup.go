@@ -97,13 +97,19 @@ type Backup struct {
 
 // ReadBackup reads a whole backup and verifies it: its checksums, the state's own,
 // and that the header is the state's.
+//
+// One that unpacks to more than this machine can hold is refused (admin.ErrRefused).
 func ReadBackup(from io.Reader, unseal backupfile.Unseal) (*Backup, error) {
+	return readBackup(from, unseal, machineMemory())
+}
+
+func readBackup(from io.Reader, unseal backupfile.Unseal, room memoryRoom) (*Backup, error) {
 	r, err := backupfile.NewReader(from, unseal)
 	if err != nil {
 		return nil, err
 	}
-	s, index, err := fsm.ReadSnapshot(r)
-	if errors.Is(err, backupfile.ErrSealed) {
+	s, index, err := fsm.ReadSnapshotWithin(r, room.check)
+	if errors.Is(err, backupfile.ErrSealed) || errors.Is(err, admin.ErrRefused) {
 		return nil, err
 	}
 	if bad := r.Verify(); bad != nil { // what the file's checksums say comes first: it is what a reader stumbled over

@@ -112,3 +112,31 @@ func (n *Node) Term() uint64 {
 	term, _ := n.raft.Load().Established()
 	return term
 }
+
+// MachineMemory is the memory that a backup may take.
+func MachineMemory() uint64 { return uint64(machineMemory()) }
+
+// MemoryRoom is whether a backup of which so much was unpacked has room in a memory.
+func MemoryRoom(memory uint64, unpacked int64) error { return memoryRoom(memory).check(unpacked) }
+
+// MemoryLimits names the files with limits of the memory.
+var MemoryLimits = memoryLimits
+
+// FillDisk writes 2 GiB where wrote says what is free after so many bytes.
+func FillDisk(wrote func(int) (uint64, bool)) (total int, err error) {
+	last := 0
+	d := &diskRoom{to: io.Discard, free: func() (uint64, bool) { n := total - last; last = total; return wrote(n) }}
+	for piece := make([]byte, 1<<20); total < 2<<30; total += len(piece) {
+		if _, err := d.Write(piece); err != nil {
+			return total, err
+		}
+	}
+	return total, nil
+}
+
+// AskToJoin asks the node at addr to decide on a joiner that says it knows some rules,
+// and to admit it unless it is only asked.
+func (n *Node) AskToJoin(ctx context.Context, addr, joiner string, rules uint64, prepare bool) error {
+	_, err := n.ask(ctx, addr, clusterRequest{Kind: "join", ID: joiner, Addr: "127.0.0.1:1", Incarnation: 1, Rules: rules, Prepare: prepare})
+	return err
+}

@@ -28,6 +28,7 @@ type clusterRequest struct {
 	Prepare     bool   `json:"prepare,omitempty"` // of join: decide, and name the cluster, but admit nobody yet
 	On          bool   `json:"on,omitempty"`
 	Index       uint64 `json:"index,omitempty"` // of hash
+	Rules       uint64 `json:"rules,omitempty"` // of join: the newest that the joiner knows; 0 of a version that doesn't say
 }
 
 // clusterAnswer answers a clusterRequest. A refusal is an answer, too.
@@ -199,6 +200,7 @@ func (n *Node) Join(ctx context.Context, peer, token string, stage func(string))
 func (n *Node) requestJoin(ctx context.Context, peer string) (clusterAnswer, error) {
 	req := clusterRequest{
 		Kind: "join", ID: n.o.ID, Addr: n.transport.Addr(), Incarnation: n.self.Inc, ClusterID: n.ClusterID(), Prepare: true,
+		Rules: fsm.KnownRules,
 	}
 	if err := n.identity.MarkJoining(peer); err != nil {
 		return clusterAnswer{}, fmt.Errorf("%w: %w", admin.ErrRefused, err)

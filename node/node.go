@@ -49,6 +49,7 @@ type Node struct {
 	wg        sync.WaitGroup
 	cleanups  []cleanup
 	joinMu    sync.Mutex // held while this node joins, or answers a join
+	rulesMu   sync.Mutex // held while a joiner is judged by the rules and admitted, or they are raised; after joinMu
 	restoreMu sync.Mutex // held while this node restores a backup
 	stopOnce  sync.Once
 	stopErr   error

@@ -20,6 +20,8 @@ var (
 	errStops      = fmt.Errorf("%w: it is stopping", proxy.ErrLeaving)
 )
 
+// (Sync, which proxy.Backend wants, is admin.Backend's.)
+
 // ViewState implements proxy.Backend.
 func (n *Node) ViewState(f func(*fsm.State)) { n.State(f) }
 

@@ -65,22 +65,10 @@ func newProxied(t *testing.T, nodes int, o sim.Options) *proxied {
 	p.key = key
 	p.propose(&fsm.PutClientKey{Bot: "default", Key: fsm.ClientKey{Name: "web", Hash: hash, Rights: fsm.RightEvents, At: 1}})
 	for _, id := range l.Nodes() {
-		p.knows(id)
-		p.serve(id)
+		p.serve(id) // whether it has heard of the key or not
+
 	}
 	return p
-}
-
-// knows waits until a node has applied the client key: one that lags refuses it.
-func (p *proxied) knows(id string) {
-	p.t.Helper()
-	until(p.ctx, p.t, id+" knows of the client key", func() (known bool) {
-		p.Node(id).State(func(s *fsm.State) {
-			b := s.Bot("default")
-			known = b != nil && len(b.ClientKeys()) > 0
-		})
-		return known
-	})
 }
 
 func (p *proxied) propose(cmd fsm.Command) {

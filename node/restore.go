@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"go.uber.org/zap"
@@ -76,7 +77,11 @@ func (n *Node) receive(from io.Reader) (*Backup, error) {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	if _, err := io.Copy(f, from); err != nil {
+	dir := filepath.Dir(f.Name())
+	switch _, err := io.Copy(&diskRoom{to: f, free: func() (uint64, bool) { return freeOf(dir) }}, from); {
+	case errors.Is(err, admin.ErrRefused):
+		return nil, err
+	case err != nil:
 		return nil, fmt.Errorf("%w: the file did not come whole: %w", admin.ErrBadRequest, err)
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {

@@ -23,6 +23,9 @@ func (n *Node) followRules(ctx context.Context) {
 // knows, the dead included: a node that is down may come back as the version
 // that it was.
 func (n *Node) raiseRules(ctx context.Context) {
+	// None may come into force between the look at a joiner's rules and its admission.
+	n.rulesMu.Lock()
+	defer n.rulesMu.Unlock()
 	known, ok := n.rulesKnown()
 	inForce := uint64(0)
 	n.State(func(s *fsm.State) { inForce = s.Rules })

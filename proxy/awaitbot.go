@@ -22,26 +22,25 @@ var (
 )
 
 // awaitBot waits until the cache knows the bot's own user, which READY shows, and
-// the guilds of all the bot's shards that may share some with the session's. It
-// returns the intents that the bot has.
+// the guilds of all the bot's shards that may share some with the session's.
 //
 // A shard that has lost its session ends those of clients when it gets the next
 // one, so that it is waited for, too, but nobody is refused for it. One that an
 // operator has disconnected is not waited for.
-func (c *conn) awaitBot(ctx context.Context, sess *session) (has discord.Intents, refusal *ending) {
+func (c *conn) awaitBot(ctx context.Context, sess *session) *ending {
 	err := poll(ctx, c.s.o.times.serve, func() (err error) {
 		err = errNoSelf
 		c.s.o.Backend.ViewState(func(st *fsm.State) {
 			if b := st.Bot(sess.client.Bot); b != nil && len(b.Cache().Self()) > 0 {
-				has, err = discord.Intents(b.Config.Intents), lacking(b, &sess.filter)
+				err = lacking(b, &sess.filter)
 			}
 		})
 		return err
 	})
 	if err != nil && !errors.Is(err, errNoSession) {
-		return 0, elsewhere(err.Error())
+		return elsewhere(err.Error())
 	}
-	return has, nil
+	return nil
 }
 
 // lacking returns what keeps a session from beginning, or nil.

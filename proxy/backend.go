@@ -21,6 +21,9 @@ type Backend interface {
 	// ViewState reads the applied state; f must be quick and keep nothing but what
 	// package fsm allows.
 	ViewState(f func(s *fsm.State))
+	// Sync returns once this node has applied everything that was committed before the
+	// call, as a quorum says; an error means that none could be asked in time.
+	Sync(ctx context.Context) error
 	// Changed is closed after the next change of the state.
 	Changed() <-chan struct{}
 	// ProposeState proposes a command that is made from the applied state, and returns

@@ -67,6 +67,8 @@ type bedNode struct {
 	applied int
 	lags    bool
 	away    atomic.Pointer[error] // why it may not serve
+	cut     atomic.Bool           // it has no quorum to ask
+	asked   atomic.Int64          // how often it has asked one
 	server  *Server
 }
 
@@ -270,6 +272,17 @@ func (n *bedNode) Self() fsm.NodeRef { return n.self }
 
 func (n *bedNode) ViewState(f func(*fsm.State)) {
 	n.machine.View(func(_ uint64, s *fsm.State) { f(s) })
+}
+
+func (n *bedNode) Sync(context.Context) error {
+	n.asked.Add(1)
+	if n.cut.Load() {
+		return errors.New("no quorum")
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.catchUp()
+	return nil
 }
 
 func (n *bedNode) Changed() <-chan struct{} { return n.machine.Changed() }

@@ -54,11 +54,10 @@ func (c *conn) identify(d []byte) {
 			return c.refused(refusal)
 		}
 		sess := &session{client: client, filter: filter{shard: int(shard), shards: int(shards)}}
-		has, refusal := c.awaitBot(ctx, sess)
-		if refusal != nil {
+		if refusal := c.awaitBot(ctx, sess); refusal != nil {
 			return c.refused(refusal)
 		}
-		if sess.intents, refusal = checkIntents(p.Intents, has); refusal != nil {
+		if refusal := c.intend(ctx, sess, p.Intents); refusal != nil {
 			return c.refused(refusal)
 		}
 		c.awaitGuilds(ctx, sess)
@@ -77,21 +76,30 @@ func (c *conn) refused(e *ending) func() {
 }
 
 // authenticate finds out whose key a token is. A wrong one is answered the
-// later, the more of them its address has shown.
+// later, the more of them its address has shown; it is one that the cluster doesn't
+// know, and not this node alone.
 func (c *conn) authenticate(ctx context.Context, token string) (Client, *ending) {
 	if e := c.awaitServing(ctx); e != nil {
 		return Client{}, e
 	}
-	client, ok := c.s.client(token)
-	if ok && client.Rights.Has(fsm.RightEvents) {
+	var client Client
+	known := false
+	may, err := c.s.surely(ctx, func() bool {
+		client, known = c.s.client(token)
+		return known && client.Rights.Has(fsm.RightEvents)
+	})
+	switch {
+	case may:
 		c.vouch(client)
 		return client, nil
+	case err != nil:
+		return Client{}, elsewhere("this node doesn't know the client key, and no majority answers for it now; connect again")
 	}
 	select {
 	case <-time.After(c.s.attempts.wrong(c.addr, time.Now())):
 	case <-ctx.Done():
 	}
-	if ok {
+	if known {
 		return Client{}, closing(discord.CloseAuthenticationFailed, "the client key has no right to events")
 	}
 	return Client{}, closing(discord.CloseAuthenticationFailed, "the token is no client key of this cluster")
@@ -100,9 +108,21 @@ func (c *conn) authenticate(ctx context.Context, token string) (Client, *ending)
 // vouch lets the client's address send what libraries send without a key: a bot
 // that has only just come to this node may have nothing to say but the answer to an interaction.
 func (c *conn) vouch(client Client) {
-	if client.Rights.Has(fsm.RightREST) {
-		c.s.rest.addresses.vouch(tries.NetOf(c.ws.RemoteAddr().String()), client.hash, time.Now())
+	c.s.vouch(tries.NetOf(c.ws.RemoteAddr().String()), client, time.Now())
+}
+
+// intend gives a session the intents that its client asks for, if the bot has them.
+func (c *conn) intend(ctx context.Context, sess *session, want *int64) (refusal *ending) {
+	_, err := c.s.surely(ctx, func() bool {
+		var has discord.Intents
+		c.viewBot(sess, func(b *fsm.Bot) { has = discord.Intents(b.Config.Intents) })
+		sess.intents, refusal = checkIntents(want, has)
+		return refusal == nil
+	})
+	if err != nil {
+		return elsewhere("the bot lacks some of the intents as far as this node knows, and no majority answers for it now; connect again")
 	}
+	return refusal
 }
 
 // awaitServing waits until this node may serve clients.

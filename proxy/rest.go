@@ -86,8 +86,9 @@ func (s *Server) forward(a *answer, r *http.Request) *apiError {
 		return nil
 	case !method(r.Method):
 		return errMethod
-	case !c.allowed(r.Method):
-		return errRights
+	}
+	if e := s.refuses(r.Context(), c, r.Method); e != nil {
+		return e
 	}
 	free := s.rest.requests.take(c.hash)
 	if free == nil {

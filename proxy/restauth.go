@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net/http"
 	"net/netip"
 	"time"
@@ -16,11 +17,10 @@ import (
 // sent, else by the key that its address showed of late.
 func (s *Server) authenticate(r *http.Request, path apiPath, route rest.Route) (Client, *apiError) {
 	addr, now := tries.NetOf(r.RemoteAddr), time.Now()
-	if shown := r.Header.Get("Authorization"); shown != "" {
+	shown := r.Header.Get("Authorization")
+	if shown != "" {
 		if c, ok := s.client(shown); ok {
-			if c.Rights.Has(fsm.RightREST) {
-				s.rest.addresses.vouch(addr, c.hash, now)
-			}
+			s.vouch(addr, c, now)
 			return c, nil
 		}
 	} else if route.OwnToken() {
@@ -38,7 +38,50 @@ func (s *Server) authenticate(r *http.Request, path apiPath, route rest.Route) (
 		e.hangUp = true
 		return Client{}, e
 	}
-	return Client{}, errUnauthorized
+	if shown == "" {
+		return Client{}, errUnauthorized
+	}
+	return s.newClient(r.Context(), shown, addr)
+}
+
+// newClient is client for a key that this node doesn't know, and that may be newer
+// than what it has applied.
+func (s *Server) newClient(ctx context.Context, shown string, addr netip.Prefix) (c Client, e *apiError) {
+	known, err := s.surely(ctx, func() (ok bool) { c, ok = s.client(shown); return ok })
+	switch {
+	case err != nil:
+		return Client{}, errNotFresh
+	case !known:
+		return Client{}, errUnauthorized
+	}
+	s.vouch(addr, c, time.Now())
+	return c, nil
+}
+
+// vouch notes that an address has shown a key.
+func (s *Server) vouch(addr netip.Prefix, c Client, now time.Time) {
+	if c.Rights.Has(fsm.RightREST) {
+		s.rest.addresses.vouch(addr, c.hash, now)
+	}
+}
+
+// refuses says why a client may not send a request of a method, nil if it may: its
+// key may have been given more rights than this node has heard of.
+func (s *Server) refuses(ctx context.Context, c Client, method string) *apiError {
+	if c.allowed(method) {
+		return nil
+	}
+	may, err := s.surely(ctx, func() bool {
+		now, known := s.clientOf(c.hash)
+		return known && now.allowed(method)
+	})
+	switch {
+	case err != nil:
+		return errNotFresh
+	case !may:
+		return errRights
+	}
+	return nil
 }
 
 // keyless is authenticate for a request whose path carries a token of its own.

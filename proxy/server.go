@@ -78,6 +78,7 @@ type Server struct {
 	door     door
 	attempts attempts
 	touches  toucher
+	asker    *asker
 	zstd     *zstdStreams
 
 	serving sync.WaitGroup // gateway connections
@@ -103,7 +104,7 @@ func New(o Options) (*Server, error) {
 		o.times = usualTimes
 	}
 	s := &Server{
-		o: o, log: o.Logger, peers: httppeers.New(maxPeers, maxSilent), rest: newRESTState(),
+		o: o, log: o.Logger, peers: httppeers.New(maxPeers, maxSilent), rest: newRESTState(), asker: newAsker(),
 		conns: make(map[*conn]struct{}), feeds: make(map[string]*feed),
 	}
 	var err error
@@ -118,6 +119,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.startTouches()
 	s.wg.Go(s.watch)
+	s.wg.Go(func() { s.asker.run(s.ctx, o.Backend.Sync) })
 	s.wg.Go(func() { _ = s.http.Serve(o.Listener) }) // ends with Close
 	return s, nil
 }

@@ -45,7 +45,8 @@ func (n *restNode) Self() fsm.NodeRef { return fsm.NodeRef{ID: "joe", Inc: 1} }
 func (n *restNode) ViewState(f func(*fsm.State)) {
 	n.m.View(func(_ uint64, s *fsm.State) { f(s) })
 }
-func (n *restNode) Changed() <-chan struct{} { return n.m.Changed() }
+func (n *restNode) Sync(context.Context) error { return nil }
+func (n *restNode) Changed() <-chan struct{}   { return n.m.Changed() }
 func (n *restNode) Serving() error {
 	if err := n.away.Load(); err != nil {
 		return *err

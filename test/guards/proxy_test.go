@@ -24,5 +24,26 @@ func proxyGuards() []guard {
 			with: "if !ok || len(values) == 1 && values[0] == \"k\" {\n\t\treturn randomNonce(), nil",
 			test: "TestIdempotencyKey",
 		},
+		{
+			name: "proxy/new-key", protects: "A client key that was made a moment ago is taken by a node that hasn't heard of it.",
+			file: "proxy/asker.go",
+			cut:  "if err := s.ask(ctx); err != nil {\n\t\treturn false, err\n\t}",
+			with: "",
+			test: "TestNewKeyAtANodeThatLags",
+		},
+		{
+			name: "proxy/asks-apart", protects: "Wrong keys cost the leader a bounded number of questions.",
+			file: "proxy/asker.go",
+			cut:  "pause.Reset(askEvery)",
+			with: "pause.Reset(0)",
+			test: "TestFloodOfWrongKeys",
+		},
+		{
+			name: "proxy/unsure", protects: "Without a quorum no client key is called wrong.",
+			file: "proxy/identify.go",
+			cut:  "case err != nil:\n\t\treturn Client{}, elsewhere(",
+			with: "case err != nil && may:\n\t\treturn Client{}, elsewhere(",
+			test: "TestNoQuorumForAKey",
+		},
 	}
 }

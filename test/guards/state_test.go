@@ -32,5 +32,12 @@ func stateGuards() []guard {
 			with: "case last.Held && last.Shard != c.Shard:\n\t\treturn refused(\"the identify key is taken\")",
 			test: "TestGuards/permit/permit_of_a_taken_key",
 		},
+		{
+			name: "rules/older-joiner", protects: "No node becomes a member that would stop at the rules in force.",
+			file: "node/admit.go",
+			cut:  "if req.knows() < rules {\n\t\treturn refuseOlder(req, rules), nil",
+			with: "if req.knows() < 1 {\n\t\treturn refuseOlder(req, rules), nil",
+			test: "TestOlderJoinerIsRefused",
+		},
 	}
 }

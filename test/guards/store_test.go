@@ -74,6 +74,13 @@ func restoreGuards() []guard {
 			test: "TestRestoreOfADeposedLeader",
 		},
 		{
+			name: "restore/bomb", protects: "A small backup that unpacks without end takes no node's memory.",
+			file: "fsm/snapshot_read.go",
+			cut:  "m.err = m.room(m.read)",
+			with: "",
+			test: "TestRoomForASnapshot",
+		},
+		{
 			name: "restore/recover", protects: "No node starts on a directory whose recovery was cut off.",
 			file: "node/recover.go",
 			cut:  "if f, err = readRecovery(o.DataDir); err == nil && f.begun() && !f.Done {",

@@ -56,7 +56,8 @@ func (c *cluster) rulesAt(id string) uint64 {
 
 // TestUpgradeFromTheFirstBuild replaces the program of each node by the present
 // one, under load: nothing is lost, newer rules come into force once all know
-// them and not before, and from then on the older program refuses to go on.
+// them and not before, and from then on the older program refuses to go on. Until then
+// one that joins is admitted, from then on it is refused.
 func TestUpgradeFromTheFirstBuild(t *testing.T) {
 	old := older(t)
 	c := newCluster(t, simOptions(3))
@@ -66,7 +67,7 @@ func TestUpgradeFromTheFirstBuild(t *testing.T) {
 	c.bin = present
 	before := max(1, c.rulesAt("joe"))
 	r := c.While(func() {
-		for _, id := range []string{"robert", "mike", "joe"} {
+		for _, id := range []string{"robert", "mike", "anna", "joe"} {
 			if code := c.Term(id); code != 0 {
 				t.Errorf("SIGTERM of %s: exit code %d", id, code)
 			}
@@ -75,6 +76,12 @@ func TestUpgradeFromTheFirstBuild(t *testing.T) {
 			c.WaitReady()
 			if n := c.rulesAt(id); id != "joe" && n > before {
 				t.Errorf("rules %d are in force while a node of the older version is there", n)
+			}
+			if id == "robert" {
+				c.Launch(c.New("anna", "--builtin", "ping"), old)
+				c.WaitServing("anna")
+				c.Join("anna", "robert")
+				c.WaitReady()
 			}
 		}
 	})
@@ -89,11 +96,24 @@ func TestUpgradeFromTheFirstBuild(t *testing.T) {
 	c.Unharmed()
 	c.Emptied()
 	c.SameDigests()
-	t.Logf("an upgrade of three nodes: longest silence %s", r.worst)
+	t.Logf("an upgrade of four nodes: longest silence %s", r.worst)
 
 	if before == fsm.KnownRules {
 		return // the older program knows all that this one does
 	}
+	c.Launch(c.New("paul", "--builtin", "ping"), old)
+	c.WaitServing("paul")
+	r2 := c.CLI("paul", "join", c.nodes["robert"].cluster)
+	if said := r2.Stdout + r2.Stderr; r2.Code != 1 || !strings.Contains(said, "runs an older version than the cluster") || !strings.Contains(said, "a newer one") {
+		t.Errorf("an older node that joins: exit code %d: %s", r2.Code, said)
+	}
+	if st := c.status(); len(st.Nodes) != 4 {
+		t.Errorf("the nodes after that: %+v", st.Nodes)
+	}
+	if code := c.Term("paul"); code != 0 {
+		t.Errorf("SIGTERM of one that was refused: exit code %d", code)
+	}
+	delete(c.nodes, "paul")
 	// Back is no way once newer rules are in force.
 	if code := c.Term("robert"); code != 0 {
 		t.Errorf("SIGTERM: exit code %d", code)
