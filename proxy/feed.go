@@ -124,10 +124,11 @@ func (f *feed) remove(w *follower) {
 func (f *feed) run(ctx context.Context) {
 	for {
 		changed := f.s.o.Backend.Changed() // before the look, so that nothing is missed
-		for f.read() {
+		for again := true; again; {
 			if ctx.Err() != nil {
 				return
 			}
+			again = f.read()
 		}
 		select {
 		case <-changed:
