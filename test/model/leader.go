@@ -42,6 +42,7 @@ func (n *node) planSoon(d Time) {
 }
 
 func (n *node) plan() {
+	n.replan = false
 	if n.lead == nil {
 		return
 	}

@@ -37,6 +37,7 @@ type node struct {
 	lead     *shard.Leader
 	leadTerm uint64
 	planning bool
+	replan   bool // the applied state may want another plan
 	killed   map[fsm.NodeRef]bool
 	leaving  bool
 
@@ -141,6 +142,7 @@ func (n *node) kill() {
 
 // Applied implements fsm.Observer.
 func (n *node) Applied(_ uint64, c fsm.Changes) {
+	n.replan = n.replan || c.Topology || c.Sweep // as the manager has it
 	for _, ref := range c.Shards {
 		n.owners[ref.Shard.Index].moved = true
 	}
@@ -150,6 +152,7 @@ func (n *node) Applied(_ uint64, c fsm.Changes) {
 // Restored implements fsm.Observer. The state is locked only for those who
 // come from another goroutine: here there is one.
 func (n *node) Restored(uint64) {
+	n.replan = true
 	for _, b := range n.owners {
 		b.moved = true
 	}
@@ -231,7 +234,9 @@ func (n *node) react() {
 	n.register()
 	n.dispatch()
 	n.pumpClients()
-	n.planSoon(0)
+	if n.replan {
+		n.planSoon(0)
+	}
 }
 
 // register makes the process known, again after a restore.
