@@ -205,16 +205,22 @@ func (r *running) wait(ctx context.Context, signals <-chan os.Signal, dir string
 		return r.severed(err)
 	case <-r.node.Left():
 		r.log.Info("the node has left its cluster; stopping")
-		if err := r.stop(context.Background()); err != nil {
-			return err
-		}
-		return wipe(dir)
+		return r.gone(r.stop, dir)
 	case s := <-signals:
 		r.log.Info("stopping: shards and leadership are handed over; a second signal ends the node at once", zap.Stringer("signal", s))
 	case <-ctx.Done():
 		r.log.Info("stopping")
 	}
 	return r.endOrBreak(signals, r.stop)
+}
+
+// gone ends a node that has left its cluster. Whoever says meanwhile that the node must
+// not go on waits for the end of the process, and what stops the node may wait for it.
+func (r *running) gone(stop func(context.Context) error, dir string) error {
+	if err := r.unlessFatal(func() error { return stop(context.Background()) }); err != nil {
+		return err
+	}
+	return wipe(dir)
 }
 
 // endOrBreak ends in order, unless a second signal or a fatal error comes.

@@ -327,6 +327,43 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	close(block)
 }
 
+// TestFatalWhileLeaving: a node that has left its cluster and can't stop, such as on a
+// disk that hangs, ends all the same, and doesn't empty a directory that is in use.
+func TestFatalWhileLeaving(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "vote.json")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := &running{log: zap.NewNop(), fatal: make(chan error, 1)}
+	broken := errors.New("the disk hangs")
+	ended := make(chan error, 1)
+	go func() {
+		ended <- r.gone(func(context.Context) error {
+			r.fatal <- broken
+			<-t.Context().Done()
+			return nil
+		}, dir)
+	}()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, broken) {
+			t.Errorf("%v, want %v", err, broken)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("it hangs")
+	}
+	if _, err := os.Stat(file); err != nil {
+		t.Error(err)
+	}
+	if err := r.gone(func(context.Context) error { return nil }, dir); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the directory isn't fresh: %v", err)
+	}
+}
+
 // A log that can't be read is reported while the node is being opened, by
 // whoever opens it, and that one doesn't come back.
 func TestFatalWhileOpening(t *testing.T) {

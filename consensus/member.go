@@ -37,6 +37,12 @@ func (r *Raft) replicating(term uint64, id raft.ServerID) bool {
 	return false
 }
 
+// follows reports whether this node is a follower in term, and has not been deposed or begun an election.
+func (r *Raft) follows(term uint64) bool {
+	rf := r.live.Load()
+	return rf != nil && rf.State() == raft.Follower && rf.CurrentTerm() == term
+}
+
 // liveCommit returns the commit index, 0 before raft runs.
 func (r *Raft) liveCommit() uint64 {
 	if rf := r.live.Load(); rf != nil {

@@ -99,7 +99,7 @@ func (r *Raft) start() error {
 		fatal: r.fatal, running: func() bool { return r.live.Load() != nil },
 	}
 	addrs := &addresses{self: r.opts.ID, addr: r.opts.Addr, resolve: r.opts.Resolve, servers: r.Servers}
-	r.wire = newWire(r.opts, r.hlog, addrs, r.replicating, r.liveCommit)
+	r.wire = newWire(r.opts, r.hlog, addrs, r.replicating, r.follows, r.liveCommit)
 	r.fsm.committed = r.wire.push.poke
 	rf, err := r.restored(&guardedStable{g, r.store.stable})
 	if err != nil {

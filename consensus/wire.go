@@ -11,8 +11,8 @@ import (
 	"github.com/hashicorp/raft"
 )
 
-// wire is raft's network transport with six changes: it names the node by its advertised address, it can inject a
-// request of its own, it waits for an unreachable follower instead of reporting one failure after the other, it looks
+// wire is raft's network transport with seven changes: it names the node by its advertised address, it can inject a
+// request of its own, it has heartbeats that change anything take their turn, it waits for an unreachable follower instead of reporting one failure after the other, it looks
 // behind connections that have ended in the pool, it bounds the bytes of a message, and it tells followers of a new
 // commit index at once.
 //
@@ -27,6 +27,8 @@ type wire struct {
 	// portions bounds the messages with entries.
 	portions *portions
 	acks     *acks
+	// follows reports whether this node is a follower in term.
+	follows func(term uint64) bool
 	// wanted reports whether this node still leads in term and still replicates to id.
 	wanted func(term uint64, id raft.ServerID) bool
 
@@ -46,12 +48,12 @@ const connsPerPeer = 3
 
 // newWire starts the transport's listener, as raft's own constructor does.
 func newWire(o Options, hl hclog.Logger, addrs raft.ServerAddressProvider,
-	wanted func(term uint64, id raft.ServerID) bool, commit func() uint64,
+	wanted func(term uint64, id raft.ServerID) bool, follows func(term uint64) bool, commit func() uint64,
 ) *wire {
 	l := newLayer(o.Layer, o.Peer)
 	w := &wire{
 		layer: l, addr: raft.ServerAddress(o.Addr), rpcs: make(chan raft.RPC), done: make(chan struct{}),
-		wanted: wanted, portions: newPortions(), acks: newAcks(),
+		wanted: wanted, follows: follows, portions: newPortions(), acks: newAcks(),
 		NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 			ServerAddressProvider: addrs, Logger: hl, Stream: l, MaxPool: connsPerPeer,
 			// 1 turns pipelining off. With more, a follower can stay wedged behind healthy heartbeats, and large
@@ -67,7 +69,7 @@ func newWire(o Options, hl hclog.Logger, addrs raft.ServerAddressProvider,
 	return w
 }
 
-// pump passes requests on, so that timeoutNow can put one among them. Heartbeats don't come this way.
+// pump passes requests on, so that timeoutNow can put one among them. Heartbeats come by SetHeartbeatHandler.
 func (w *wire) pump() {
 	for {
 		select {
@@ -81,6 +83,23 @@ func (w *wire) pump() {
 			return
 		}
 	}
+}
+
+// SetHeartbeatHandler has raft answer heartbeats beside its main loop, which may wait for the disk, but only those that
+// change nothing: of the term that this node follows in. Raft's handler changes the term and the state as any request
+// does, and its main loop knows nothing of that: one that is about to lead goes on under a term that is another's, and
+// the logs diverge (hashicorp/raft issue 695). All others take their turn in the loop.
+func (w *wire) SetHeartbeatHandler(f func(raft.RPC)) {
+	w.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if req, ok := rpc.Command.(*raft.AppendEntriesRequest); ok && w.follows(req.Term) {
+			f(rpc)
+			return
+		}
+		select {
+		case w.rpcs <- rpc:
+		case <-w.done:
+		}
+	})
 }
 
 // Consumer is where raft takes its requests from.

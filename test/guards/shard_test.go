@@ -103,6 +103,13 @@ func shardGuards() []guard {
 			test: "TestVerifyTakesNoOldAnswer",
 		},
 		{
+			name: "freshness/heartbeat", protects: "No heartbeat raises the term beside the work of the main loop, which would go on under a term that is another leader's.",
+			file: "consensus/wire.go",
+			cut:  "ok && w.follows(req.Term) {",
+			with: "ok && (true || w.follows(req.Term)) {",
+			test: "TestHeartbeatsChangeTheTermInTurn",
+		},
+		{
 			name: "permits/pace", protects: "Identifies of one key are five seconds apart, as Discord's max_concurrency wants.",
 			file: "shard/leader_permits.go",
 			cut:  "ks.used, ks.free = false, now+l.Timing.Identify",
