@@ -37,8 +37,11 @@ type place struct {
 
 var errForward = errors.New("malformed forwarded request")
 
+// ForwardOverhead is how many bytes a request has at most besides the entry that it brings to the leader.
+const ForwardOverhead = 1 + 8 + 2*binary.MaxVarintLen64
+
 func encodeEntry(p place, entry []byte) []byte {
-	b := make([]byte, 0, len(entry)+1+8+2*binary.MaxVarintLen64)
+	b := make([]byte, 0, len(entry)+ForwardOverhead)
 	b = append(b, askEntry)
 	b = binary.BigEndian.AppendUint64(b, p.session)
 	b = binary.AppendUvarint(b, p.stream)

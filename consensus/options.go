@@ -124,7 +124,8 @@ type Options struct {
 	TrailingBytes int64
 	// CacheBytes of recent log are kept in memory (default 32 MiB).
 	CacheBytes int64
-	// MaxEntryBytes bounds one entry (default 64 MiB).
+	// MaxEntryBytes bounds one entry (default 64 MiB). Where nodes forward entries to the leader it must leave room for
+	// ForwardOverhead in what Caller carries: else a follower can never propose what the leader takes.
 	MaxEntryBytes int
 
 	// Memory, if set, holds the log and the snapshots in place of Dir: for tests and demonstrations.

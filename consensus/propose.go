@@ -55,10 +55,18 @@ func failed(err error) *Future {
 // Propose appends an entry on the leader. It keeps the order of calls, and blocks only while raft's own queue is full.
 // The entry must not be changed any more.
 func (r *Raft) Propose(entry []byte) *Future {
-	if len(entry) == 0 || len(entry) > r.opts.MaxEntryBytes {
-		return failed(fmt.Errorf("%w: %d bytes, allowed are 1 to %d", ErrTooLarge, len(entry), r.opts.MaxEntryBytes))
+	if err := r.fits(entry); err != nil {
+		return failed(err)
 	}
 	return r.proposals.propose(entry)
+}
+
+// fits returns nil for an entry that may be proposed, on whichever node, else ErrTooLarge.
+func (r *Raft) fits(entry []byte) error {
+	if len(entry) == 0 || len(entry) > r.opts.MaxEntryBytes {
+		return fmt.Errorf("%w: %d bytes, allowed are 1 to %d", ErrTooLarge, len(entry), r.opts.MaxEntryBytes)
+	}
+	return nil
 }
 
 // proposals hands entries to raft in order and completes their futures.

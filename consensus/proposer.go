@@ -23,6 +23,8 @@ type ProposerOptions struct {
 	EncodeResult func(any) []byte
 	// SplitResults splits an encoded result into one result for each of the n commands.
 	SplitResults func(res []byte, n int) ([][]byte, error)
+	// MaxCommandBytes bounds one command, before Encode packs it (0: only by what it is packed to).
+	MaxCommandBytes int
 	// MaxBatchBytes closes a batch (default 256 KiB). A larger command goes alone; a command is never split.
 	MaxBatchBytes int
 	// MaxInFlight is how many batches may be on their way (default 4).
@@ -163,6 +165,9 @@ func (p *Proposer) enqueue(cmd []byte, done func([]byte, error)) (<-chan struct{
 	if p.closed {
 		return nil, ErrClosed
 	}
+	if err := p.fits(cmd); err != nil {
+		return nil, err
+	}
 	if p.queued > 0 && p.queued+len(cmd) > p.o.QueueBytes {
 		return p.space, ErrBusy
 	}
@@ -173,6 +178,14 @@ func (p *Proposer) enqueue(cmd []byte, done func([]byte, error)) (<-chan struct{
 	default:
 	}
 	return nil, nil
+}
+
+// fits returns nil for a command that may be proposed, else ErrTooLarge.
+func (p *Proposer) fits(cmd []byte) error {
+	if most := p.o.MaxCommandBytes; most > 0 && len(cmd) > most {
+		return fmt.Errorf("%w: a command of %d bytes, at most %d are allowed", ErrTooLarge, len(cmd), most)
+	}
+	return nil
 }
 
 // takeBatch removes the commands of the next batch from the queue; none if it is empty.

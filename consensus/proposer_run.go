@@ -107,6 +107,15 @@ func (p *Proposer) send(f *flight, cmds []command) {
 		parts[i] = c.bytes
 	}
 	entry := p.o.Encode(parts)
+	if err := p.o.Raft.fits(entry); err != nil {
+		// On its way it would only come back, and break the stream for those after it.
+		p.deliver.add(func() {
+			for _, c := range cmds {
+				c.done(nil, err)
+			}
+		})
+		return
+	}
 	b.sent = time.Now()
 	f.count++
 	at, ctx := f.place, f.ctx

@@ -16,6 +16,11 @@ func (p *Proposer) SubmitRider(cmd []byte, done func(res []byte, err error)) {
 		p.deliver.add(func() { done(nil, ErrClosed) })
 		return
 	}
+	if err := p.fits(cmd); err != nil {
+		p.mu.Unlock()
+		p.deliver.add(func() { done(nil, err) })
+		return
+	}
 	p.riders = append(p.riders, command{cmd, done, time.Now()})
 	if len(p.riders) == 1 {
 		p.linger.Reset(p.o.Linger)

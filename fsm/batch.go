@@ -23,6 +23,8 @@ const (
 	// maxEntry bounds what an entry may unpack to: a batch that was about to
 	// close, and an event far above any that Discord sends.
 	maxEntry = 64 << 20
+	// MaxCommand bounds a command: alone in an entry it must unpack.
+	MaxCommand = maxEntry - 16
 	// maxCommands bounds the commands of an entry. A command has two bytes at
 	// the least, so a batch that closes at MaxBatch cannot have as many.
 	maxCommands = 1 << 17

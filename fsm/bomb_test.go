@@ -60,7 +60,7 @@ func TestRoomForASnapshot(t *testing.T) {
 		most = unpacked
 		return within(32 << 20)(unpacked)
 	})
-	if err != errRoom || most > 32<<20+2*roomEvery {
+	if !errors.Is(err, errRoom) || most > 32<<20+2*roomEvery {
 		t.Errorf("%d KiB that unpack to 2 GiB: %v after %d MiB", len(file)>>10, err, most>>20)
 	}
 	if _, _, err := ReadSnapshotWithin(bytes.NewReader(snap), within(32<<20)); err != nil {

@@ -237,7 +237,8 @@ func (n *Node) openRaft() error {
 	r, err := consensus.Open(consensus.Options{
 		ID: n.o.ID, Addr: n.transport.Addr(), Dir: n.o.DataDir, Layer: n.transport.RaftLayer(), Peer: peerOf,
 		Machine: machine{n.machine, n.keys}, Caller: caller(methodElection), Resolve: n.addrOf,
-		Timeouts: n.o.Timeouts, Memory: n.o.Memory.log(), Metrics: n.o.Metrics, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
+		MaxEntryBytes: transport.MaxMessage - consensus.ForwardOverhead, // what a follower can forward
+		Timeouts:      n.o.Timeouts, Memory: n.o.Memory.log(), Metrics: n.o.Metrics, Logger: n.log.Named("raft"), Fatal: n.o.Fatal,
 	})
 	if err != nil {
 		return err
@@ -246,7 +247,7 @@ func (n *Node) openRaft() error {
 	n.acceptor = consensus.NewAcceptor(r, encodeResults)
 	n.raft.Store(r)
 	n.proposer = consensus.NewProposer(consensus.ProposerOptions{
-		Raft: r, Caller: caller(methodPropose), Encode: fsm.EncodeBatch,
+		Raft: r, Caller: caller(methodPropose), Encode: fsm.EncodeBatch, MaxCommandBytes: fsm.MaxCommand,
 		EncodeResult: encodeResults, SplitResults: fsm.SplitResults, Logger: n.log.Named("proposer"),
 	})
 	n.late.p.Store(n.proposer)

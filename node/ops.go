@@ -144,6 +144,8 @@ func (n *Node) command(ctx context.Context, build func(*fsm.State) fsm.Command) 
 	}
 	res, err := n.propose(ctx, build)
 	switch {
+	case errors.Is(err, consensus.ErrTooLarge):
+		return res, fmt.Errorf("%w: %w", admin.ErrRefused, err)
 	case err != nil && consensus.NotAppended(err):
 		return res, admin.WithHint(fmt.Errorf("%w: %w", admin.ErrNoQuorum, err), hintQuorum)
 	case errors.Is(err, consensus.ErrUnknownOutcome):

@@ -11,6 +11,7 @@ import (
 
 	"github.com/botnode/botnode/consensus"
 	"github.com/botnode/botnode/fsm"
+	"github.com/botnode/botnode/shard"
 	"github.com/botnode/botnode/transport"
 	"github.com/botnode/botnode/trust"
 )
@@ -122,7 +123,7 @@ type lateProposer struct {
 // Submit implements shard.Proposer.
 func (l *lateProposer) Submit(cmd []byte, done func([]byte, error)) {
 	if p := l.p.Load(); p != nil {
-		p.Submit(cmd, done)
+		p.Submit(cmd, refusals(done))
 		return
 	}
 	done(nil, errNotReady)
@@ -131,10 +132,20 @@ func (l *lateProposer) Submit(cmd []byte, done func([]byte, error)) {
 // SubmitRider submits a command that may wait for a batch to ride in.
 func (l *lateProposer) SubmitRider(cmd []byte, done func([]byte, error)) {
 	if p := l.p.Load(); p != nil {
-		p.SubmitRider(cmd, done)
+		p.SubmitRider(cmd, refusals(done))
 		return
 	}
 	done(nil, errNotReady)
+}
+
+// refusals tells package shard what will never be taken.
+func refusals(done func([]byte, error)) func([]byte, error) {
+	return func(res []byte, err error) {
+		if errors.Is(err, consensus.ErrTooLarge) {
+			err = fmt.Errorf("%w: %w", shard.ErrTooLarge, err)
+		}
+		done(res, err)
+	}
 }
 
 // FlushRiders sends what waits for a batch.

@@ -159,6 +159,16 @@ func TestNoQuorumForAKey(t *testing.T) {
 	e.isReady()
 }
 
+// waits waits until somebody waits for a question that is not on its way yet.
+func waits(t *testing.T, s *Server) {
+	t.Helper()
+	await(t, "one who waits", func() bool {
+		s.asker.mu.Lock()
+		defer s.asker.mu.Unlock()
+		return s.asker.next != nil
+	})
+}
+
 // TestQuestionsThatAreOnTheirWay: an answer proves nothing to who came after the
 // question was asked; a server that ends keeps nobody waiting.
 func TestQuestionsThatAreOnTheirWay(t *testing.T) {
@@ -177,11 +187,7 @@ func TestQuestionsThatAreOnTheirWay(t *testing.T) {
 	go ask()
 	<-asked
 	go ask()
-	await(t, "the second to wait", func() bool {
-		s.asker.mu.Lock()
-		defer s.asker.mu.Unlock()
-		return s.asker.next != nil
-	})
+	waits(t, s)
 	answers <- nil
 	if err := <-outcome; err != nil {
 		t.Error(err)
@@ -193,11 +199,7 @@ func TestQuestionsThatAreOnTheirWay(t *testing.T) {
 	default:
 	}
 	go ask()
-	await(t, "the third to wait", func() bool {
-		s.asker.mu.Lock()
-		defer s.asker.mu.Unlock()
-		return s.asker.next != nil
-	})
+	waits(t, s)
 	answers <- nil
 	if err := <-outcome; err != nil {
 		t.Error(err)

@@ -179,6 +179,9 @@ func (x *execution) handle(name string) (plain bool, err error) {
 			return true, nil
 		}
 		res, err := x.commit(done)
+		if errors.Is(err, ErrTooLarge) {
+			return false, fmt.Errorf("handler %s: its writes were refused: %w", name, err)
+		}
 		if err != nil {
 			return false, err
 		}
@@ -284,8 +287,8 @@ func (x *execution) commit(cmd fsm.Command) (fsm.Result, error) {
 		case <-x.ctx.Done():
 			return fsm.Result{}, context.Cause(x.ctx)
 		}
-		if got.err == nil {
-			return got.res, nil
+		if got.err == nil || errors.Is(got.err, ErrTooLarge) {
+			return got.res, got.err
 		}
 		select {
 		case <-time.After(x.d.m.o.Timing.Retry):

@@ -15,10 +15,14 @@ import (
 	"github.com/botnode/botnode/fsm"
 )
 
+// ErrTooLarge is in a Proposer's error about a command that no log takes.
+var ErrTooLarge = errors.New("too large for the log")
+
 // Proposer brings commands to the leader.
 type Proposer interface {
-	// Submit blocks while too much waits. done is called once; an error means
-	// that the outcome is unknown.
+	// Submit blocks while too much waits. done is called once; ErrTooLarge means that
+	// the command never was and never will be taken, any other error that the outcome is
+	// unknown.
 	Submit(cmd []byte, done func(res []byte, err error))
 	// Lead proposes to this node's own log and nowhere else, and only while it
 	// leads in term: what one leader decides is not for its successor to carry

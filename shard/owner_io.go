@@ -50,11 +50,13 @@ type (
 		Conn    uint64
 		Verdict discord.Verdict
 	}
-	// Answered brings the outcome of a proposal; Unknown where none is known.
+	// Answered brings the outcome of a proposal; Unknown where none is known, TooLarge
+	// where it never was and never will be taken.
 	Answered struct {
-		ID      uint64
-		Unknown bool
-		Result  fsm.Result
+		ID       uint64
+		Unknown  bool
+		TooLarge bool
+		Result   fsm.Result
 	}
 	// Announced tells a planned target that it will get the shard under Epoch.
 	Announced struct{ Epoch uint64 }
@@ -270,7 +272,13 @@ func (in Answered) step(o *Owner, now Time) {
 		// on a node that lags that would be once a round trip.
 		o.clear.again(now + o.Timing.Ask)
 	case o.flight != nil && in.ID == o.flight.id:
-		if in.Unknown {
+		switch {
+		case in.TooLarge && o.passOver():
+			return
+		case in.TooLarge:
+			o.flight.again(now + largeRetry)
+			return
+		case in.Unknown:
 			o.flight.again(now + o.Timing.Retry)
 			return
 		}
@@ -325,19 +333,27 @@ func (o *Owner) covers(c int64) bool { return len(o.buf) > 0 && o.buf[0].prev <=
 func (o *Owner) trim(c int64) {
 	i := 0
 	for i < len(o.buf) && o.buf[i].S <= c {
-		o.bufBytes -= o.buf[i].size()
 		i++
 	}
-	if i > 0 {
-		// To the front: a window that slides through its array needs a new one
-		// every few batches. What is cleared lets the payloads go.
-		left := copy(o.buf, o.buf[i:])
-		clear(o.buf[left:])
-		o.buf = o.buf[:left]
-	}
+	o.forget(i)
 	if ev, ok := o.flightEvents(); ok && ev.last <= c {
 		o.flight = nil
 	}
+}
+
+// forget lets go of the first events of the buffer.
+func (o *Owner) forget(n int) {
+	if n == 0 {
+		return
+	}
+	for i := range n {
+		o.bufBytes -= o.buf[i].size()
+	}
+	// To the front: a window that slides through its array needs a new one
+	// every few batches. What is cleared lets the payloads go.
+	left := copy(o.buf, o.buf[n:])
+	clear(o.buf[left:])
+	o.buf = o.buf[:left]
 }
 
 func (o *Owner) flightEvents() (*flight, bool) {

@@ -239,7 +239,11 @@ func (r *runner) perform(a Action) {
 	case Propose:
 		id := a.ID
 		r.m.submit(fsm.Encode(a.Generation, a.Cmd), func(res fsm.Result, err error) {
-			r.mail.push(Answered{ID: id, Unknown: err != nil, Result: res})
+			large := errors.Is(err, ErrTooLarge)
+			if large {
+				r.tooLarge(a.Cmd, err)
+			}
+			r.mail.push(Answered{ID: id, Unknown: err != nil && !large, TooLarge: large, Result: res})
 		})
 	case AskPermit:
 		r.tell("", message{Kind: msgAsk, Key: a.Key, Epoch: a.Epoch, Ask: a.Ask})

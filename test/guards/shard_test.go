@@ -5,6 +5,20 @@ package guards
 func shardGuards() []guard {
 	return []guard{
 		{
+			name: "limits/entry", protects: "What no log takes is refused on every node alike, and not proposed for ever.",
+			file: "consensus/proposer_run.go",
+			cut:  "if err := p.o.Raft.fits(entry); err != nil {",
+			with: "if err := p.o.Raft.fits(entry); err != nil && len(entry) == 0 {",
+			pkg:  "node", test: "TestTooLargeForTheLog",
+		},
+		{
+			name: "limits/event", protects: "An event that no log takes doesn't hold up its shard.",
+			file: "shard/owner_io.go",
+			cut:  "case in.TooLarge && o.passOver():",
+			with: "case in.TooLarge && o.flight == nil:",
+			test: "TestOwnerPassesOverWhatIsTooLarge",
+		},
+		{
 			name: "fencing/owner", protects: "A node that sees another epoch lets go of its connection, whoever is the owner now.",
 			file: "shard/owner.go",
 			cut:  "case c.gen != o.view.Generation, o.view.Epoch > c.epoch, c.bound && !o.Mine():",
