@@ -126,7 +126,7 @@ func botStatus(b *fsm.Bot, reports map[string]report, s *fsm.State) (admin.Bot, 
 	for _, sh := range b.Shards() {
 		out := admin.Shard{
 			Bot: b.Name, ID: int(sh.Key.Index), Total: int(sh.Key.Layout), Owner: sh.Owner.ID, Epoch: sh.Epoch,
-			Seq: sh.C, Guilds: b.Cache().GuildCount(int(sh.Key.Index), int(sh.Key.Layout)), Unacked: sh.PendingCount(), State: "connecting", Pin: sh.Pin,
+			Seq: sh.C, SessionID: sh.SID, Guilds: b.Cache().GuildCount(int(sh.Key.Index), int(sh.Key.Layout)), Unacked: sh.PendingCount(), State: "connecting", Pin: sh.Pin,
 		}
 		bot.Guilds += out.Guilds
 		if sh.SID != "" && sh.Intents != b.Config.Intents {

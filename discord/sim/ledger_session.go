@@ -14,6 +14,13 @@ type Sent struct {
 	Replay bool      `json:"replay,omitempty"`
 }
 
+// Made is when an event came into a session's stream, whether it was written to a
+// connection or not.
+type Made struct {
+	S  int64
+	At time.Time
+}
+
 // Note is something else that happened to a session.
 type Note struct {
 	At   time.Time `json:"at"`
@@ -39,6 +46,8 @@ type SessionRecord struct {
 	Sent      []Sent `json:"sent,omitempty"`
 	Beats     []Beat `json:"beats,omitempty"`
 	Notes     []Note `json:"notes,omitempty"`
+	// Made lists the events of the session's stream, up to Options.KeepSent.
+	Made []Made `json:"-"`
 }
 
 // sessionLog is the part of the ledger that a connection's writer fills. It has
@@ -55,6 +64,16 @@ type sessionLog struct {
 	sent     []Sent
 	beats    []Beat
 	notes    []Note
+	stream   []Made
+}
+
+// made records that an event has come into the stream.
+func (l *sessionLog) made(s int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.stream) < l.keep {
+		l.stream = append(l.stream, Made{S: s, At: time.Now()})
+	}
 }
 
 // wrote records a batch that the socket took.
@@ -95,5 +114,6 @@ func (l *sessionLog) record() SessionRecord {
 	return SessionRecord{
 		ID: l.id, Shard: l.shard, SentCount: l.count, Replayed: l.replayed, LastSeq: l.last,
 		Sent: slices.Clone(l.sent), Beats: slices.Clone(l.beats), Notes: slices.Clone(l.notes),
+		Made: slices.Clone(l.stream),
 	}
 }

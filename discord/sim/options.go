@@ -93,7 +93,7 @@ type Options struct {
 
 	// PadMessages is the size in bytes that message events are padded to.
 	PadMessages int
-	// KeepSent is the number of sent events that the ledger keeps for each
+	// KeepSent is the number of events, made and sent, that the ledger keeps for each
 	// session; default 1<<20. Counts go on above it.
 	KeepSent int
 

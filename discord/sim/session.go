@@ -77,6 +77,7 @@ func (s *session) pushLocked(kind string, data raw, keep bool) {
 		s.seq++
 	}
 	e := event{s: s.seq, kind: kind, data: data}
+	s.log.made(e.s)
 	if keep {
 		s.keep(e)
 	}

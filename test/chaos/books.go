@@ -34,7 +34,7 @@ type books struct {
 
 	mu   sync.Mutex // guards what follows
 	said []said
-	ends []withheld // when Discord ended a session with a close code
+	ends []ended // when Discord ended a session with a close code
 }
 
 func newBooks(r *run) *books {
@@ -82,11 +82,24 @@ func (b *books) write(ctx context.Context) {
 }
 
 // end notes that Discord is about to end the session of a shard, with a close
-// code that leaves no RESUME to try. What it had not delivered is gone.
+// code that leaves no RESUME to try. What is not committed is gone.
 func (b *books) end(shard int) {
+	at := ended{shard: shard, at: time.Now()}
+	for _, s := range b.r.cluster.sim.LiveSessions() {
+		if int(s.Shard[0]) == shard {
+			at.session = s.ID
+		}
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.ends = append(b.ends, withheld{shard: shard, from: time.Now()})
+	b.ends = append(b.ends, at)
+}
+
+// ended is the end of a session by a close code.
+type ended struct {
+	shard   int
+	session string // "" if there was none
+	at      time.Time
 }
 
 // counted is the number of the message that a post answers by "count".
@@ -114,23 +127,29 @@ func (b *books) withheldBy(l *sim.Ledger) (out []withheld) {
 		if r.Result == "ok" {
 			continue
 		}
-		w := withheld{shard: int(r.Shard[0]), from: r.At}
-		sent := sessions[r.Session].Sent
-		if i := slices.IndexFunc(sent, func(e sim.Sent) bool { return e.S >= r.Seq }); i >= 0 {
-			w.from = sent[i].At.Add(-time.Second) // when it was written, which is after it was said
-		}
-		w.to = nextSession(ids, w.shard, r.At)
-		out = append(out, w)
+		shard := int(r.Shard[0])
+		out = append(out, withheld{shard, follows(sessions[r.Session], r.Seq, r.At), nextSession(ids, shard, r.At)})
 	}
-	for _, w := range b.endings() {
-		w.to = nextSession(ids, w.shard, w.from)
-		w.from = w.from.Add(-time.Second) // what was on its way then
-		out = append(out, w)
+	for _, e := range b.endings() {
+		from := follows(sessions[e.session], b.r.seen.committed(e.session), e.at)
+		out = append(out, withheld{e.shard, from, nextSession(ids, e.shard, e.at)})
 	}
 	for _, o := range b.orphans(l) {
 		out = append(out, withheld{shard: o.shard, from: o.begun, to: o.replaced})
 	}
 	return out
+}
+
+// saying is how long a message may take from its writer into the stream.
+const saying = 50 * time.Millisecond
+
+// follows is when what follows a sequence in a session was said first, no later
+// than end.
+func follows(s sim.SessionRecord, seq int64, end time.Time) time.Time {
+	if i := slices.IndexFunc(s.Made, func(e sim.Made) bool { return e.S > seq }); i >= 0 && s.Made[i].At.Before(end) {
+		end = s.Made[i].At
+	}
+	return end.Add(-saying)
 }
 
 // nextSession is when the next session of a shard began; now if none did.
@@ -143,7 +162,7 @@ func nextSession(ids []sim.Identify, shard int, after time.Time) time.Time {
 	return time.Now()
 }
 
-func (b *books) endings() []withheld {
+func (b *books) endings() []ended {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return slices.Clone(b.ends)
@@ -173,10 +192,10 @@ func (b *books) orphans(l *sim.Ledger) (out []orphan) {
 		}
 		shard := int(id.Shard[0])
 		before, ok := newest[shard]
-		ended := slices.ContainsFunc(ends, func(w withheld) bool {
-			return w.shard == shard && w.from.After(before.At) && w.from.Before(id.At)
+		over := slices.ContainsFunc(ends, func(e ended) bool {
+			return e.shard == shard && e.at.After(before.At) && e.at.Before(id.At)
 		})
-		if ok && !ended && !refused[before.Session] {
+		if ok && !over && !refused[before.Session] {
 			out = append(out, orphan{before.Session, shard, before.At, id.At})
 		}
 		newest[shard] = id

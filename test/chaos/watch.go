@@ -26,6 +26,7 @@ type seen struct {
 	owners  map[place]told
 	leaders map[string]string // by the node that says so
 	shards  map[int]place     // the newest that was heard of
+	seqs    map[string]int64  // committed, by session
 	// compared counts the indexes at which several nodes told a digest.
 	compared int
 	answers  int
@@ -44,7 +45,7 @@ type place struct {
 }
 
 func newSeen(r *run) *seen {
-	return &seen{r: r, digests: map[uint64]told{}, owners: map[place]told{}, leaders: map[string]string{}, shards: map[int]place{}}
+	return &seen{r: r, digests: map[uint64]told{}, owners: map[place]told{}, leaders: map[string]string{}, shards: map[int]place{}, seqs: map[string]int64{}}
 }
 
 // watchers are the functions that ask.
@@ -120,12 +121,13 @@ func (s *seen) digest(by string, d admin.Digest) error {
 // owned compares a shard's owner with what others told of the same epoch. An
 // owner that is down is none: that is no other.
 func (s *seen) owned(by string, sh admin.Shard) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.seqs[sh.SessionID] = max(s.seqs[sh.SessionID], sh.Seq)
 	if sh.Owner == "" {
 		return nil
 	}
 	at := place{sh.ID, sh.Epoch}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	first, known := s.owners[at]
 	if !known {
 		s.owners[at] = told{by: by, what: sh.Owner}
@@ -137,6 +139,13 @@ func (s *seen) owned(by string, sh admin.Shard) error {
 		s.shards[sh.ID] = at
 	}
 	return nil
+}
+
+// committed is the newest sequence of a session that a node has said to be committed.
+func (s *seen) committed(session string) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.seqs[session]
 }
 
 // leader is the node that most nodes take for the leader, "" for none.

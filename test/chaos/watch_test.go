@@ -5,8 +5,10 @@ package chaos
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/botnode/botnode/admin"
+	"github.com/botnode/botnode/discord/sim"
 )
 
 func TestDigestsThatContradict(t *testing.T) {
@@ -96,5 +98,28 @@ func TestChosenKinds(t *testing.T) {
 	}
 	if got := chosen(options{kinds: "net", network: false, nodes: 5, disks: true}); len(got) != 0 {
 		t.Errorf("%d kinds of network faults on loopback", len(got))
+	}
+}
+
+// TestFollows: what a session's end took away begins with the first event after the
+// committed ones, written or not, and not with the end.
+func TestFollows(t *testing.T) {
+	at := func(s int) time.Time { return time.Unix(int64(1000+s), 0) }
+	made := sim.SessionRecord{Made: []sim.Made{{S: 1, At: at(1)}, {S: 3, At: at(3)}, {S: 4, At: at(4)}}}
+	for _, tt := range []struct {
+		of   sim.SessionRecord
+		seq  int64
+		want time.Time
+	}{
+		{made, 0, at(1)},
+		{made, 1, at(3)},
+		{made, 2, at(3)},
+		{made, 3, at(4)},
+		{made, 4, at(9)},
+		{sim.SessionRecord{}, 7, at(9)},
+	} {
+		if got := follows(tt.of, tt.seq, at(9)); !got.Equal(tt.want.Add(-saying)) {
+			t.Errorf("after %d: %v, want %v", tt.seq, got, tt.want)
+		}
 	}
 }
