@@ -81,6 +81,7 @@ type Owner struct {
 	conn       conn
 	dead       uint64 // never dial under an epoch up to this one again
 	lostSID    string // the session that Discord has ended, until a Lost is applied
+	lostEpoch  uint64 // that its connection served
 	granted    Time   // when a planned Grant was seen, while its hand-over is awaited
 	released   uint64 // the epoch for which the old owner said that it has dropped
 	prepare    uint64 // the epoch that a planned move has announced
@@ -176,10 +177,11 @@ func (o *Owner) decide(now Time) {
 	switch o.conn.phase {
 	case Idle:
 		o.decideIdle(now)
+		o.finish()
 	case Hello:
 		o.decideHello(now)
 	case Identifying, Resuming, Live:
-		o.pump(now)
+		o.pump(o.conn.sid, o.conn.epoch)
 	}
 	o.proposeLost()
 	o.tellStranded(now)
@@ -295,45 +297,20 @@ func (o *Owner) repeat(now Time) {
 	}
 }
 
-// proposeLost records the end of a session that Discord has ended.
-func (o *Owner) proposeLost() {
-	if f := o.flight; f != nil && f.moot(o) {
-		o.flight = nil
-	}
-	if o.lostSID == "" {
-		return
-	}
-	if !o.Mine() || o.view.SID != o.lostSID {
-		o.lostSID = ""
-		return
-	}
-	if o.flight == nil {
-		o.flight = o.propose(&fsm.Lost{Bot: o.Bot, Shard: o.Shard, Epoch: o.view.Epoch, SID: o.lostSID})
-	}
-}
-
-// moot reports whether f is a Lost that the applied state has overtaken.
-func (f *flight) moot(o *Owner) bool {
-	lost, ok := f.cmd.(*fsm.Lost)
-	return ok && (f.gen != o.view.Generation || lost.Epoch != o.view.Epoch || lost.SID != o.view.SID)
-}
-
 // closed takes the end of the connection, and what it means for the session.
 func (o *Owner) closed(now Time, v discord.Verdict) {
-	sid, bound := o.conn.sid, o.conn.bound
-	if bound && now < o.conn.since+o.Timing.Fresh {
+	if o.conn.bound && now < o.conn.since+o.Timing.Fresh {
 		o.doubt = now
 	}
-	o.reset()
+	if v == discord.VerdictNewSession {
+		o.lost()
+	} else {
+		o.reset()
+	}
 	o.failures++
 	o.retryAt = now + o.backoff()
-	switch v {
-	case discord.VerdictFatal:
+	if v == discord.VerdictFatal {
 		o.stopped, o.dialled = true, 0
-	case discord.VerdictNewSession:
-		if bound && sid != "" {
-			o.lostSID = sid
-		}
 	}
 }
 

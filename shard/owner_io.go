@@ -160,7 +160,7 @@ func (in Applied) step(o *Owner, now Time) {
 		o.failures = 0
 		o.flight = nil
 	}
-	if c.bound && o.view.SID == c.sid {
+	if c.bound && o.view.SID == c.sid || o.lostSID != "" && o.view.SID == o.lostSID {
 		o.trim(o.view.C)
 	}
 }
@@ -222,10 +222,12 @@ func (in Invalidated) step(o *Owner, now Time) {
 	if in.Conn != c.id || c.phase == Idle {
 		return
 	}
-	if !in.Resumable && c.bound && c.sid != "" {
-		o.lostSID = c.sid
+	o.do(Drop{Conn: c.id})
+	if in.Resumable {
+		o.reset()
+	} else {
+		o.lost()
 	}
-	o.drop()
 	// A random wait of 1 to 5 s, as events/gateway.mdx asks for.
 	o.retryAt = now + time.Second + time.Duration(o.Rand()*4*float64(time.Second))
 }
@@ -310,6 +312,7 @@ func (o *Owner) answered(now Time, r fsm.Result) {
 	case fsm.Gap:
 		if !o.covers(r.C) {
 			o.drop()
+			o.forget(len(o.buf))
 			o.retryAt = now
 		}
 	default: // Fenced, Refused, StaleGeneration: the state that says why will be applied here
@@ -322,6 +325,7 @@ func (o *Owner) answered(now Time, r fsm.Result) {
 			o.dead = max(o.dead, o.conn.epoch)
 		}
 		o.drop()
+		o.forget(len(o.buf))
 		o.retryAt = now + o.Timing.Retry
 	}
 }
@@ -357,20 +361,21 @@ func (o *Owner) forget(n int) {
 }
 
 func (o *Owner) flightEvents() (*flight, bool) {
-	if o.flight == nil {
+	return eventsOf(o.flight)
+}
+
+func eventsOf(f *flight) (*flight, bool) {
+	if f == nil {
 		return nil, false
 	}
-	_, ok := o.flight.cmd.(*fsm.Events)
-	return o.flight, ok
+	_, ok := f.cmd.(*fsm.Events)
+	return f, ok
 }
 
 // pump proposes what was read, if nothing is in flight: the batch forms by
 // itself while the last one is under way.
-func (o *Owner) pump(Time) {
-	if o.flight != nil || len(o.buf) == 0 || o.conn.readying {
-		return
-	}
-	if o.view.SID != o.conn.sid {
+func (o *Owner) pump(sid string, epoch uint64) {
+	if o.flight != nil || len(o.buf) == 0 || o.conn.readying || o.view.SID != sid {
 		return
 	}
 	n, size := 0, 0
@@ -383,7 +388,7 @@ func (o *Owner) pump(Time) {
 	}
 	first := &o.buf[0]
 	cmd := &fsm.Events{
-		Bot: o.Bot, Shard: o.Shard, Epoch: o.conn.epoch, SID: o.conn.sid,
+		Bot: o.Bot, Shard: o.Shard, Epoch: epoch, SID: sid,
 		Prev: first.prev, At: first.at, Jump: first.jump, Evs: make([]fsm.Event, n),
 	}
 	for i := range n {

@@ -40,6 +40,13 @@ func shardGuards() []guard {
 			test: "TestGateOfAnExecution",
 		},
 		{
+			name: "lost/read", protects: "What was read of a session that Discord ends is committed, as it won't be replayed.",
+			file: "shard/owner_lost.go",
+			cut:  "if c.readying || o.view.SID != c.sid {",
+			with: "if true {",
+			test: "TestOwnerCommitsWhatItReadOfALostSession/op_9",
+		},
+		{
 			name: "stranded/outage", protects: "Where no node reaches Discord, shards stay where they are.",
 			file: "shard/leader_stranded.go",
 			cut:  "\tif !l.detours {\n\t\tclear(l.avoided)\n\t}",
