@@ -70,7 +70,7 @@ func (l *Leader) planMove(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, m *m
 		delete(l.moves, id) // something else happened to the shard
 	case sh.Epoch >= m.epoch && m.phase != draining:
 		m.phase, m.since = draining, now
-		l.moved(now, m)
+		l.moved(now, b.Name, m)
 	case m.phase == draining:
 		if e := sh.Oldest(); e == nil || e.Runner == sh.Owner {
 			delete(l.moves, id)
@@ -79,7 +79,7 @@ func (l *Leader) planMove(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, m *m
 		delete(l.moves, id)
 	case now >= m.since+l.Timing.Prepare:
 		delete(l.moves, id) // the target can't connect: the shard stays where it is
-		l.failed(now, m)
+		l.failed(now, b.Name, m)
 	case m.phase == granting && identifies(b, sh):
 		// Its READY would be of an epoch that is over, and what came in the session
 		// lost with it. It takes a moment.

@@ -71,7 +71,10 @@ func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]
 			placed[i].Node = sh.Owner.ID
 		}
 		if l.isStranded(b, sh) {
-			placed[i].Node, placed[i].Pin = "", ""
+			placed[i].Node = ""
+			if sh.Pin == sh.Owner.ID || l.avoided[sh.Pin] {
+				placed[i].Pin = "" // what could not be honoured ends
+			}
 		}
 		if m := l.moves[shardID{b.Name, sh.Key}]; m != nil && m.to.ID != "" {
 			placed[i].Node = m.to.ID
@@ -98,7 +101,7 @@ func (l *Leader) want(b *fsm.Bot, where fsm.Placement, placed []Placed, live map
 	keep := len(where.Prefer) > 0 && !b.Config.Failback
 	want := Place(placed, l.capped(placed, l.targets(b, where, live)), keep)
 	if len(l.avoided) > 0 && slices.Contains(want, "") {
-		want = Place(placed, l.targets(b, where, live), keep)
+		leftOver(placed, want, l.targets(b, where, live), keep)
 	}
 	of := make(map[string]int)
 	for _, id := range want {
@@ -155,9 +158,11 @@ func (l *Leader) rebalance(now Time, b *fsm.Bot, sh fsm.Shard, where fsm.Placeme
 	if to.up < after {
 		return
 	}
-	active := 0
-	for _, m := range l.moves {
-		if m.phase != draining {
+	// Rescues count by themselves, and by bot: those that fail must not hold up a
+	// drain, nor another bot's.
+	rescue, active := why == fsm.WhyFailover, 0
+	for of, m := range l.moves {
+		if m.phase != draining && (m.why == fsm.WhyFailover) == rescue && (!rescue || of.bot == b.Name) {
 			active++
 		}
 	}

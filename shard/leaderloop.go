@@ -137,6 +137,17 @@ func (l *leaderLoop) with(f func(*Leader) error) error {
 	return err
 }
 
+// hear calls f with the leader's rules, which need not plan at once.
+func (l *leaderLoop) hear(f func(*Leader)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leader == nil {
+		return ErrNotLeading
+	}
+	f(l.leader)
+	return nil
+}
+
 // fresh answers a node's question whether this one leads. Leadership is
 // verified by a round that begins after the question came.
 func (l *leaderLoop) fresh(ctx context.Context, node fsm.NodeRef, leaving bool) error {

@@ -113,10 +113,8 @@ func (m *Manager) take(msg message) error {
 			return nil
 		})
 	case msgStranded:
-		return m.lead.with(func(l *Leader) error {
-			l.Stranded(m.now(), msg.Node, msg.Bot, msg.Shard, msg.Epoch)
-			return nil
-		})
+		// Each of its shards says so twice a second, which is no reason to plan.
+		return m.lead.hear(func(l *Leader) { l.Stranded(m.now(), msg.Node, msg.Bot, msg.Shard, msg.Epoch) })
 	case msgAnnounce, msgReleased:
 		r := m.runner(ref)
 		if r == nil {

@@ -238,7 +238,7 @@ func TestLeaderRescuesFromAPin(t *testing.T) {
 func TestLeaderGivesAnAvoidedNodeWhatNobodyElseTakes(t *testing.T) {
 	b := newLeaderBench(t, 2)
 	a, c := b.boot("a", 1, 0), b.boot("c", 1, 1)
-	b.l.avoid[a] = avoidance{until: b.now + time.Hour, times: 1}
+	b.l.avoid[avoider{testBot, a}] = avoidance{failed: b.now + time.Hour}
 	b.run(time.Second)
 	if got := slices.Sorted(slices.Values(b.owners())); !slices.Equal(got, []string{"a", "c"}) {
 		t.Errorf("c has room for one shard, the two are with %v", got)

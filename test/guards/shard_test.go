@@ -28,8 +28,8 @@ func shardGuards() []guard {
 		{
 			name: "stranded/outage", protects: "Where no node reaches Discord, shards stay where they are.",
 			file: "shard/leader_stranded.go",
-			cut:  "\tif !l.detours {\n\t\tclear(l.avoided)\n\t}",
-			with: "\tif !l.detours {\n\t\tclear(l.avoided)\n\t\tl.detours = true\n\t}",
+			cut:  "l.avoided, l.detours = make(map[string]bool), false",
+			with: "l.avoided, l.detours = make(map[string]bool), true",
 			test: "TestLeaderLeavesShardsInAnOutage",
 		},
 		{

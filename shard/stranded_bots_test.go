@@ -1,0 +1,151 @@
+package shard
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/botnode/botnode/fsm"
+)
+
+const secondBot = "second"
+
+// second gives the bench another bot, with shards that have no sessions, and
+// returns who has them.
+func (b *leaderBench) second(shards uint32) (owners []string) {
+	b.t.Helper()
+	b.apply(
+		&fsm.Configure{Bot: secondBot, Config: []byte(`{"identify_reserve":0}`)},
+		&fsm.Layout{Bot: secondBot, Total: shards, To: shards - 1},
+	)
+	b.settle()
+	b.m.View(func(_ uint64, s *fsm.State) {
+		for _, sh := range s.Bot(secondBot).Shards() {
+			owners = append(owners, sh.Owner.ID)
+		}
+	})
+	return owners
+}
+
+// failing lets time pass while no shard of the second bot connects anywhere and
+// everything of the first one does, but for what lost says of nodes that are cut off.
+func (b *leaderBench) failing(d time.Duration, off []string, lost ...uint32) (announced []Announce) {
+	b.t.Helper()
+	for end := b.now + d; b.now < end; {
+		b.pass(200 * time.Millisecond)
+		b.m.View(func(_ uint64, s *fsm.State) {
+			for _, sh := range s.Bot(secondBot).Shards() {
+				b.l.Stranded(b.now, sh.Owner, secondBot, sh.Key, sh.Epoch)
+			}
+		})
+		for _, k := range lost {
+			if sh := b.shard(k); slices.Contains(off, sh.Owner.ID) {
+				b.l.Stranded(b.now, sh.Owner, testBot, sh.Key, sh.Epoch)
+			}
+		}
+		for _, a := range b.settle() {
+			if a, ok := a.(Announce); ok {
+				announced = append(announced, a)
+				if a.Bot == testBot && !slices.Contains(off, a.To.ID) {
+					b.l.Prepared(a.Bot, a.Shard, a.Epoch)
+				}
+			}
+		}
+		b.settle()
+		b.sessions()
+	}
+	return announced
+}
+
+// TestStrandedBotLeavesOthersAlone: a bot that connects nowhere, as without a
+// token, says nothing of the nodes' way to Discord for another bot.
+func TestStrandedBotLeavesOthersAlone(t *testing.T) {
+	b := strandedBench(t, "a", "b", "c")
+	if got := b.second(3); len(slices.Compact(slices.Sorted(slices.Values(got)))) != 3 {
+		t.Fatalf("the second bot's shards are with %v", got)
+	}
+	k := b.of("a")
+	b.failing(time.Minute, nil)
+	b.failing(2*time.Second, []string{"a"}, k)
+	if got := b.shard(k).Owner.ID; got == "a" {
+		t.Error("the first bot's shard stays with a node that doesn't reach Discord")
+	}
+}
+
+// TestRescuesLeaveRoomForOtherMoves: a drain goes on while shards of another bot
+// are tried in vain on node after node.
+func TestRescuesLeaveRoomForOtherMoves(t *testing.T) {
+	b := strandedBench(t, "a", "b", "c")
+	b.second(2) // one node has none, and is tried
+	k := b.of("b")
+	if tries := b.failing(2*time.Second, nil); len(tries) == 0 {
+		t.Fatal("nothing is tried")
+	}
+	b.apply(&fsm.Drain{ID: "b", On: true})
+	b.failing(time.Second, nil)
+	if got := b.shard(k).Owner.ID; got == "b" {
+		t.Error("the drain waits for shards that connect nowhere")
+	}
+}
+
+// TestRescueGoesWhereTheOperatorWants, unless that node doesn't connect, either.
+func TestRescueGoesWhereTheOperatorWants(t *testing.T) {
+	for _, want := range []string{"b", "c", "d"} {
+		b := strandedBench(t, "a", "b", "c", "d")
+		k := b.of("a")
+		b.pin(k, want)
+		b.cutOff(time.Second, []string{"a"}, k)
+		if sh := b.shard(k); sh.Owner.ID != want || sh.Pin != want {
+			t.Errorf("pinned to %s: it is with %v, pinned to %q", want, sh.Owner, sh.Pin)
+		}
+
+		b = strandedBench(t, "a", "b", "c", "d")
+		k = b.of("a")
+		b.pin(k, want)
+		b.cutOff(2*b.l.Timing.Prepare, []string{"a", want}, k)
+		if sh := b.shard(k); sh.Owner.ID == "a" {
+			t.Errorf("pinned to %s, which doesn't reach Discord: it stays stranded", want)
+		}
+	}
+}
+
+// TestRescueUsesTheRoomThereIs: not all stranded shards find room, and those that do move.
+func TestRescueUsesTheRoomThereIs(t *testing.T) {
+	for _, room := range []uint32{1, 2, 3} {
+		b := newLeaderBench(t, 5)
+		b.boot("a", 1, 0)
+		b.run(3 * time.Second)
+		b.boot("b", 1, room)
+		b.cutOff(3*time.Second, []string{"a"}, 0, 1, 2, 3, 4)
+		if got := loads(b.owners()); got["b"] != int(room) || got["a"] != 5-int(room) {
+			t.Errorf("b has room for %d: %v", room, got)
+		}
+	}
+}
+
+// TestRescueGoesBackToANodeThatHasRecovered: that a node was cut off a while ago
+// doesn't keep shards from it that are connected nowhere.
+func TestRescueGoesBackToANodeThatHasRecovered(t *testing.T) {
+	b := strandedBench(t, "a", "b")
+	k := b.of("a")
+	b.cutOff(time.Second, []string{"a"}, k)
+	b.wantOwners("a is cut off", "b", "b")
+	b.cutOff(5*time.Second, nil)
+	b.wantOwners("a is avoided", "b", "b")
+	b.cutOff(2*time.Second, []string{"b"}, 0, 1)
+	b.wantOwners("now b is", "a", "a")
+}
+
+// TestNoRescueOnAnOldWord: at the end of an outage the last words of the nodes
+// become void one after the other, and all are connected by then.
+func TestNoRescueOnAnOldWord(t *testing.T) {
+	b := strandedBench(t, "a", "b", "c")
+	was := b.owners()
+	b.cutOff(10*time.Second, []string{"a", "b", "c"}, 0, 1, 2)
+	b.cutOff(200*time.Millisecond, []string{"b", "c"}, 1, 2)
+	b.cutOff(200*time.Millisecond, []string{"c"}, 0, 1, 2)
+	if tries := b.cutOff(time.Minute, nil); len(tries) > 0 {
+		t.Errorf("connected shards are moved: %+v", tries)
+	}
+	b.wantOwners("after the outage", was...)
+}
