@@ -92,6 +92,53 @@ func TestOwnerTellsNothingOfOthers(t *testing.T) {
 	}
 }
 
+// TestOwnerCountsOnlyWhileItMayDial: an owner that no leader answers dials nothing,
+// so that time says nothing of Discord.
+func TestOwnerCountsOnlyWhileItMayDial(t *testing.T) {
+	b := newOwnerBench(t)
+	b.apply(nil)
+	b.step(Applied{View: b.view, FreshUntil: b.now})
+	b.step(Closed{Conn: b.conn(), Verdict: discord.VerdictResume})
+	for range 60 { // a runner ticks once a second
+		b.now += time.Second
+		b.step(Tick{})
+	}
+	b.apply(nil) // fresh for a day
+	if b.o.Phase() != Dialing || len(b.told()) > 0 {
+		t.Fatalf("%v, and it says that its dials are in vain", b.o.Phase())
+	}
+	if b.inVain(b.o.Timing.Unreached + b.o.Timing.Ask); len(b.told()) == 0 {
+		t.Error("it never says so")
+	}
+	b.o.retryAt = b.now + time.Minute // a wait between two dials
+	b.step(Applied{View: b.view, FreshUntil: b.now})
+	b.apply(nil)
+	for end := b.now + b.o.Timing.Unreached + b.o.Timing.Ask/2; b.now < end; b.now += b.o.Timing.Ask / 10 {
+		b.step(Tick{})
+	}
+	if got := b.told(); len(got) != 1 {
+		t.Errorf("after a moment without a leader, in the wait for the next dial: told %+v", got)
+	}
+}
+
+// TestOwnerTellsOfADialBegunAsTarget: a dial that hangs counts from when the shard
+// is the node's own, whatever it was begun for.
+func TestOwnerTellsOfADialBegunAsTarget(t *testing.T) {
+	b := newOwnerBench(t)
+	b.apply(func(v *View) { v.Owner = nodeB })
+	b.step(Announced{Epoch: 6})
+	b.apply(func(v *View) { v.Epoch, v.Owner = 6, nodeA }) // nodeB has died
+	if b.o.Phase() != Dialing {
+		t.Fatal(b.o.Phase())
+	}
+	for end := b.now + b.o.Timing.Unreached + b.o.Timing.Ask/2; b.now < end; b.now += b.o.Timing.Ask / 10 {
+		b.step(Tick{})
+	}
+	if got := b.told(); len(got) != 1 {
+		t.Errorf("told %+v", got)
+	}
+}
+
 // strandedBench has as many shards as nodes, one with a session on each.
 func strandedBench(t *testing.T, nodes ...string) *leaderBench {
 	b := newLeaderBench(t, uint32(len(nodes)), nodes...)
