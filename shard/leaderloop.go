@@ -33,12 +33,13 @@ type leaderLoop struct {
 	awaitUntil Time
 	killed     map[fsm.NodeRef]bool // processes whose death is confirmed, for terms to come
 	unread     map[string]complaint // what the log was last told of Discord, by bot
+	reading    map[string]*Leader   // who reads a bot's session start limit
 }
 
 func newLeaderLoop(m *Manager) *leaderLoop {
 	return &leaderLoop{
 		m: m, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), killed: make(map[fsm.NodeRef]bool),
-		unread: make(map[string]complaint),
+		unread: make(map[string]complaint), reading: make(map[string]*Leader),
 	}
 }
 
