@@ -28,12 +28,21 @@ type (
 		Epoch uint64 // that the Grant will bring
 		To    fsm.NodeRef
 	}
+	// TryAgain has an owner that doesn't reach Discord dial at once, since another
+	// node does.
+	TryAgain struct {
+		Bot   string
+		Shard fsm.ShardKey
+		Epoch uint64
+		To    fsm.NodeRef
+	}
 	// ReadBudget asks Discord for the bot's session start limit.
 	ReadBudget struct{ Bot string }
 )
 
 func (LeaderPropose) leaderAction() {}
 func (Announce) leaderAction()      {}
+func (TryAgain) leaderAction()      {}
 func (ReadBudget) leaderAction()    {}
 
 // shardID names a shard of a bot.

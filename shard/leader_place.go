@@ -141,13 +141,14 @@ func (l *Leader) rebalance(now Time, b *fsm.Bot, sh fsm.Shard, where fsm.Placeme
 		return
 	}
 	why, after, most := fsm.WhyHandoff, l.Stable, l.MaxMoves // a node that has only just come may go again
+	rescue := false
 	switch {
 	case sh.Pin == to.ref.ID:
 		why, after = sh.PinWhy, 0 // an operator wants it, and now
 	case l.avoided[to.ref.ID] && from.target:
 		return
 	case l.isStranded(b, sh):
-		why, after, most = fsm.WhyFailover, 0, maxRescues
+		why, after, most, rescue = fsm.WhyFailover, 0, maxRescues, true
 	case !from.target:
 		after = 0
 	case sh.SID == "":
@@ -160,13 +161,13 @@ func (l *Leader) rebalance(now Time, b *fsm.Bot, sh fsm.Shard, where fsm.Placeme
 	}
 	// Rescues count by themselves, and by bot: those that fail must not hold up a
 	// drain, nor another bot's.
-	rescue, active := why == fsm.WhyFailover, 0
+	active := 0
 	for of, m := range l.moves {
-		if m.phase != draining && (m.why == fsm.WhyFailover) == rescue && (!rescue || of.bot == b.Name) {
+		if m.phase != draining && m.rescue == rescue && (!rescue || of.bot == b.Name) {
 			active++
 		}
 	}
 	if active < most {
-		l.start(now, b, sh, to.ref, why)
+		l.start(now, b, sh, to.ref, why, rescue)
 	}
 }

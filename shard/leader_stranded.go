@@ -46,8 +46,23 @@ func (l *Leader) Stranded(now Time, by fsm.NodeRef, bot string, k fsm.ShardKey, 
 // better. One that has stopped saying it is connected: nothing begins for its
 // last word, which it is avoided for a while longer.
 func (l *Leader) isStranded(b *fsm.Bot, sh fsm.Shard) bool {
+	return l.detours && l.says(b, sh) && l.planned < l.stranded[shardID{b.Name, sh.Key}].at+l.Timing.Ask*3/2
+}
+
+// says reports whether the word of a shard's owner is in force.
+func (l *Leader) says(b *fsm.Bot, sh fsm.Shard) bool {
 	w, ok := l.stranded[shardID{b.Name, sh.Key}]
-	return l.detours && ok && w.by == sh.Owner && w.epoch == sh.Epoch && l.planned < w.at+l.Timing.Ask*3/2
+	return ok && w.by == sh.Owner && w.epoch == sh.Epoch
+}
+
+// triedAgain has an owner dial once more, however long it would wait for that, and
+// reports whether it has said since that it doesn't reach Discord.
+func (l *Leader) triedAgain(now Time, b *fsm.Bot, sh fsm.Shard, m *move) bool {
+	if m.tried == 0 {
+		m.tried = max(now, 1)
+		l.out = append(l.out, TryAgain{Bot: b.Name, Shard: sh.Key, Epoch: sh.Epoch, To: sh.Owner})
+	}
+	return l.stranded[shardID{b.Name, sh.Key}].at >= m.tried+2*l.Timing.Ask
 }
 
 // forget drops words that are void and times that are long over.
@@ -142,7 +157,7 @@ func leftOver(placed []Placed, want []string, targets []Target, keep bool) {
 // moved notes that a planned move was granted. One away from a node that didn't
 // reach Discord shows that another one does.
 func (l *Leader) moved(now Time, bot string, m *move) {
-	if m.why != fsm.WhyFailover {
+	if !m.rescue {
 		return
 	}
 	a := l.avoid[avoider{bot, m.from}]

@@ -245,15 +245,22 @@ func (l *leaderLoop) perform(led *Leader, term uint64, actions []LeaderAction) {
 			// In order: a Down before the Grants that follow from it.
 			l.m.leadSubmit(term, fsm.Encode(a.Generation, a.Cmd), func(r fsm.Result, err error) { l.answered(a, r, err) })
 		case Announce:
-			r := &runner{m: l.m, ref: fsm.ShardRef{Bot: a.Bot, Shard: a.Shard}, ctx: l.m.ctx, log: l.m.log}
-			l.m.wg.Go(func() {
-				r.tell(a.To.ID, message{Kind: msgAnnounce, Epoch: a.Epoch})
-				r.wg.Wait()
-			})
+			l.tell(a.To, fsm.ShardRef{Bot: a.Bot, Shard: a.Shard}, message{Kind: msgAnnounce, Epoch: a.Epoch})
+		case TryAgain:
+			l.tell(a.To, fsm.ShardRef{Bot: a.Bot, Shard: a.Shard}, message{Kind: msgTry, Epoch: a.Epoch})
 		case ReadBudget:
 			l.m.wg.Go(func() { l.readBudget(led, term, a.Bot) })
 		}
 	}
+}
+
+// tell sends a node a message about a shard.
+func (l *leaderLoop) tell(to fsm.NodeRef, about fsm.ShardRef, msg message) {
+	r := &runner{m: l.m, ref: about, ctx: l.m.ctx, log: l.m.log}
+	l.m.wg.Go(func() {
+		r.tell(to.ID, msg)
+		r.wg.Wait()
+	})
 }
 
 func (l *leaderLoop) log(a LeaderPropose) {

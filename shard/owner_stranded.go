@@ -18,6 +18,12 @@ func (o *Owner) tellStranded(now Time) {
 	}
 }
 
+func (in TriedAgain) step(o *Owner, now Time) {
+	if o.dialled > 0 && in.Epoch == o.view.Epoch && o.conn.phase == Idle {
+		o.retryAt = min(o.retryAt, now)
+	}
+}
+
 // strandedAt returns when the leader is to be told next, negative for never.
 func (o *Owner) strandedAt() Time {
 	if o.dialled == 0 || o.stopped || o.Timing.Unreached <= 0 {

@@ -94,7 +94,7 @@ func TestRescueGoesWhereTheOperatorWants(t *testing.T) {
 		b := strandedBench(t, "a", "b", "c", "d")
 		k := b.of("a")
 		b.pin(k, want)
-		b.cutOff(time.Second, []string{"a"}, k)
+		b.cutOff(rescued, []string{"a"}, k)
 		if sh := b.shard(k); sh.Owner.ID != want || sh.Pin != want {
 			t.Errorf("pinned to %s: it is with %v, pinned to %q", want, sh.Owner, sh.Pin)
 		}
@@ -128,12 +128,61 @@ func TestRescueUsesTheRoomThereIs(t *testing.T) {
 func TestRescueGoesBackToANodeThatHasRecovered(t *testing.T) {
 	b := strandedBench(t, "a", "b")
 	k := b.of("a")
-	b.cutOff(time.Second, []string{"a"}, k)
+	b.cutOff(rescued, []string{"a"}, k)
 	b.wantOwners("a is cut off", "b", "b")
 	b.cutOff(5*time.Second, nil)
 	b.wantOwners("a is avoided", "b", "b")
-	b.cutOff(2*time.Second, []string{"b"}, 0, 1)
+	b.cutOff(rescued, []string{"b"}, 0, 1)
 	b.wantOwners("now b is", "a", "a")
+}
+
+// TestShardsStayAtTheEndOfAnOutage: a standby that tries them comes to HELLO while
+// their owners wait for their next dial. They get another try, and their shards stay.
+func TestShardsStayAtTheEndOfAnOutage(t *testing.T) {
+	b := newLeaderBench(t, 2)
+	b.configure(`{"identify_reserve":0,"placement":"prefer:a+b,c"}`)
+	for _, id := range []string{"a", "b", "c"} {
+		b.boot(id, 1, 0)
+	}
+	b.run(10 * time.Second)
+	was := b.owners()
+	if slices.Contains(was, "c") {
+		t.Fatal(was)
+	}
+	b.cutOff(2*time.Minute, []string{"a", "b", "c"}, 0, 1)
+	for end, told := b.now+time.Minute, map[string]bool{}; b.now < end; {
+		b.pass(200 * time.Millisecond)
+		for k := range uint32(2) {
+			if sh := b.shard(k); !told[sh.Owner.ID] {
+				b.l.Stranded(b.now, sh.Owner, testBot, sh.Key, sh.Epoch)
+			}
+		}
+		for _, a := range b.settle() {
+			switch a := a.(type) {
+			case Announce:
+				b.l.Prepared(a.Bot, a.Shard, a.Epoch)
+			case TryAgain:
+				told[a.To.ID] = true // and it comes to HELLO
+			}
+		}
+		for _, a := range b.settle() {
+			if a, ok := a.(TryAgain); ok {
+				told[a.To.ID] = true
+			}
+		}
+		b.sessions()
+		if len(told) == 2 {
+			b.run(4*b.l.Timing.Ask + 200*time.Millisecond)
+			b.wantOwners("after the outage", was...)
+			if b.l.Moving(testBot, b.shard(0).Key) || b.l.Moving(testBot, b.shard(1).Key) {
+				t.Error("a move goes on whose shard is connected where it is")
+			}
+			b.run(time.Minute)
+			b.wantOwners("a minute later", was...)
+			return
+		}
+	}
+	t.Error("the owners don't get another try")
 }
 
 // TestNoRescueOnAnOldWord: at the end of an outage the last words of the nodes

@@ -139,6 +139,27 @@ func TestOwnerTellsOfADialBegunAsTarget(t *testing.T) {
 	}
 }
 
+// TestOwnerDialsAtOnceWhenAnotherNodeDoes: at the end of an outage it would wait
+// for up to half a minute. One that doesn't dial in vain waits on.
+func TestOwnerDialsAtOnceWhenAnotherNodeDoes(t *testing.T) {
+	b := newOwnerBench(t)
+	b.live()
+	b.step(Closed{Conn: b.conn(), Verdict: discord.VerdictResume})
+	b.inVain(time.Minute)
+	if b.o.Phase() != Idle {
+		t.Fatal(b.o.Phase())
+	}
+	if b.step(TriedAgain{Epoch: 4}); b.o.Phase() != Idle {
+		t.Error("it takes what was meant for an earlier epoch")
+	}
+	if b.step(TriedAgain{Epoch: 5}); b.o.Phase() != Dialing {
+		t.Error(b.o.Phase())
+	}
+	b.step(Connected{Conn: b.conn()})
+	b.step(Invalidated{Conn: b.conn(), Resumable: true})
+	b.want(b.step(TriedAgain{Epoch: 5}), "")
+}
+
 // strandedBench has as many shards as nodes, one with a session on each.
 func strandedBench(t *testing.T, nodes ...string) *leaderBench {
 	b := newLeaderBench(t, uint32(len(nodes)), nodes...)
@@ -168,6 +189,9 @@ func (b *leaderBench) of(id string) uint32 {
 	}
 	return uint32(i)
 }
+
+// rescued is time enough for stranded shards to move.
+const rescued = 2 * time.Second
 
 // cutOff lets time pass while the nodes of off don't reach Discord: they say so of
 // the shards of theirs that lost is about, and come to no HELLO when a move is announced.
@@ -199,9 +223,9 @@ func (b *leaderBench) cutOff(d time.Duration, off []string, lost ...uint32) (ann
 func TestLeaderMovesAStrandedShard(t *testing.T) {
 	b := strandedBench(t, "a", "b", "c")
 	k := b.of("a")
-	b.cutOff(time.Second, []string{"a"}, k)
+	b.cutOff(rescued, []string{"a"}, k)
 	if got := b.shard(k); got.Owner.ID == "a" || got.Why != fsm.WhyFailover || got.From.ID != "a" {
-		t.Fatalf("after a second the stranded shard is %+v", got)
+		t.Fatalf("the stranded shard is %+v", got)
 	}
 	if tries := b.cutOff(b.l.Timing.Avoid-2*time.Second, []string{"a"}); len(tries) > 0 {
 		t.Errorf("a node that doesn't reach Discord is given shards: %+v", tries)
@@ -269,7 +293,7 @@ func TestLeaderRescuesFromAPin(t *testing.T) {
 	b := strandedBench(t, "a", "b", "c")
 	k := b.of("a")
 	b.pin(k, "a")
-	b.cutOff(time.Second, []string{"a"}, k)
+	b.cutOff(rescued, []string{"a"}, k)
 	if sh := b.shard(k); sh.Owner.ID == "a" || sh.Pin != "" {
 		t.Fatalf("%+v", sh)
 	}
