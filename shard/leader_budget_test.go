@@ -41,8 +41,8 @@ func answering(text string) func() ([]byte, error) {
 
 const goodInfo = `{"URL":"wss://gateway","Shards":2,"Remaining":900,"Limit":1000,"MaxConcurrency":1}`
 
-// readBy has joe, whose own reading fails with err, read by way of b, c, ...
-func readBy(t *testing.T, err error, say map[string]func() ([]byte, error)) (GatewayInfo, error, []string) {
+// readBy has joe, whose own reading fails, read by way of b, c, ...
+func readBy(t *testing.T, own error, say map[string]func() ([]byte, error)) (info GatewayInfo, asked []string, err error) {
 	t.Helper()
 	machine := fsm.NewMachine()
 	p := newFakeProposer(machine)
@@ -54,11 +54,11 @@ func readBy(t *testing.T, err error, say map[string]func() ([]byte, error)) (Gat
 	m := NewManager(Options{Self: refJoe, Machine: machine, Proposer: p, Cluster: others})
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 	defer cancel()
-	info, err := m.gatewayInfo(ctx, &BotOptions{
-		Name: testBot, Info: func(context.Context) (GatewayInfo, error) { return GatewayInfo{}, err },
+	info, err = m.gatewayInfo(ctx, &BotOptions{
+		Name: testBot, Info: func(context.Context) (GatewayInfo, error) { return GatewayInfo{}, own },
 	})
 	m.Stop()
-	return info, err, others.asked
+	return info, others.asked, err
 }
 
 // TestInfoOfAnotherNodeIsChecked: what names no gateway or no shards is not
@@ -66,16 +66,16 @@ func readBy(t *testing.T, err error, say map[string]func() ([]byte, error)) (Gat
 func TestInfoOfAnotherNodeIsChecked(t *testing.T) {
 	cut := errors.New("no route")
 	for _, bad := range []string{``, `null`, `{}`, `[`, `{"URL":"wss://x"}`, `{"URL":"","Shards":3,"Limit":5}`, `{"Shards":7,"Limit":9,"URL":5}`, `{"URL":"x","Shards":-1}`} {
-		info, err, _ := readBy(t, cut, map[string]func() ([]byte, error){"b": answering(bad)})
+		info, _, err := readBy(t, cut, map[string]func() ([]byte, error){"b": answering(bad)})
 		if !errors.Is(err, cut) || info != (GatewayInfo{}) {
 			t.Errorf("%s: %+v, %v", bad, info, err)
 		}
-		info, err, _ = readBy(t, cut, map[string]func() ([]byte, error){"b": answering(bad), "c": answering(`{"URL":"y","Shards":1}`)})
+		info, _, err = readBy(t, cut, map[string]func() ([]byte, error){"b": answering(bad), "c": answering(`{"URL":"y","Shards":1}`)})
 		if err != nil || info != (GatewayInfo{URL: "y", Shards: 1}) {
 			t.Errorf("%s, then a good one: %+v, %v", bad, info, err)
 		}
 	}
-	if _, err, asked := readBy(t, answeredErr{}, map[string]func() ([]byte, error){"b": answering(goodInfo)}); err == nil || len(asked) > 0 {
+	if _, asked, err := readBy(t, answeredErr{}, map[string]func() ([]byte, error){"b": answering(goodInfo)}); err == nil || len(asked) > 0 {
 		t.Errorf("Discord has answered, and %v are asked: %v", asked, err)
 	}
 }
@@ -90,13 +90,13 @@ func (answeredErr) Is(target error) bool { return target == ErrAnswered }
 func TestInfoDoesNotWaitForNodesThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		info, err, _ := readBy(t, errors.New("no route"), map[string]func() ([]byte, error){
+		info, _, err := readBy(t, errors.New("no route"), map[string]func() ([]byte, error){
 			"b": nil, "c": nil, "d": nil, "e": nil, "f": nil, "g": answering(goodInfo),
 		})
 		if took := time.Since(began); err != nil || info.Shards != 2 || took > 10*time.Second {
 			t.Errorf("%+v, %v, after %v", info, err, took)
 		}
-		_, err, asked := readBy(t, errors.New("no route"), map[string]func() ([]byte, error){"b": answering(goodInfo), "c": nil})
+		_, asked, err := readBy(t, errors.New("no route"), map[string]func() ([]byte, error){"b": answering(goodInfo), "c": nil})
 		if err != nil || !slices.Equal(asked, []string{"b"}) {
 			t.Errorf("%v; asked %v", err, asked)
 		}
