@@ -32,27 +32,12 @@ func (b *leaderBench) second(shards uint32) (owners []string) {
 func (b *leaderBench) failing(d time.Duration, off []string, lost ...uint32) (announced []Announce) {
 	b.t.Helper()
 	for end := b.now + d; b.now < end; {
-		b.pass(200 * time.Millisecond)
 		b.m.View(func(_ uint64, s *fsm.State) {
 			for _, sh := range s.Bot(secondBot).Shards() {
 				b.l.Stranded(b.now, sh.Owner, secondBot, sh.Key, sh.Epoch)
 			}
 		})
-		for _, k := range lost {
-			if sh := b.shard(k); slices.Contains(off, sh.Owner.ID) {
-				b.l.Stranded(b.now, sh.Owner, testBot, sh.Key, sh.Epoch)
-			}
-		}
-		for _, a := range b.settle() {
-			if a, ok := a.(Announce); ok {
-				announced = append(announced, a)
-				if a.Bot == testBot && !slices.Contains(off, a.To.ID) {
-					b.l.Prepared(a.Bot, a.Shard, a.Epoch)
-				}
-			}
-		}
-		b.settle()
-		b.sessions()
+		announced = append(announced, b.cutOff(200*time.Millisecond, off, lost...)...)
 	}
 	return announced
 }

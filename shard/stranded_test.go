@@ -20,6 +20,13 @@ func (b *ownerBench) inVain(d time.Duration) {
 	}
 }
 
+// unreached lets the time pass after which the leader is told for the first time.
+func (b *ownerBench) unreached() {
+	for end := b.now + b.o.Timing.Unreached + b.o.Timing.Ask/2; b.now < end; b.now += b.o.Timing.Ask / 10 {
+		b.step(Tick{})
+	}
+}
+
 func (b *ownerBench) told() (out []Stranded) {
 	for _, a := range b.seen {
 		if a, ok := a.(Stranded); ok {
@@ -83,9 +90,7 @@ func TestOwnerTellsNothingOfOthers(t *testing.T) {
 	} {
 		b := newOwnerBench(t)
 		tt.begin(b)
-		for end := b.now + b.o.Timing.Unreached + b.o.Timing.Ask/2; b.now < end; b.now += b.o.Timing.Ask / 10 {
-			b.step(Tick{})
-		}
+		b.unreached()
 		if got := b.told(); len(got) != tt.want {
 			t.Errorf("%s: told %+v", name, got)
 		}
@@ -113,9 +118,7 @@ func TestOwnerCountsOnlyWhileItMayDial(t *testing.T) {
 	b.o.retryAt = b.now + time.Minute // a wait between two dials
 	b.step(Applied{View: b.view, FreshUntil: b.now})
 	b.apply(nil)
-	for end := b.now + b.o.Timing.Unreached + b.o.Timing.Ask/2; b.now < end; b.now += b.o.Timing.Ask / 10 {
-		b.step(Tick{})
-	}
+	b.unreached()
 	if got := b.told(); len(got) != 1 {
 		t.Errorf("after a moment without a leader, in the wait for the next dial: told %+v", got)
 	}
@@ -131,9 +134,7 @@ func TestOwnerTellsOfADialBegunAsTarget(t *testing.T) {
 	if b.o.Phase() != Dialing {
 		t.Fatal(b.o.Phase())
 	}
-	for end := b.now + b.o.Timing.Unreached + b.o.Timing.Ask/2; b.now < end; b.now += b.o.Timing.Ask / 10 {
-		b.step(Tick{})
-	}
+	b.unreached()
 	if got := b.told(); len(got) != 1 {
 		t.Errorf("told %+v", got)
 	}
@@ -207,7 +208,7 @@ func (b *leaderBench) cutOff(d time.Duration, off []string, lost ...uint32) (ann
 		for _, a := range b.settle() {
 			if a, ok := a.(Announce); ok {
 				announced = append(announced, a)
-				if !slices.Contains(off, a.To.ID) {
+				if a.Bot == testBot && !slices.Contains(off, a.To.ID) {
 					b.l.Prepared(a.Bot, a.Shard, a.Epoch)
 				}
 			}
