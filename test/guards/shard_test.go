@@ -40,6 +40,13 @@ func shardGuards() []guard {
 			test: "TestLeaderTakesOnlyTheWordOfTheOwner",
 		},
 		{
+			name: "stranded/again", protects: "At the end of an outage of Discord the shards stay with their owners, though others dial sooner.",
+			file: "shard/leader_stranded.go",
+			cut:  "return l.stranded[shardID{b.Name, sh.Key}].at >= m.tried+2*l.Timing.Ask",
+			with: "return true",
+			test: "TestShardsStayAtTheEndOfAnOutage",
+		},
+		{
 			name: "freshness/gate", protects: "A handler's write to Discord is refused while no leader answers its node.",
 			file: "shard/execution.go",
 			cut:  "if !x.d.m.Fresh() {",
