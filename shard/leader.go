@@ -28,12 +28,21 @@ type (
 		Epoch uint64 // that the Grant will bring
 		To    fsm.NodeRef
 	}
+	// TryAgain has an owner that doesn't reach Discord dial at once, since another
+	// node does.
+	TryAgain struct {
+		Bot   string
+		Shard fsm.ShardKey
+		Epoch uint64
+		To    fsm.NodeRef
+	}
 	// ReadBudget asks Discord for the bot's session start limit.
 	ReadBudget struct{ Bot string }
 )
 
 func (LeaderPropose) leaderAction() {}
 func (Announce) leaderAction()      {}
+func (TryAgain) leaderAction()      {}
 func (ReadBudget) leaderAction()    {}
 
 // shardID names a shard of a bot.
@@ -54,7 +63,8 @@ type Leader struct {
 	// Stable is how long a node must have been up, as this leader saw it,
 	// before shards are moved to it to even the load.
 	Stable time.Duration
-	// MaxMoves bounds the planned moves under way to even the load.
+	// MaxMoves bounds the planned moves under way, but for those of shards whose
+	// owner doesn't reach Discord.
 	MaxMoves int
 	// Await names nodes that have to be up before the first shard of a run is
 	// granted, but no longer than until AwaitUntil.
@@ -78,17 +88,17 @@ type Leader struct {
 	sent     map[string]Time      // proposals under way, by key
 	moves    map[shardID]*move
 	stranded map[shardID]stranding
-	avoid    map[fsm.NodeRef]avoidance
+	avoid    map[avoider]avoidance
 	keys     map[permitKey]*keyState
 	budgets  map[string]bool // bots whose budget was read in this term
 	asked    map[string]Time // when a budget was asked for
 
 	// placed counts the shards that each node has or is to have, by bot.
 	placed map[string]map[string]int
-	// avoided holds the targets that could not connect a shard of late; none if
-	// that are all of them.
+	// avoided holds the targets that could not connect a shard of the bot at hand
+	// of late; none if that are all of them.
 	avoided map[string]bool
-	detours bool // a stranded shard may go elsewhere
+	detours bool // a stranded shard of it may go elsewhere
 
 	out []LeaderAction
 }
@@ -105,7 +115,7 @@ func NewLeader(t Timing, established Time) *Leader {
 		sent:     make(map[string]Time),
 		moves:    make(map[shardID]*move),
 		stranded: make(map[shardID]stranding),
-		avoid:    make(map[fsm.NodeRef]avoidance),
+		avoid:    make(map[avoider]avoidance),
 		keys:     make(map[permitKey]*keyState),
 		budgets:  make(map[string]bool),
 		asked:    make(map[string]Time),
@@ -177,9 +187,10 @@ func (l *Leader) Plan(now Time, s *fsm.State) []LeaderAction {
 		return l.out
 	}
 	l.count(s)
-	l.planAvoided(now, live)
+	l.forget(now)
 	for _, name := range s.BotNames() {
 		b := s.Bot(name)
+		l.planAvoided(now, name, live)
 		l.planShards(now, s, b, live)
 		l.planSessions(now, s, b, live)
 		l.planPermits(now, s, b)

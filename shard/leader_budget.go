@@ -37,13 +37,35 @@ func (l *leaderLoop) notRead(bot string, err error) {
 	}
 }
 
+// reads notes that a leader begins to read a bot's session start limit, unless
+// it is about to already: what asks for it asks again every few seconds.
+func (l *leaderLoop) reads(led *Leader, bot string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reading[bot] == led {
+		return false
+	}
+	l.reading[bot] = led
+	return true
+}
+
+// hasRead takes back what reads has noted.
+func (l *leaderLoop) hasRead(led *Leader, bot string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.reading[bot] == led {
+		delete(l.reading, bot)
+	}
+}
+
 // readBudget asks Discord for the session start limit and proposes it, and
 // the layout where there is none.
 func (l *leaderLoop) readBudget(led *Leader, term uint64, bot string) {
 	b := l.m.bots[bot]
-	if b == nil {
+	if b == nil || !l.reads(led, bot) {
 		return
 	}
+	defer l.hasRead(led, bot)
 	ctx, cancel := context.WithTimeout(l.m.ctx, 15*time.Second)
 	defer cancel()
 	info, err := l.m.gatewayInfo(ctx, b)
@@ -98,8 +120,12 @@ func layoutOf(bot, setting string, recommended int) (*fsm.Layout, error) {
 // and not with what was asked for.
 var ErrAnswered = errors.New("discord has answered")
 
-// ownInfo is how long a leader tries to reach Discord by itself.
+// ownInfo is how long a node tries to reach Discord by itself.
 const ownInfo = 5 * time.Second
+
+// infoApart is how long a leader waits for one node's answer before it asks the
+// next one, too.
+const infoApart = time.Second
 
 // gatewayInfo asks Discord for a bot's gateway, by way of another node where
 // this one doesn't reach it: a leader that is cut off Discord would give no
@@ -120,17 +146,62 @@ func (m *Manager) gatewayInfo(ctx context.Context, b *BotOptions) (GatewayInfo, 
 			}
 		}
 	})
-	for _, id := range up {
-		answer, other := m.send(ctx, id, message{Kind: msgInfo, Bot: b.Name})
-		if other == nil {
-			other = json.Unmarshal(answer, &info)
-		}
-		if other == nil {
-			return info, nil
-		}
-		m.log.Debug("gateway information not read by way of another node", zap.String("node", id), zap.Error(other))
+	if info := m.infoByWayOf(ctx, up, b.Name); info.names() {
+		return info, nil
 	}
 	return GatewayInfo{}, err
+}
+
+// names reports whether the answer names a gateway and a number of shards.
+func (i GatewayInfo) names() bool { return i.URL != "" && i.Shards > 0 }
+
+// infoByWayOf asks nodes one after the other, and the next one before the last
+// has answered if that takes a while: several may be cut off. It returns the first
+// good answer, or none.
+func (m *Manager) infoByWayOf(ctx context.Context, ids []string, bot string) GatewayInfo {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	answers := make(chan GatewayInfo, len(ids))
+	next := time.NewTimer(0)
+	defer next.Stop()
+	for asked, answered := 0, 0; answered < len(ids); {
+		select {
+		case <-ctx.Done():
+			return GatewayInfo{}
+		case info := <-answers:
+			if info.names() {
+				return info
+			}
+			answered++
+			next.Reset(0)
+		case <-next.C:
+			if asked == len(ids) {
+				continue
+			}
+			id := ids[asked]
+			asked++
+			m.wg.Go(func() { answers <- m.infoOf(ctx, id, bot) })
+			next.Reset(infoApart)
+		}
+	}
+	return GatewayInfo{}
+}
+
+// infoOf has another node read a bot's gateway information. What it returns
+// names no gateway if that came to nothing.
+func (m *Manager) infoOf(ctx context.Context, id, bot string) (info GatewayInfo) {
+	answer, err := m.send(ctx, id, message{Kind: msgInfo, Bot: bot})
+	if err == nil {
+		err = json.Unmarshal(answer, &info)
+	}
+	if err == nil && !info.names() {
+		err = errors.New("it names no gateway")
+	}
+	if err != nil {
+		m.log.Debug("gateway information not read by way of another node", zap.String("node", id), zap.Error(err))
+		return GatewayInfo{}
+	}
+	return info
 }
 
 // infoFor answers a leader that doesn't reach Discord by itself.

@@ -27,12 +27,15 @@ type move struct {
 	phase movePhase
 	since Time
 	told  Time // when it was last announced
+
+	rescue bool // the owner doesn't reach Discord
+	tried  Time // when it was asked to dial once more, 0 for not yet
 }
 
 // start begins a planned move. It is done when the applied state says so.
-func (l *Leader) start(now Time, b *fsm.Bot, sh fsm.Shard, to fsm.NodeRef, why fsm.Why) {
+func (l *Leader) start(now Time, b *fsm.Bot, sh fsm.Shard, to fsm.NodeRef, why fsm.Why, rescue bool) {
 	l.moves[shardID{b.Name, sh.Key}] = &move{
-		to: to, from: sh.Owner, epoch: sh.Epoch + 1, why: why, since: now, told: now,
+		to: to, from: sh.Owner, epoch: sh.Epoch + 1, why: why, since: now, told: now, rescue: rescue,
 	}
 	l.out = append(l.out, Announce{Bot: b.Name, Shard: sh.Key, Epoch: sh.Epoch + 1, To: to})
 }
@@ -70,19 +73,24 @@ func (l *Leader) planMove(now Time, s *fsm.State, b *fsm.Bot, sh fsm.Shard, m *m
 		delete(l.moves, id) // something else happened to the shard
 	case sh.Epoch >= m.epoch && m.phase != draining:
 		m.phase, m.since = draining, now
-		l.moved(now, m)
+		l.moved(now, b.Name, m)
 	case m.phase == draining:
 		if e := sh.Oldest(); e == nil || e.Runner == sh.Owner {
 			delete(l.moves, id)
 		}
 	case !alive || target.ref != m.to:
 		delete(l.moves, id)
+	case m.rescue && !l.says(b, sh):
+		delete(l.moves, id) // it has come to a connection
 	case now >= m.since+l.Timing.Prepare:
 		delete(l.moves, id) // the target can't connect: the shard stays where it is
-		l.failed(now, m)
+		l.failed(now, b.Name, m)
 	case m.phase == granting && identifies(b, sh):
 		// Its READY would be of an epoch that is over, and what came in the session
 		// lost with it. It takes a moment.
+	case m.phase == granting && m.rescue && !l.triedAgain(now, b, sh, m):
+		// Discord is reached. At the end of an outage the owner reaches it, too, once
+		// it dials, and keeps its shard.
 	case m.phase == granting:
 		l.propose(now, s, shardTask("move", b, sh), &fsm.Grant{
 			Bot: b.Name, Shard: sh.Key, Epoch: m.epoch - 1, To: m.to, Why: m.why, From: m.from,

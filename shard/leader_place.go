@@ -71,7 +71,10 @@ func (l *Leader) planShards(now Time, s *fsm.State, b *fsm.Bot, live map[string]
 			placed[i].Node = sh.Owner.ID
 		}
 		if l.isStranded(b, sh) {
-			placed[i].Node, placed[i].Pin = "", ""
+			placed[i].Node = ""
+			if sh.Pin == sh.Owner.ID || l.avoided[sh.Pin] {
+				placed[i].Pin = "" // what could not be honoured ends
+			}
 		}
 		if m := l.moves[shardID{b.Name, sh.Key}]; m != nil && m.to.ID != "" {
 			placed[i].Node = m.to.ID
@@ -98,7 +101,7 @@ func (l *Leader) want(b *fsm.Bot, where fsm.Placement, placed []Placed, live map
 	keep := len(where.Prefer) > 0 && !b.Config.Failback
 	want := Place(placed, l.capped(placed, l.targets(b, where, live)), keep)
 	if len(l.avoided) > 0 && slices.Contains(want, "") {
-		want = Place(placed, l.targets(b, where, live), keep)
+		leftOver(placed, want, l.targets(b, where, live), keep)
 	}
 	of := make(map[string]int)
 	for _, id := range want {
@@ -138,13 +141,14 @@ func (l *Leader) rebalance(now Time, b *fsm.Bot, sh fsm.Shard, where fsm.Placeme
 		return
 	}
 	why, after, most := fsm.WhyHandoff, l.Stable, l.MaxMoves // a node that has only just come may go again
+	rescue := false
 	switch {
 	case sh.Pin == to.ref.ID:
 		why, after = sh.PinWhy, 0 // an operator wants it, and now
 	case l.avoided[to.ref.ID] && from.target:
 		return
 	case l.isStranded(b, sh):
-		why, after, most = fsm.WhyFailover, 0, maxRescues
+		why, after, most, rescue = fsm.WhyFailover, 0, maxRescues, true
 	case !from.target:
 		after = 0
 	case sh.SID == "":
@@ -155,13 +159,15 @@ func (l *Leader) rebalance(now Time, b *fsm.Bot, sh fsm.Shard, where fsm.Placeme
 	if to.up < after {
 		return
 	}
+	// Rescues count by themselves, and by bot: those that fail must not hold up a
+	// drain, nor another bot's.
 	active := 0
-	for _, m := range l.moves {
-		if m.phase != draining {
+	for of, m := range l.moves {
+		if m.phase != draining && m.rescue == rescue && (!rescue || of.bot == b.Name) {
 			active++
 		}
 	}
 	if active < most {
-		l.start(now, b, sh, to.ref, why)
+		l.start(now, b, sh, to.ref, why, rescue)
 	}
 }

@@ -33,12 +33,13 @@ type leaderLoop struct {
 	awaitUntil Time
 	killed     map[fsm.NodeRef]bool // processes whose death is confirmed, for terms to come
 	unread     map[string]complaint // what the log was last told of Discord, by bot
+	reading    map[string]*Leader   // who reads a bot's session start limit
 }
 
 func newLeaderLoop(m *Manager) *leaderLoop {
 	return &leaderLoop{
 		m: m, wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), killed: make(map[fsm.NodeRef]bool),
-		unread: make(map[string]complaint),
+		unread: make(map[string]complaint), reading: make(map[string]*Leader),
 	}
 }
 
@@ -135,6 +136,17 @@ func (l *leaderLoop) with(f func(*Leader) error) error {
 	err := f(l.leader)
 	l.poke()
 	return err
+}
+
+// hear calls f with the leader's rules, which need not plan at once.
+func (l *leaderLoop) hear(f func(*Leader)) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.leader == nil {
+		return ErrNotLeading
+	}
+	f(l.leader)
+	return nil
 }
 
 // fresh answers a node's question whether this one leads. Leadership is
@@ -235,15 +247,22 @@ func (l *leaderLoop) perform(led *Leader, term uint64, actions []LeaderAction) {
 			// In order: a Down before the Grants that follow from it.
 			l.m.leadSubmit(term, fsm.Encode(a.Generation, a.Cmd), func(r fsm.Result, err error) { l.answered(a, r, err) })
 		case Announce:
-			r := &runner{m: l.m, ref: fsm.ShardRef{Bot: a.Bot, Shard: a.Shard}, ctx: l.m.ctx, log: l.m.log}
-			l.m.wg.Go(func() {
-				r.tell(a.To.ID, message{Kind: msgAnnounce, Epoch: a.Epoch})
-				r.wg.Wait()
-			})
+			l.tell(a.To, fsm.ShardRef{Bot: a.Bot, Shard: a.Shard}, message{Kind: msgAnnounce, Epoch: a.Epoch})
+		case TryAgain:
+			l.tell(a.To, fsm.ShardRef{Bot: a.Bot, Shard: a.Shard}, message{Kind: msgTry, Epoch: a.Epoch})
 		case ReadBudget:
 			l.m.wg.Go(func() { l.readBudget(led, term, a.Bot) })
 		}
 	}
+}
+
+// tell sends a node a message about a shard.
+func (l *leaderLoop) tell(to fsm.NodeRef, about fsm.ShardRef, msg message) {
+	r := &runner{m: l.m, ref: about, ctx: l.m.ctx, log: l.m.log}
+	l.m.wg.Go(func() {
+		r.tell(to.ID, msg)
+		r.wg.Wait()
+	})
 }
 
 func (l *leaderLoop) log(a LeaderPropose) {

@@ -24,6 +24,7 @@ const (
 	msgAnnounce = "announce" // leader to target: connect up to HELLO
 	msgInfo     = "info"     // leader to any node: read the bot's gateway information
 	msgStranded = "stranded" // owner to leader: I don't reach Discord
+	msgTry      = "try"      // leader to such an owner: dial now, another node does
 	msgReleased = "released" // old owner to new owner: my connection is gone
 	msgSpeak    = "speak"    // any node to owner: send a payload on the gateway connection
 )
@@ -113,18 +114,19 @@ func (m *Manager) take(msg message) error {
 			return nil
 		})
 	case msgStranded:
-		return m.lead.with(func(l *Leader) error {
-			l.Stranded(m.now(), msg.Node, msg.Bot, msg.Shard, msg.Epoch)
-			return nil
-		})
-	case msgAnnounce, msgReleased:
+		// Each of its shards says so twice a second, which is no reason to plan.
+		return m.lead.hear(func(l *Leader) { l.Stranded(m.now(), msg.Node, msg.Bot, msg.Shard, msg.Epoch) })
+	case msgAnnounce, msgTry, msgReleased:
 		r := m.runner(ref)
 		if r == nil {
 			return ErrUnknownShard
 		}
-		if msg.Kind == msgAnnounce {
+		switch msg.Kind {
+		case msgAnnounce:
 			r.mail.push(Announced{Epoch: msg.Epoch})
-		} else {
+		case msgTry:
+			r.mail.push(TriedAgain{Epoch: msg.Epoch})
+		default:
 			r.mail.push(HandedOver{Epoch: msg.Epoch})
 		}
 		return nil

@@ -100,7 +100,7 @@ type Owner struct {
 	failures int // dials and sessions failed in a row
 	retryAt  Time
 	doubt    Time // when a session was lost that had just been resumed
-	dialled  Time // when the first dial since the last HELLO began, 0 for none
+	dialled  Time // since when dials of the owner are under way or fail, 0 for not
 	told     Time // when the leader was last told that those are in vain
 	stopped  bool // Discord said that trying again is no use
 
@@ -267,9 +267,6 @@ func (o *Owner) decideIdle(now Time) {
 		epoch = o.prepare
 	default:
 		return
-	}
-	if o.dialled == 0 && o.Mine() {
-		o.dialled = max(now, 1)
 	}
 	o.connSeq++
 	o.conn = conn{id: o.connSeq, phase: Dialing, epoch: epoch, gen: o.view.Generation}

@@ -60,6 +60,8 @@ type (
 	}
 	// Announced tells a planned target that it will get the shard under Epoch.
 	Announced struct{ Epoch uint64 }
+	// TriedAgain tells an owner that dials in vain that another node has its HELLO.
+	TriedAgain struct{ Epoch uint64 }
 	// HandedOver tells a planned target that the old owner has dropped its
 	// connection on seeing Epoch.
 	HandedOver struct{ Epoch uint64 }

@@ -7,10 +7,20 @@ func (o *Owner) tellStranded(now Time) {
 	switch {
 	case !o.Mine():
 		o.dialled = 0
-	case o.strandedAt() < 0 || now < o.strandedAt() || !o.fresh(now):
+	case o.dialled > 0 && !o.fresh(now):
+		o.dialled = now // a node that isn't fresh dials nothing: the time begins anew
+	case o.dialled == 0 && o.conn.phase == Dialing:
+		o.dialled = max(now, 1)
+	case o.strandedAt() < 0 || now < o.strandedAt():
 	default:
 		o.do(Stranded{Epoch: o.view.Epoch, Again: o.told >= o.dialled})
 		o.told = now
+	}
+}
+
+func (in TriedAgain) step(o *Owner, now Time) {
+	if o.dialled > 0 && in.Epoch == o.view.Epoch && o.conn.phase == Idle {
+		o.retryAt = min(o.retryAt, now)
 	}
 }
 

@@ -251,7 +251,7 @@ func (r *runner) perform(a Action) {
 		r.tell("", message{Kind: msgPrepared, Epoch: a.Epoch})
 	case Stranded:
 		if !a.Again {
-			r.log.Warn("this node doesn't reach Discord's gateway; the shard goes to another node that does",
+			r.log.Warn("this node doesn't reach Discord's gateway; if another one does the shard goes there",
 				zap.String("code", "shard_stranded"), zap.Duration("after", r.m.o.Timing.Unreached))
 		}
 		r.tell("", message{Kind: msgStranded, Epoch: a.Epoch})

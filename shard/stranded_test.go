@@ -20,6 +20,13 @@ func (b *ownerBench) inVain(d time.Duration) {
 	}
 }
 
+// unreached lets the time pass after which the leader is told for the first time.
+func (b *ownerBench) unreached() {
+	for end := b.now + b.o.Timing.Unreached + b.o.Timing.Ask/2; b.now < end; b.now += b.o.Timing.Ask / 10 {
+		b.step(Tick{})
+	}
+}
+
 func (b *ownerBench) told() (out []Stranded) {
 	for _, a := range b.seen {
 		if a, ok := a.(Stranded); ok {
@@ -83,13 +90,75 @@ func TestOwnerTellsNothingOfOthers(t *testing.T) {
 	} {
 		b := newOwnerBench(t)
 		tt.begin(b)
-		for end := b.now + b.o.Timing.Unreached + b.o.Timing.Ask/2; b.now < end; b.now += b.o.Timing.Ask / 10 {
-			b.step(Tick{})
-		}
+		b.unreached()
 		if got := b.told(); len(got) != tt.want {
 			t.Errorf("%s: told %+v", name, got)
 		}
 	}
+}
+
+// TestOwnerCountsOnlyWhileItMayDial: an owner that no leader answers dials nothing,
+// so that time says nothing of Discord.
+func TestOwnerCountsOnlyWhileItMayDial(t *testing.T) {
+	b := newOwnerBench(t)
+	b.apply(nil)
+	b.step(Applied{View: b.view, FreshUntil: b.now})
+	b.step(Closed{Conn: b.conn(), Verdict: discord.VerdictResume})
+	for range 60 { // a runner ticks once a second
+		b.now += time.Second
+		b.step(Tick{})
+	}
+	b.apply(nil) // fresh for a day
+	if b.o.Phase() != Dialing || len(b.told()) > 0 {
+		t.Fatalf("%v, and it says that its dials are in vain", b.o.Phase())
+	}
+	if b.inVain(b.o.Timing.Unreached + b.o.Timing.Ask); len(b.told()) == 0 {
+		t.Error("it never says so")
+	}
+	b.o.retryAt = b.now + time.Minute // a wait between two dials
+	b.step(Applied{View: b.view, FreshUntil: b.now})
+	b.apply(nil)
+	b.unreached()
+	if got := b.told(); len(got) != 1 {
+		t.Errorf("after a moment without a leader, in the wait for the next dial: told %+v", got)
+	}
+}
+
+// TestOwnerTellsOfADialBegunAsTarget: a dial that hangs counts from when the shard
+// is the node's own, whatever it was begun for.
+func TestOwnerTellsOfADialBegunAsTarget(t *testing.T) {
+	b := newOwnerBench(t)
+	b.apply(func(v *View) { v.Owner = nodeB })
+	b.step(Announced{Epoch: 6})
+	b.apply(func(v *View) { v.Epoch, v.Owner = 6, nodeA }) // nodeB has died
+	if b.o.Phase() != Dialing {
+		t.Fatal(b.o.Phase())
+	}
+	b.unreached()
+	if got := b.told(); len(got) != 1 {
+		t.Errorf("told %+v", got)
+	}
+}
+
+// TestOwnerDialsAtOnceWhenAnotherNodeDoes: at the end of an outage it would wait
+// for up to half a minute. One that doesn't dial in vain waits on.
+func TestOwnerDialsAtOnceWhenAnotherNodeDoes(t *testing.T) {
+	b := newOwnerBench(t)
+	b.live()
+	b.step(Closed{Conn: b.conn(), Verdict: discord.VerdictResume})
+	b.inVain(time.Minute)
+	if b.o.Phase() != Idle {
+		t.Fatal(b.o.Phase())
+	}
+	if b.step(TriedAgain{Epoch: 4}); b.o.Phase() != Idle {
+		t.Error("it takes what was meant for an earlier epoch")
+	}
+	if b.step(TriedAgain{Epoch: 5}); b.o.Phase() != Dialing {
+		t.Error(b.o.Phase())
+	}
+	b.step(Connected{Conn: b.conn()})
+	b.step(Invalidated{Conn: b.conn(), Resumable: true})
+	b.want(b.step(TriedAgain{Epoch: 5}), "")
 }
 
 // strandedBench has as many shards as nodes, one with a session on each.
@@ -122,6 +191,9 @@ func (b *leaderBench) of(id string) uint32 {
 	return uint32(i)
 }
 
+// rescued is time enough for stranded shards to move.
+const rescued = 2 * time.Second
+
 // cutOff lets time pass while the nodes of off don't reach Discord: they say so of
 // the shards of theirs that lost is about, and come to no HELLO when a move is announced.
 func (b *leaderBench) cutOff(d time.Duration, off []string, lost ...uint32) (announced []Announce) {
@@ -136,7 +208,7 @@ func (b *leaderBench) cutOff(d time.Duration, off []string, lost ...uint32) (ann
 		for _, a := range b.settle() {
 			if a, ok := a.(Announce); ok {
 				announced = append(announced, a)
-				if !slices.Contains(off, a.To.ID) {
+				if a.Bot == testBot && !slices.Contains(off, a.To.ID) {
 					b.l.Prepared(a.Bot, a.Shard, a.Epoch)
 				}
 			}
@@ -152,9 +224,9 @@ func (b *leaderBench) cutOff(d time.Duration, off []string, lost ...uint32) (ann
 func TestLeaderMovesAStrandedShard(t *testing.T) {
 	b := strandedBench(t, "a", "b", "c")
 	k := b.of("a")
-	b.cutOff(time.Second, []string{"a"}, k)
+	b.cutOff(rescued, []string{"a"}, k)
 	if got := b.shard(k); got.Owner.ID == "a" || got.Why != fsm.WhyFailover || got.From.ID != "a" {
-		t.Fatalf("after a second the stranded shard is %+v", got)
+		t.Fatalf("the stranded shard is %+v", got)
 	}
 	if tries := b.cutOff(b.l.Timing.Avoid-2*time.Second, []string{"a"}); len(tries) > 0 {
 		t.Errorf("a node that doesn't reach Discord is given shards: %+v", tries)
@@ -222,7 +294,7 @@ func TestLeaderRescuesFromAPin(t *testing.T) {
 	b := strandedBench(t, "a", "b", "c")
 	k := b.of("a")
 	b.pin(k, "a")
-	b.cutOff(time.Second, []string{"a"}, k)
+	b.cutOff(rescued, []string{"a"}, k)
 	if sh := b.shard(k); sh.Owner.ID == "a" || sh.Pin != "" {
 		t.Fatalf("%+v", sh)
 	}
@@ -238,7 +310,7 @@ func TestLeaderRescuesFromAPin(t *testing.T) {
 func TestLeaderGivesAnAvoidedNodeWhatNobodyElseTakes(t *testing.T) {
 	b := newLeaderBench(t, 2)
 	a, c := b.boot("a", 1, 0), b.boot("c", 1, 1)
-	b.l.avoid[a] = avoidance{until: b.now + time.Hour, times: 1}
+	b.l.avoid[avoider{testBot, a}] = avoidance{failed: b.now + time.Hour}
 	b.run(time.Second)
 	if got := slices.Sorted(slices.Values(b.owners())); !slices.Equal(got, []string{"a", "c"}) {
 		t.Errorf("c has room for one shard, the two are with %v", got)

@@ -49,8 +49,8 @@ func shardGuards() []guard {
 		{
 			name: "stranded/outage", protects: "Where no node reaches Discord, shards stay where they are.",
 			file: "shard/leader_stranded.go",
-			cut:  "\tif !l.detours {\n\t\tclear(l.avoided)\n\t}",
-			with: "\tif !l.detours {\n\t\tclear(l.avoided)\n\t\tl.detours = true\n\t}",
+			cut:  "l.avoided, l.detours = make(map[string]bool), false",
+			with: "l.avoided, l.detours = make(map[string]bool), true",
 			test: "TestLeaderLeavesShardsInAnOutage",
 		},
 		{
@@ -59,6 +59,13 @@ func shardGuards() []guard {
 			cut:  "ok && w.by == sh.Owner && w.epoch == sh.Epoch",
 			with: "ok && w.epoch > 0",
 			test: "TestLeaderTakesOnlyTheWordOfTheOwner",
+		},
+		{
+			name: "stranded/again", protects: "At the end of an outage of Discord the shards stay with their owners, though others dial sooner.",
+			file: "shard/leader_stranded.go",
+			cut:  "return l.stranded[shardID{b.Name, sh.Key}].at >= m.tried+2*l.Timing.Ask",
+			with: "return true",
+			test: "TestShardsStayAtTheEndOfAnOutage",
 		},
 		{
 			name: "freshness/gate", protects: "A handler's write to Discord is refused while no leader answers its node.",

@@ -62,6 +62,10 @@ func (n *node) carryOutPlan(actions []shard.LeaderAction) {
 			n.tell(n.s.node(a.To.ID), func(to *node) {
 				to.input(int(a.Shard.Index), shard.Announced{Epoch: a.Epoch})
 			})
+		case shard.TryAgain:
+			n.tell(n.s.node(a.To.ID), func(to *node) {
+				to.input(int(a.Shard.Index), shard.TriedAgain{Epoch: a.Epoch})
+			})
 		case shard.ReadBudget:
 			n.readBudget(n.lead)
 		}
