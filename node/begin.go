@@ -106,13 +106,14 @@ func (n *Node) bootstrap() error {
 	if err := n.found(id); err != nil {
 		return err
 	}
+	n.setClusterID(id) // a sole voter leads at once, and writes it into the log
 	if err := n.raft.Load().Bootstrap(); err != nil {
+		n.setClusterID("")
 		return err
 	}
 	if err := n.identity.Adopt(id); err != nil {
 		return err
 	}
-	n.setClusterID(id)
 	n.log.Info("made a cluster of this node", zap.String("cluster", id))
 	return nil
 }
