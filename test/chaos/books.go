@@ -127,8 +127,9 @@ func (b *books) withheldBy(l *sim.Ledger) (out []withheld) {
 		if r.Result == "ok" {
 			continue
 		}
-		shard := int(r.Shard[0])
-		out = append(out, withheld{shard, follows(sessions[r.Session], r.Seq, r.At), nextSession(ids, shard, r.At)})
+		of := sessions[r.Session] // the RESUME of one that has expired names no shard
+		shard := int(of.Shard[0])
+		out = append(out, withheld{shard, follows(of, r.Seq, r.At), nextSession(ids, shard, r.At)})
 	}
 	for _, e := range b.endings() {
 		from := follows(sessions[e.session], b.r.seen.committed(e.session), e.at)
