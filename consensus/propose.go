@@ -180,6 +180,21 @@ func (p *proposals) drain(limit time.Duration) {
 	}
 }
 
+// settle waits for those whose outcome is known and on its way to the state machine, as long as applied denies that it has
+// everything: raft forgets them when it stops. What can't be committed isn't waited for.
+func (p *proposals) settle(applied func() bool) {
+	limit := time.After(abandonTimeout)
+	for !applied() {
+		select {
+		case <-p.empty:
+			return
+		case <-time.After(waitPoll):
+		case <-limit:
+			return
+		}
+	}
+}
+
 // abandonTimeout bounds the wait for a future that raft forgot.
 const abandonTimeout = time.Second
 

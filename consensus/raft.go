@@ -231,6 +231,7 @@ func (r *Raft) close() error {
 	r.cancel()
 	r.rounds.Wait() // raft that stops may forget whom it owes an answer
 	err := r.wire.Close()
+	r.proposals.settle(func() bool { return r.fsm.applied.load() >= r.raft.CommitIndex() })
 	stopped := make(chan error, 1)
 	go func() { stopped <- r.raft.Shutdown().Error() }()
 	select {

@@ -12,7 +12,8 @@ import (
 )
 
 // wire is raft's network transport with seven changes: it names the node by its advertised address, it can inject a
-// request of its own, it has heartbeats that change anything take their turn, it waits for an unreachable follower instead of reporting one failure after the other, it looks
+// request of its own, it has heartbeats that change anything take their turn, it waits for an unreachable follower
+// instead of reporting one failure after the other, it looks
 // behind connections that have ended in the pool, it bounds the bytes of a message, and it tells followers of a new
 // commit index at once.
 //
