@@ -184,27 +184,25 @@ func TestQuestionsThatAreOnTheirWay(t *testing.T) {
 	})
 	outcome := make(chan error)
 	ask := func() { outcome <- s.ask(t.Context()) }
-	go ask()
-	<-asked
-	go ask()
-	waits(t, s)
-	answers <- nil
-	if err := <-outcome; err != nil {
-		t.Error(err)
+	another := func() { // comes while a question is on its way, which is answered then
+		t.Helper()
+		go ask()
+		waits(t, s)
+		answers <- nil
+		if err := <-outcome; err != nil {
+			t.Error(err)
+		}
+		<-asked
 	}
+	go ask()
 	<-asked
+	another()
 	select {
 	case err := <-outcome:
 		t.Fatalf("it has taken the answer to an older question: %v", err)
 	default:
 	}
-	go ask()
-	waits(t, s)
-	answers <- nil
-	if err := <-outcome; err != nil {
-		t.Error(err)
-	}
-	<-asked
+	another()
 	cancel()
 	if err := <-outcome; !errors.Is(err, errAskStops) {
 		t.Errorf("when the server ends: %v", err)
