@@ -56,8 +56,15 @@ func (l *layer) Accept() (net.Conn, error) {
 	return l.track(c, true)
 }
 
-// Dial opens a connection.
+// Dial opens a connection. A closed layer doesn't try: raft on a disk that hangs can't stop, and would knock at its
+// peers for as long as it does.
 func (l *layer) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
+	l.mu.Lock()
+	closed := l.closed
+	l.mu.Unlock()
+	if closed {
+		return nil, dialError{net.ErrClosed}
+	}
 	c, err := l.StreamLayer.Dial(string(addr), timeout)
 	if err != nil {
 		return nil, dialError{err}
