@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -32,6 +32,9 @@ func (l *tcpLayer) Dial(addr string, timeout time.Duration) (net.Conn, error) {
 	c, err := net.DialTimeout("tcp", addr, timeout)
 	if err != nil {
 		return nil, err
+	}
+	if _, err := c.Write(append([]byte{byte(len(l.id))}, l.id...)); err != nil {
+		return nil, errors.Join(err, c.Close())
 	}
 	watched := l.net.watch(l.id, l.net.owner(addr), c)
 	if !l.net.connected(l.id, l.net.owner(addr)) { // it was cut meanwhile
@@ -98,27 +101,32 @@ func (n *network) watch(a, b string, c net.Conn) net.Conn {
 	return watchedConn{c, n}
 }
 
-// dialer returns who made an accepted connection, once the other end knows that
-// it is made.
-func (n *network) dialer(accepted net.Conn) string {
-	find := func() string {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		for c, ends := range n.conns {
-			if c.LocalAddr().String() == accepted.RemoteAddr().String() {
-				return ends[0]
-			}
-		}
-		return ""
-	}
-	for deadline := time.Now().Add(20 * time.Millisecond); time.Now().Before(deadline); {
-		if id := find(); id != "" {
-			return id
-		}
-		runtime.Gosched()
-	}
-	return ""
+// helloConn is an accepted connection whose other end has said who it is, as nodes do.
+type helloConn struct {
+	net.Conn
+	dialer string
 }
+
+// Accept waits for the dialer's name, which is as long as its first byte says. Whoever ends the connection before
+// that stays unnamed.
+func (l *tcpLayer) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	var name [256]byte
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if _, err := io.ReadFull(c, name[:1]); err != nil {
+		return helloConn{Conn: c}, nil
+	}
+	named := name[1 : 1+name[0]]
+	if _, err := io.ReadFull(c, named); err != nil {
+		return helloConn{Conn: c}, nil
+	}
+	return helloConn{c, string(named)}, c.SetReadDeadline(time.Time{})
+}
+
+func dialer(accepted net.Conn) string { return accepted.(helloConn).dialer }
 
 // testNode is a node with its machine.
 type testNode struct {
@@ -192,7 +200,7 @@ func (c *cluster) open(id, addr string, m *Memory) *testNode {
 		Caller: CallerFunc(func(ctx context.Context, addr string, req []byte) ([]byte, error) {
 			return c.net.call(id, addr, func(to *testNode) ([]byte, error) { return to.HandleElection(id, req) })
 		}),
-		Resolve: c.net.resolve, Peer: c.net.dialer,
+		Resolve: c.net.resolve, Peer: dialer,
 		Logger: zaptest.NewLogger(c.t, zaptest.Level(zap.FatalLevel)),
 		Fatal:  func(err error) { c.t.Errorf("%s: fatal: %v", id, err) },
 	}
