@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/botnode/botnode/discord"
 	"github.com/botnode/botnode/fsm"
@@ -30,6 +31,61 @@ func (o *oracle) commit(c commit) {
 		gen := o.m.generation()
 		o.commits[gen] = append(o.commits[gen], c)
 	}
+}
+
+// clientKeyed is a session of a client in a generation.
+type clientKeyed struct {
+	generation uint64
+	sid        string
+}
+
+// opening is what became of a session of a client.
+type opening struct {
+	ended  bool
+	counts bool // its end, or its last, came under rules that remember it
+	again  bool // it was opened after its end
+}
+
+// rulesOpenOnce are the rules from which on no session of a client is opened again after its end.
+const rulesOpenOnce = 3
+
+// judgeOpen: a late repeat of an OpenClient doesn't open a session again that is over (I10). One that ended under older
+// rules may be, and the client that resumes it is sent other events under its numbers; nothing is asked of it then.
+func (o *oracle) judgeOpen(c *fsm.OpenClient, pre sight) {
+	if pre.open {
+		return // a repeat of what holds
+	}
+	key := clientKeyed{pre.gen, c.Session.SID}
+	was := o.opened[key]
+	if was == nil {
+		o.opened[key] = &opening{}
+		return
+	}
+	if was.counts {
+		o.s.fail("I10", "%s is opened again after its end", c.Session.SID)
+	}
+	was.ended, was.again = false, true
+}
+
+// noteEnded notes which sessions of clients a command has ended.
+func (o *oracle) noteEnded(gen uint64) {
+	if !o.changes.Clients {
+		return
+	}
+	o.m.View(func(_ uint64, s *fsm.State) {
+		b := s.Bot(botName)
+		for key, was := range o.opened {
+			if _, open := b.ClientSession(key.sid); !open && !was.ended && key.generation == gen {
+				was.ended, was.counts = true, s.Rules >= rulesOpenOnce
+			}
+		}
+	})
+}
+
+// spoilt reports whether the client's session was opened again after its end.
+func (c *client) spoilt() bool {
+	was := c.s.oracle.opened[clientKeyed{c.gen, c.sid}]
+	return was != nil && was.again
 }
 
 // wants says what a client is due by its shard and intents, in the words of
@@ -70,6 +126,8 @@ func (c *client) got(e *fsm.Entry, seq int64) {
 	}
 	at, want := c.due(1 << 62)
 	switch {
+	case c.spoilt():
+		at = c.placeOf(e, at)
 	case want == nil:
 		c.s.fail("I10", "%s is sent event %d of %s, and is due none", c, e.S, e.SID)
 	case want.gap:
@@ -81,6 +139,15 @@ func (c *client) got(e *fsm.Entry, seq int64) {
 	c.s.stats.Sent++
 }
 
+// placeOf returns where an event is among what is committed, or a place if it is not there.
+func (c *client) placeOf(e *fsm.Entry, or int) int {
+	at := slices.IndexFunc(c.s.oracle.commits[c.gen], func(have commit) bool { return !have.gap && have.sid == e.SID && have.s == e.S })
+	if at < 0 {
+		return or
+	}
+	return at
+}
+
 // hasResumed judges RESUMED: nothing is missing that was committed before, and
 // what was of another generation doesn't count (I10).
 func (c *client) hasResumed(seq int64, index int, gen uint64) {
@@ -88,7 +155,10 @@ func (c *client) hasResumed(seq int64, index int, gen uint64) {
 		c.s.fail("I10", "%s goes on in generation %d with a session of generation %d", c, gen, c.gen)
 		return
 	}
-	if _, want := c.due(c.s.oracle.committed(index)); want != nil {
+	switch _, want := c.due(c.s.oracle.committed(index)); {
+	case c.spoilt():
+		c.at = c.s.oracle.committed(index)
+	case want != nil:
 		c.s.fail("I10", "%s has resumed %s up to %d without %+v", c, c.sid, seq, *want)
 	}
 	if seq < c.seq {

@@ -37,6 +37,7 @@ type oracle struct {
 	wroteFence uint64              // the newest that has written
 	epochs     map[epochKey]uint64
 	file       *backup // what an operator has saved
+	opened     map[clientKeyed]*opening
 }
 
 // book is what follows from the prefix of the log that is in force. A restore
@@ -99,6 +100,7 @@ func newOracle(s *Sim) *oracle {
 		peak: make(map[string]int64), starts: make(map[startKey]int), acked: make(map[ackKey]bool), failed: make(map[tryKey][]uint32), excused: make(map[startKey]bool),
 		moved: make(map[uint64]Time), commits: make(map[uint64][]commit), epochs: make(map[epochKey]uint64),
 	}
+	o.opened = make(map[clientKeyed]*opening)
 	o.m = &oracleMachine{o.scratch()}
 	o.m.Strict = s.knobs.Strict
 	o.ends = []int{0}
@@ -140,6 +142,7 @@ type sight struct {
 	known bool
 	entry *fsm.Entry
 	pos   uint64
+	open  bool // the session of an OpenClient
 }
 
 func (o *oracle) look(c fsm.Command) (v sight) {
@@ -151,6 +154,9 @@ func (o *oracle) look(c fsm.Command) (v sight) {
 			return
 		}
 		v.gaps, v.pos = b.GapCount, b.LastPos
+		if c, ok := c.(*fsm.OpenClient); ok {
+			_, v.open = b.ClientSession(c.Session.SID)
+		}
 		if !shardly {
 			return
 		}
@@ -229,6 +235,7 @@ func (o *oracle) apply(c command) fsm.Result {
 	}
 	o.judge(c, pre, post)
 	o.judgeAttempts(c.cmd, pre.sh.Owner, before)
+	o.noteEnded(post.gen)
 	o.shadow(c.cmd, post.gen)
 	return res
 }
@@ -260,6 +267,8 @@ func (o *oracle) judge(c command, pre, post sight) {
 		o.judgeAuthority(c, cmd.Epoch, pre)
 	case *fsm.Reidentify:
 		o.judgeReidentify(cmd, pre)
+	case *fsm.OpenClient:
+		o.judgeOpen(cmd, pre)
 	case *fsm.Permit:
 		o.permits++
 	case *fsm.Done:
