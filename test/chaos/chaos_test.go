@@ -190,18 +190,25 @@ func TestChaos(t *testing.T) {
 				t.Fatalf("no kind of fault begins with one of %q here", o.kinds)
 			}
 			faults := plan(seed, length, kinds, *overFlag)
-			if *listFlag {
-				for _, f := range faults {
-					t.Log(f)
-				}
-				return
+			if !listed(t, faults) {
+				all = append(all, try(t, o, faults))
 			}
-			all = append(all, try(t, o, faults))
 		})
 	}
 	if len(all) > 0 {
 		total(t, all)
 	}
+}
+
+// listed prints a schedule if that is all that is wanted.
+func listed(t *testing.T, faults []fault) bool {
+	t.Helper()
+	if *listFlag {
+		for _, f := range faults {
+			t.Log(f)
+		}
+	}
+	return *listFlag
 }
 
 // TestDisks has disks fail in every way there is, for a short time.
@@ -266,7 +273,9 @@ func TestSoak(t *testing.T) {
 	if o.kinds == "" {
 		o.kinds = "stop,dc,rest,net"
 	}
-	try(t, o, plan(o.seed, o.length, chosen(o), *overFlag))
+	if faults := plan(o.seed, o.length, chosen(o), *overFlag); !listed(t, faults) {
+		try(t, o, faults)
+	}
 }
 
 // TestLoad has thousands of messages a second counted while a node is killed every
