@@ -95,7 +95,7 @@ func (o Options) withDefaults() (Options, error) {
 		o.Seq = func() (int64, bool) { return 0, false }
 	}
 	if o.NetDial == nil {
-		o.NetDial = (&net.Dialer{}).DialContext
+		o.NetDial = dialTCP
 	}
 	if o.UserAgent == "" {
 		o.UserAgent = discord.UserAgent("")

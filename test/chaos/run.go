@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -33,7 +34,8 @@ type options struct {
 	dir           string // where the run's folder is made
 	logf          func(format string, args ...any)
 	soak          bool
-	nonceOff      bool // Discord forgets nonces: a planted fault that must be found
+	beat          time.Duration // Discord's interval of heartbeats; 5 s where zero
+	nonceOff      bool          // Discord forgets nonces: a planted fault that must be found
 }
 
 // record is a fault that was done.
@@ -106,7 +108,7 @@ func (o options) discordOptions() sim.Options {
 	}
 	return sim.Options{
 		Shards: o.shards, MaxConcurrency: o.shards, Guilds: guilds, ReplayBuffer: replay, Members: 20,
-		GlobalLimit: -1, NoRouteLimits: true, CommandLimit: -1, HeartbeatInterval: 5 * time.Second,
+		GlobalLimit: -1, NoRouteLimits: true, CommandLimit: -1, HeartbeatInterval: cmp.Or(o.beat, 5*time.Second),
 		SessionStarts: 10_000, KeepSent: sent,
 		Switches: sim.Switches{
 			SeqHoles: percent(), SeqRepeats: percent(), TrimOnHeartbeat: rng.IntN(2) == 0,
