@@ -52,7 +52,7 @@ func (a *app) adminTokenCreate() *cobra.Command {
 			"From the first one on, every request to any node needs a token, on loopback, too. So the first one has the right admin and doesn't expire.",
 		Example: "  botnode admin-token create ops --right admin > ops-token\n  BOTNODE_ADMIN_TOKEN_FILE=ops-token botnode admin-token create grafana --right read",
 	}
-	name := c.Flags().String("right", "", "what the token allows: read, operator or admin")
+	name := c.Flags().String("right", "", "the token's `RIGHT`: read, operator or admin")
 	life := c.Flags().Duration("ttl", 0, "how long the token holds (default: until it is revoked)")
 	_ = c.RegisterFlagCompletionFunc("right", cobra.FixedCompletions([]string{"read", "operator", "admin"}, cobra.ShellCompDirectiveNoFileComp)) // the flag is there
 	return a.remote(c, commandTimeout, func(ctx context.Context, client *admin.Client, args []string) error {

@@ -22,7 +22,7 @@ func (a *app) botTokenCommand() *cobra.Command {
 			"The cluster has to have TLS between its nodes.",
 		Example: "  botnode bot-token set --file token\n  pass show discord/bot | botnode bot-token set",
 	}
-	path := set.Flags().String("file", "", "file with the token (default: standard input)")
+	path := set.Flags().String("file", "", "`FILE` with the token (default: standard input)")
 	a.remote(set, commandTimeout, func(ctx context.Context, client *admin.Client, _ []string) error {
 		token, err := a.readToken(*path)
 		if err != nil {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/botnode/botnode/admin"
 )
@@ -74,6 +75,18 @@ func walk(c *cobra.Command, f func(*cobra.Command)) {
 	for _, sub := range c.Commands() {
 		walk(sub, f)
 	}
+}
+
+// TestFlagValues: what the help shows for a flag's value is a word. The flags' library takes it from the first text in
+// backquotes, where there is one.
+func TestFlagValues(t *testing.T) {
+	walk(newApp(Options{}).root, func(c *cobra.Command) {
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if value, _ := pflag.UnquoteUsage(f); strings.ContainsRune(value, ' ') {
+				t.Errorf("%s --%s: %q stands for its value", c.CommandPath(), f.Name, value)
+			}
+		})
+	})
 }
 
 func TestReference(t *testing.T) {

@@ -33,7 +33,7 @@ type flagDef struct {
 // where nothing is given: a bot that exists keeps its replicated configuration.
 var flagTable = []flagDef{
 	{scope: scopeGlobal, name: "http", value: "URL", def: "http://127.0.0.1:7201", usage: "admin API of the node that is spoken to"},
-	{scope: scopeGlobal, name: "http-ca", value: "FILE", def: "", usage: "certificates (PEM) of the authorities that are believed about https, such as what `botnode tls ca` prints (default: the system's)"},
+	{scope: scopeGlobal, name: "http-ca", value: "FILE", def: "", usage: "certificates (PEM) of the authorities that are believed about https, such as what botnode tls ca prints (default: the system's)"},
 	{scope: scopeGlobal, name: "bot", value: "NAME", def: "", usage: "the bot that is meant, where there are several"},
 
 	{scope: scopeStart, name: "id", value: "ID", def: "", usage: "the node's name in the cluster (default: the short host name)"},

@@ -25,7 +25,7 @@ func (a *app) disconnectCommand() *cobra.Command {
 	}
 	drain := c.Flags().Duration("drain", 20*time.Second, "how long to wait for events that are not handled yet, up to 40s; what is left stays with this cluster, which goes on with it")
 	state := c.Flags().Bool("with-state", false, "print the shard's cached guilds, too: a resumed session gets no GUILD_CREATE, so another cluster would not know them")
-	out := c.Flags().String("out", "", "write to a file that only you may read, in place of standard output")
+	out := c.Flags().String("out", "", "write to a `FILE` that only you may read, in place of standard output")
 	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, args []string) error {
 		shard, err := shardNumber(args[0])
 		if err != nil {
@@ -111,8 +111,8 @@ func (a *app) connectCommand() *cobra.Command {
 		Example: "  botnode shard connect 0 --of 1\n  botnode shard connect 0 --resume shard0.json --to mike",
 	}
 	of := c.Flags().Int("of", 0, "how many shards the bot has in all; needed where the cluster doesn't know it yet")
-	to := c.Flags().String("to", "", "the node that gets the shard, and keeps it as after `shard move` (default: the cluster chooses)")
-	resume := c.Flags().String("resume", "", "file with what `shard disconnect` printed; - reads standard input")
+	to := c.Flags().String("to", "", "the `NODE` that gets the shard, and keeps it as after shard move (default: the cluster chooses)")
+	resume := c.Flags().String("resume", "", "`FILE` with what shard disconnect printed; - reads standard input")
 	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, args []string) error {
 		shard, err := shardNumber(args[0])
 		if err != nil {

@@ -26,7 +26,7 @@ func (a *app) recoverCommand() *cobra.Command {
 			"Where several nodes are left, run it with --dry-run on each and recover the one with the highest last entry: the higher term, then the higher index.",
 		Example: "  botnode recover --data-dir /var/lib/botnode --dry-run\n  botnode recover --data-dir /var/lib/botnode",
 	}
-	dir := c.Flags().String("data-dir", "", "the directory of a node that doesn't run (default: as for start)")
+	dir := c.Flags().String("data-dir", "", "the directory `DIR` of a node that doesn't run (default: as for start)")
 	dry := c.Flags().Bool("dry-run", false, "show what there is, and change nothing")
 	keep := c.Flags().Bool("keep-sessions", false, "go on with the gateway sessions on record: Discord then replays what it still has")
 	yes := c.Flags().Bool("yes", false, "don't ask")

@@ -87,7 +87,7 @@ func (a *app) joinCommand() *cobra.Command {
 		Long:    "Make the node that --http names join the cluster of the node at PEER, its cluster address. It copies the state first and votes once it has caught up.",
 		Example: "  botnode join 127.0.0.1:7101\n  botnode join --http http://127.0.0.1:7202 127.0.0.1:7101",
 	}
-	tokenFile := c.Flags().String("join-token-file", "", "file with a join token of that cluster, where its nodes have TLS between them")
+	tokenFile := c.Flags().String("join-token-file", "", "`FILE` with a join token of that cluster, where its nodes have TLS between them")
 	return a.remote(c, 0, func(ctx context.Context, client *admin.Client, args []string) error {
 		token, err := readJoinToken(*tokenFile)
 		if err != nil {
@@ -130,7 +130,7 @@ func (a *app) leaveCommand() *cobra.Command {
 
 func (a *app) leaderCommand() *cobra.Command {
 	transfer := &cobra.Command{Use: "transfer", Short: "Move leadership to another node", Args: exactly()}
-	to := transfer.Flags().String("to", "", "the node to move it to (default: the best of the others)")
+	to := transfer.Flags().String("to", "", "the `NODE` to move it to (default: the best of the others)")
 	a.act(transfer, "leadership moved", func(ctx context.Context, client *admin.Client, _ []string) error {
 		return client.TransferLeadership(ctx, *to)
 	})
@@ -142,7 +142,7 @@ func (a *app) takeoverCommand() *cobra.Command {
 		Use: "takeover --to ID", Short: "Move all shards of the bot to one node, where they stay", Args: exactly(),
 		Long: "Move all shards of the bot to one node and keep them there (pin them), until that node's process ends, or it is drained or removed. " + releaseText,
 	}
-	to := c.Flags().String("to", "", "the node that gets the bot")
+	to := c.Flags().String("to", "", "the `NODE` that gets the bot")
 	release := c.Flags().Bool("release", false, "take the pins away: the cluster places the shards again")
 	return a.remote(c, commandTimeout, func(ctx context.Context, client *admin.Client, _ []string) error {
 		if (*to == "") != *release {

@@ -36,7 +36,7 @@ func (a *app) moveCommand() *cobra.Command {
 		Use: "move N --to ID", Short: "Move a shard to a node, where it stays", Args: exactly("N"),
 		Long: "Move a shard to a node and keep it there (pin it), until that node's process ends, or it is drained or removed. " + releaseText,
 	}
-	to := c.Flags().String("to", "", "the node that gets the shard")
+	to := c.Flags().String("to", "", "the `NODE` that gets the shard")
 	release := c.Flags().Bool("release", false, "take the pin away: the cluster places the shard again")
 	return a.remote(c, commandTimeout, func(ctx context.Context, client *admin.Client, args []string) error {
 		if (*to == "") != *release {

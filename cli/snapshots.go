@@ -72,7 +72,7 @@ func verified(f io.ReadSeeker) (h backupfile.Header, err error) {
 	return r.Header, r.Verify()
 }
 
-const keyFileUsage = "file with the backup key of the cluster that made the file (see botnode tls backup-key), one a line where keys were rotated"
+const keyFileUsage = "`FILE` with the backup key of the cluster that made the file (see botnode tls backup-key), one a line where keys were rotated"
 
 // readBackupKeys reads backup keys, one a line; nil for no file.
 func readBackupKeys(path string) (backupfile.Unseal, error) {
