@@ -87,11 +87,13 @@ func (r *Raft) restore(to Restoration, b *restoreBody) error {
 	}
 	err = r.raft.Restore(&raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: to.Size, Index: to.Index}, b, 0)
 	if !b.giveUp() {
+		r.passOn()
 		return err
 	}
 	if err != nil {
 		if left, bad := r.restoreLeft(mark); bad == nil && !left && r.ctx.Err() == nil {
 			b.undo() // such as on a full disk: there is no snapshot, so that nothing has changed
+			r.passOn()
 			return errors.Join(err, r.unmarkRestore())
 		}
 		if r.ctx.Err() == nil {
@@ -101,6 +103,10 @@ func (r *Raft) restore(to Restoration, b *restoreBody) error {
 	}
 	return r.unmarkRestore()
 }
+
+// passOn has the leader apply what was on its way when a restore came to nothing. Raft answers that, as aborted, before it
+// reads the first byte, and what nobody waits for it applies only together with an entry for which somebody does.
+func (r *Raft) passOn() { r.proposals.propose(nil) }
 
 // lastWord has check judge a state to which all that was committed has been applied. Raft's main loop, on which it is
 // called, commits nothing meanwhile.
