@@ -301,6 +301,43 @@ func TestRestoreThatCameToNothingIsPassed(t *testing.T) {
 	c.eventually("the entry applied at the leader", func() bool { return len(l.toy.read().Applied) == 2 })
 }
 
+// TestRestoreReachesADeposedLeader restores while a node is away whose log goes further than the others', with entries that
+// were never committed. Raft, having installed a snapshot below the end of such a log, takes that for its end still,
+// though it has removed it: it would refuse all that follows, and be sent the snapshot for ever.
+func TestRestoreReachesADeposedLeader(t *testing.T) {
+	t.Parallel()
+	for _, disk := range []bool{true, false} {
+		t.Run(fmt.Sprintf("disk=%v", disk), func(t *testing.T) {
+			t.Parallel()
+			var tune func(*Options)
+			if disk {
+				tune = onDisk(t.TempDir(), nil)
+			}
+			c := newCluster(t, 3, tune)
+			old := c.Leader()
+			c.propose(old, "a 1")
+			saved := new(bytes.Buffer)
+			if _, err := old.SaveSnapshot(t.Context(), saved); err != nil {
+				t.Fatal(err)
+			}
+			before := old.LastIndex()
+			c.Partition(old)
+			for i := range 50 {
+				old.Propose(fmt.Appendf(nil, "never%d 1", i))
+			}
+			c.eventually("entries of one node alone", func() bool { return old.LastIndex() >= before+50 })
+			l := c.Leader()
+			if err := l.RestoreSnapshot(t.Context(), Restoration{Body: saved, Size: int64(saved.Len())}); err != nil {
+				t.Fatal(err)
+			}
+			c.propose(l, "b 2")
+			c.Heal(old)
+			c.propose(c.Leader(), "c 3")
+			c.EnsureSame()
+		})
+	}
+}
+
 // TestRestoreOfOneOfTwo ends the leader of two nodes in a restore, before the other has taken the snapshot, and between
 // the commit and the removal of the mark. It can be started again: the other can't have gone on without it, and, having
 // lost it, waits for it.
