@@ -37,6 +37,9 @@ type sender struct {
 	stream  uint64
 	next    uint64
 	held    map[uint64]heldEntry
+	// former are the sessions before: what comes of them late, read off the connection of a process that has died, must not
+	// end the stream of the present one.
+	former map[uint64]bool
 }
 
 type heldEntry struct {
@@ -71,16 +74,24 @@ func (a *Acceptor) sender(id string) *sender {
 	defer a.mu.Unlock()
 	s, ok := a.senders[id]
 	if !ok {
-		s = &sender{held: make(map[uint64]heldEntry)}
+		s = newSender()
 		a.senders[id] = s
 	}
 	return s
+}
+
+func newSender() *sender {
+	return &sender{held: make(map[uint64]heldEntry), former: make(map[uint64]bool)}
 }
 
 // accept proposes e if it is next, and what waited for it; else it keeps e back.
 func (s *sender) accept(p place, e heldEntry, propose func(heldEntry)) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.former[p.session] {
+		refuse(e)
+		return
+	}
 	if p.session != s.session || p.stream > s.stream {
 		s.begin(p)
 	}
@@ -114,6 +125,9 @@ func (s *sender) begin(p place) {
 		refuse(e)
 	}
 	clear(s.held)
+	if p.session != s.session && s.stream > 0 {
+		s.former[s.session] = true
+	}
 	s.session, s.stream, s.next = p.session, p.stream, 0
 }
 

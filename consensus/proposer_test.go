@@ -275,7 +275,7 @@ func TestAcceptorHoldsBackAndRefuses(t *testing.T) {
 			}
 		}}
 	}
-	s := &sender{held: map[uint64]heldEntry{}}
+	s := newSender()
 	accept := func(session, stream, seq uint64, name string) {
 		s.accept(place{session, stream, seq}, entry(name), func(e heldEntry) { proposed = append(proposed, string(e.entry)) })
 	}
@@ -287,10 +287,13 @@ func TestAcceptorHoldsBackAndRefuses(t *testing.T) {
 	accept(1, 2, 0, "d") // a new stream gives up on what is held
 	accept(1, 1, 3, "old stream")
 	accept(9, 1, 0, "e") // a new life
-	if got := strings.Join(proposed, " "); got != "a b c d e" {
+	accept(1, 2, 1, "old life")
+	accept(1, 3, 0, "older life")
+	accept(9, 1, 1, "f") // whose stream goes on
+	if got := strings.Join(proposed, " "); got != "a b c d e f" {
 		t.Errorf("proposed %s", got)
 	}
-	if got := strings.Join(refused, ", "); got != "late, lonely, old stream" {
+	if got := strings.Join(refused, ", "); got != "late, lonely, old stream, old life, older life" {
 		t.Errorf("refused %s", got)
 	}
 	for i := range uint64(heldMax) {

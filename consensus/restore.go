@@ -31,7 +31,7 @@ var (
 type Restoration struct {
 	Body io.Reader
 	Size int64
-	// Index is one that the log goes on above, if it isn't there yet.
+	// Index is one that the log goes on above, if it isn't there yet. It goes on above its own end in any case, by restoreGap.
 	Index uint64
 	// Check, if there is one, has the last word: nothing is appended or applied between it and the restore, and its error
 	// keeps the restore from beginning. It must be quick.
@@ -85,13 +85,16 @@ func (r *Raft) restore(to Restoration, b *restoreBody) error {
 		}
 		return r.markRestore(mark)
 	}
-	err = r.raft.Restore(&raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: to.Size, Index: to.Index}, b, 0)
+	index := max(to.Index, r.LastIndex()+restoreGap)
+	err = r.raft.Restore(&raft.SnapshotMeta{Version: raft.SnapshotVersionMax, Size: to.Size, Index: index}, b, 0)
 	if !b.giveUp() {
+		r.passOn()
 		return err
 	}
 	if err != nil {
 		if left, bad := r.restoreLeft(mark); bad == nil && !left && r.ctx.Err() == nil {
 			b.undo() // such as on a full disk: there is no snapshot, so that nothing has changed
+			r.passOn()
 			return errors.Join(err, r.unmarkRestore())
 		}
 		if r.ctx.Err() == nil {
@@ -101,6 +104,16 @@ func (r *Raft) restore(to Restoration, b *restoreBody) error {
 	}
 	return r.unmarkRestore()
 }
+
+// passOn has the leader apply what was on its way when a restore came to nothing. Raft answers that, as aborted, before it
+// reads the first byte, and what nobody waits for it applies only together with an entry for which somebody does.
+func (r *Raft) passOn() { r.proposals.propose(nil) }
+
+// restoreGap is by how much a restored state is above the leader's log at least. A node that is away may have a log that goes
+// further, with entries that were never committed. Raft, when such a node installs a snapshot below that end, removes the
+// log and still takes its end for the one that it had: the node refuses all that follows, and is sent the snapshot again, until
+// it is restarted. What one leader can append alone, before its lease ends, is far less.
+const restoreGap = 1 << 16
 
 // lastWord has check judge a state to which all that was committed has been applied. Raft's main loop, on which it is
 // called, commits nothing meanwhile.

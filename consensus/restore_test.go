@@ -8,9 +8,12 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"testing/iotest"
 	"time"
+
+	"github.com/hashicorp/raft"
 )
 
 // savedCluster is a cluster on disks with a backup of its state, and its leader.
@@ -251,6 +254,87 @@ func TestRestoreThatLeftNothing(t *testing.T) {
 	c.EnsureSame()
 	if got := c.Leader().toy.read(); len(got.Applied) != 3 {
 		t.Errorf("applied %v", got.Applied)
+	}
+}
+
+// TestRestoreThatCameToNothingIsPassed refuses a restore while an entry is on its way. Raft has answered that entry by
+// then, and left to itself would not apply it here, though it is committed, before another comes.
+func TestRestoreThatCameToNothingIsPassed(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	logs := map[string]*faultyLog{}
+	c := newCluster(t, 3, func(o *Options) {
+		o.wrapLog = func(inner raft.LogStore) raft.LogStore {
+			mu.Lock()
+			defer mu.Unlock()
+			logs[o.ID] = &faultyLog{Memory: inner.(*Memory)}
+			return logs[o.ID]
+		}
+	})
+	l := c.Leader()
+	c.propose(l, "a 1")
+	saved := new(bytes.Buffer)
+	if _, err := l.SaveSnapshot(t.Context(), saved); err != nil {
+		t.Fatal(err)
+	}
+	hang := make(chan struct{})
+	release := sync.OnceFunc(func() { close(hang) })
+	defer release()
+	for id, f := range logs {
+		if id != l.id {
+			f.mu.Lock()
+			f.hang = hang
+			f.mu.Unlock()
+		}
+	}
+	before := l.LastIndex()
+	b := l.Propose([]byte("b 2"))
+	c.eventually("an entry on its way", func() bool { return l.LastIndex() > before })
+	to := Restoration{Body: saved, Size: int64(saved.Len()), Check: func() error { return errors.New("no") }}
+	if err := l.RestoreSnapshot(t.Context(), to); !errors.Is(err, ErrNotRestored) {
+		t.Errorf("a restore that was refused: %v", err)
+	}
+	if _, _, err := b.Result(); !errors.Is(err, ErrUnknownOutcome) {
+		t.Errorf("the entry on its way: %v", err)
+	}
+	release()
+	c.eventually("the entry applied at the leader", func() bool { return len(l.toy.read().Applied) == 2 })
+}
+
+// TestRestoreReachesADeposedLeader restores while a node is away whose log goes further than the others', with entries that
+// were never committed. Raft, having installed a snapshot below the end of such a log, takes that for its end still,
+// though it has removed it: it would refuse all that follows, and be sent the snapshot for ever.
+func TestRestoreReachesADeposedLeader(t *testing.T) {
+	t.Parallel()
+	for _, disk := range []bool{true, false} {
+		t.Run(fmt.Sprintf("disk=%v", disk), func(t *testing.T) {
+			t.Parallel()
+			var tune func(*Options)
+			if disk {
+				tune = onDisk(t.TempDir(), nil)
+			}
+			c := newCluster(t, 3, tune)
+			old := c.Leader()
+			c.propose(old, "a 1")
+			saved := new(bytes.Buffer)
+			if _, err := old.SaveSnapshot(t.Context(), saved); err != nil {
+				t.Fatal(err)
+			}
+			before := old.LastIndex()
+			c.Partition(old)
+			for i := range 50 {
+				old.Propose(fmt.Appendf(nil, "never%d 1", i))
+			}
+			c.eventually("entries of one node alone", func() bool { return old.LastIndex() >= before+50 })
+			l := c.Leader()
+			if err := l.RestoreSnapshot(t.Context(), Restoration{Body: saved, Size: int64(saved.Len())}); err != nil {
+				t.Fatal(err)
+			}
+			c.propose(l, "b 2")
+			c.Heal(old)
+			c.propose(c.Leader(), "c 3")
+			c.EnsureSame()
+		})
 	}
 }
 
