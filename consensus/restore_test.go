@@ -330,9 +330,9 @@ func TestRestoreReachesADeposedLeader(t *testing.T) {
 			if err := l.RestoreSnapshot(t.Context(), Restoration{Body: saved, Size: int64(saved.Len())}); err != nil {
 				t.Fatal(err)
 			}
-			c.propose(l, "b 2")
+			c.commit("b 2")
 			c.Heal(old)
-			c.propose(c.Leader(), "c 3")
+			c.commit("c 3")
 			c.EnsureSame()
 		})
 	}
