@@ -22,7 +22,7 @@ func TestAPlacementOfStrangers(t *testing.T) {
 		"prefer:anna+bert":       "the placement of bot b names anna, bert, which the cluster doesn't have, and no other node",
 	} {
 		st.Bots = []admin.Bot{{Name: "b", Layout: 1, Placement: placement, ShardsByState: map[string]int{"ready": 1}}}
-		st.Problems = problems(st, nil, "")
+		st.Problems = problems(st, nil, "", func(string) error { return nil })
 		i := slices.IndexFunc(st.Problems, func(p admin.Problem) bool { return p.Code == "placement_unknown_node" })
 		switch {
 		case (i >= 0) != (words != ""):

@@ -63,7 +63,7 @@ func (n *Node) Status(ctx context.Context) (admin.Status, error) {
 			st.Shards[i].State = "moving"
 		}
 	}
-	st.Problems = problems(&st, n.manager.Waiting(), overdueBackup(reports, st.Leader, time.Now()))
+	st.Problems = problems(&st, n.manager.Waiting(), overdueBackup(reports, st.Leader, time.Now()), n.transport.Refusal)
 	if at := n.differs.Load(); at != nil {
 		st.Problems = append(st.Problems, admin.Problem{
 			Code: "state_differs", Message: fmt.Sprintf("the nodes' states differ at entry %d, and no majority agrees", *at),
@@ -187,8 +187,9 @@ func shardState(phase, sid string) string {
 	return "connecting"
 }
 
-// problems lists what an operator should know, the worst first.
-func problems(st *admin.Status, waiting []string, overdue string) []admin.Problem {
+// problems lists what an operator should know, the worst first. refusal says why the node at an address and this one don't
+// speak, if one of them refuses.
+func problems(st *admin.Status, waiting []string, overdue string, refusal func(addr string) error) []admin.Problem {
 	out := []admin.Problem{}
 	add := func(code, hint, format string, args ...any) {
 		out = append(out, admin.Problem{Code: code, Message: fmt.Sprintf(format, args...), Hint: hint})
@@ -255,6 +256,9 @@ func problems(st *admin.Status, waiting []string, overdue string) []admin.Proble
 			voters++
 		}
 		switch {
+		case !node.Alive && refusal(node.ClusterAddr) != nil:
+			add("node_refused", "do what it says; if it is this node that is refused, the status of another one shows the cluster",
+				"node %s and this one don't speak: %v", node.ID, refusal(node.ClusterAddr))
 		case !node.Alive:
 			add("node_down", "start it again, or `botnode node remove "+node.ID+"`", "node %s is %s", node.ID, node.Status)
 		case node.Draining:

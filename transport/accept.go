@@ -70,10 +70,11 @@ func (t *Transport) welcome(raw net.Conn) {
 }
 
 // logRefused warns about what an operator should know of and keeps quiet about
-// connections that merely ended (a peer's death, a port check).
+// connections that merely ended (a peer's death, a port check). Whoever is refused
+// tries again at once: it is told once a minute.
 func (t *Transport) logRefused(c net.Conn, err error) {
 	fields := []zap.Field{zap.Stringer("remote", c.RemoteAddr()), zap.Error(err)}
-	if _, refused := errors.AsType[*RefusedError](err); refused {
+	if cause, refused := errors.AsType[*RefusedError](err); refused && t.refusals.tell("from "+remoteHost(c)+" "+cause.text(), time.Now()) {
 		t.log.Warn("cluster connection refused", append(fields, zap.String("code", "cluster-refused"))...)
 		return
 	}

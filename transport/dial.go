@@ -24,6 +24,7 @@ func (t *Transport) dial(ctx context.Context, addr string, k kind) (*Conn, error
 		return nil, ErrClosed
 	}
 	conn, err := t.greet(ctx, raw, addr, k)
+	t.noteDialled(addr, err)
 	if err != nil {
 		t.untrack(raw)
 		_ = raw.Close()

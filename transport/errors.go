@@ -55,10 +55,15 @@ type RefusedError struct {
 
 // Error implements error.
 func (e *RefusedError) Error() string {
+	return e.Addr + ": " + e.text()
+}
+
+// text is the reason without the address.
+func (e *RefusedError) text() string {
 	if e.Message == "" {
-		return fmt.Sprintf("%s: %v", e.Addr, e.Reason)
+		return e.Reason.Error()
 	}
-	return fmt.Sprintf("%s: %v: %s", e.Addr, e.Reason, e.Message)
+	return fmt.Sprintf("%v: %s", e.Reason, e.Message)
 }
 
 // Unwrap returns the sentinel.

@@ -46,6 +46,7 @@ type Transport struct {
 	strangers atomic.Int32
 	greeting  byHost // accepted connections that haven't said who they are
 	strange   byHost // those of strangers
+	refusals  refusals
 	handlers  [256]atomic.Pointer[handler]
 	peers     registry
 	raft      streams
