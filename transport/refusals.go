@@ -23,7 +23,7 @@ const (
 type refusals struct {
 	mu   sync.Mutex
 	told map[string]time.Time // what was logged, and when
-	by   map[string]*refusing  // by the address that was dialled
+	by   map[string]*refusing // by the address that was dialled
 }
 
 // refusing is why an address and this node don't speak to each other.
