@@ -7,7 +7,7 @@ import (
 )
 
 // A way to Discord that has gone without a word, as when a cable is pulled, is found by the zombie rule within two
-// heartbeats: 82 s at Discord's interval of 41.25 s (developers/events/gateway.mdx, "Sending Heartbeats"). The kernel
+// heartbeats: 82 s at Discord's interval of 41.25 s (events/gateway.mdx, "Sending Heartbeats"). The kernel
 // finds it sooner, since it needs no answer of Discord's but the acknowledgement of any of its hosts' kernels. The
 // price of a mistake is a RESUME.
 const (
