@@ -48,7 +48,10 @@ func (rt *botRuntime) options() *shard.BotOptions {
 		GatewayURL: func(ctx context.Context) (string, error) {
 			return rt.gatewayURL(ctx)
 		},
-		Info:        rt.info,
+		Info: func(ctx context.Context) (shard.GatewayInfo, error) {
+			rt.awaitInterests(ctx)
+			return rt.info(ctx)
+		},
 		Compression: rt.n.o.Compression,
 		Dial:        rt.n.o.dialer(),
 		Handlers:    rt.bot.Handlers,
@@ -188,6 +191,32 @@ func (rt *botRuntime) refusal() string {
 	rt.mu.Lock()
 	defer rt.mu.Unlock()
 	return rt.refused
+}
+
+// interestsTimeout bounds awaitInterests: a bot that runs goes before its readers.
+const interestsTimeout = 5 * time.Second
+
+// awaitInterests waits, where a bot has just been made, until the log says what its journal takes. No session begins before
+// the session start limit is read, and what came in one until then would be in no reader's journal: an answer to
+// RequestMembers, say, that is waited for.
+func (rt *botRuntime) awaitInterests(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, interestsTimeout)
+	defer cancel()
+	for {
+		changed, known := rt.n.machine.Changed(), false
+		rt.n.State(func(s *fsm.State) {
+			b := s.Bot(rt.bot.Name)
+			known = b != nil && b.InterestsRev > 0
+		})
+		if known {
+			return
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // info implements shard.BotOptions.Info (events/gateway.mdx, "Get Gateway Bot").
