@@ -255,10 +255,14 @@ func problems(st *admin.Status, waiting []string, overdue string, refusal func(a
 		if node.Voter {
 			voters++
 		}
+		var refused error
+		if !node.Alive {
+			refused = refusal(node.ClusterAddr)
+		}
 		switch {
-		case !node.Alive && refusal(node.ClusterAddr) != nil:
+		case refused != nil:
 			add("node_refused", "do what it says; if it is this node that is refused, the status of another one shows the cluster",
-				"node %s and this one don't speak: %v", node.ID, refusal(node.ClusterAddr))
+				"node %s and this one don't speak: %v", node.ID, refused)
 		case !node.Alive:
 			add("node_down", "start it again, or `botnode node remove "+node.ID+"`", "node %s is %s", node.ID, node.Status)
 		case node.Draining:

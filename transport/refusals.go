@@ -15,6 +15,8 @@ const (
 	// refusalLasts is how long an address has to refuse this node before that is logged: a node that has just joined may
 	// be unknown to others for a moment.
 	refusalLasts = 3 * time.Second
+	// refusalsTold bounds what is logged in a minute: a stranger chooses some of the words that he is refused with.
+	refusalsTold = 256
 	// refusalHolds is how long a refusal says something about the present.
 	refusalHolds = 15 * time.Second
 )
@@ -37,7 +39,7 @@ func (r *refusals) tell(what string, now time.Time) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	maps.DeleteFunc(r.told, func(_ string, at time.Time) bool { return now.Sub(at) >= refusalAgain })
-	if _, told := r.told[what]; told {
+	if _, told := r.told[what]; told || len(r.told) >= refusalsTold {
 		return false
 	}
 	if r.told == nil {

@@ -2,6 +2,7 @@ package transport
 
 import (
 	"errors"
+	"strconv"
 	"testing"
 	"time"
 
@@ -49,6 +50,24 @@ func TestRefusalsAreToldWhenTheyLast(t *testing.T) {
 		if got := r.tell(told.what, at(told.after)); got != told.want {
 			t.Errorf("%s after %v: told %v", told.what, told.after, got)
 		}
+	}
+}
+
+// TestRefusalsAreBounded: who is refused for another reason each time fills neither the log nor the memory.
+func TestRefusalsAreBounded(t *testing.T) {
+	t.Parallel()
+	var r refusals
+	now, told := time.Now(), 0
+	for i := range 10 * refusalsTold {
+		if r.tell(strconv.Itoa(i), now) {
+			told++
+		}
+	}
+	if told != refusalsTold || len(r.told) != refusalsTold {
+		t.Errorf("%d told, %d kept", told, len(r.told))
+	}
+	if !r.tell("later", now.Add(refusalAgain)) {
+		t.Error("nothing is told after a minute")
 	}
 }
 
